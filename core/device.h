@@ -1,0 +1,45 @@
+// A device is a table of functions. Everything above floor 0 reaches the CPU, CUDA and (in tests) the
+// double-precision oracle through it, so control flow is written once.
+//
+// Work is ordered by the device's stream. Kernels return nothing: what fails inside one is kept in the
+// device (first failure wins) and asked for once per step with device_failed.
+#pragma once
+#include "core/memory.h"
+#include "core/tensor.h"
+
+struct op_kernels;    // models/ops/ops.h lists them; floor 0 only carries the pointer
+struct optim_kernels; // optim/kernels.h
+typedef struct stream stream; // what kernels get: threads and caches here, a CUDA stream there
+
+typedef struct device device;
+struct device {
+    const char *name; // "cpu", "oracle", ...
+    dtype type;       // of matrices and activations
+    stream *stream;
+    const struct op_kernels *ops;
+    const struct optim_kernels *optim;
+
+    // Device memory, zeroed, aligned to 64 bytes.
+    status (*take)(device *d, size_t bytes, const char *what, void **out);
+    void (*release)(device *d, void *block);
+    void (*upload)(device *d, void *to_device, const void *from_host, size_t bytes);
+    // Waits until the bytes are in host memory.
+    void (*download)(device *d, void *to_host, const void *from_device, size_t bytes);
+    void (*copy)(device *d, void *to, const void *from, size_t bytes);
+    void (*zero)(device *d, void *block, size_t bytes);
+    void (*wait)(device *d); // until all work of the stream is done
+    void (*close)(device *d);
+};
+
+// The CPU device in f32 with THREADS threads (0: one per core). The op and optimizer tables are set by
+// whoever stands above (see device_install in models/ops/ops.h).
+status device_open_cpu(device **out, int threads);
+void device_close(device *d); // accepts NULL
+
+// The failure that a kernel met since the last call, as a status with its text; STATUS_OK if none.
+status device_failed(device *d);
+
+// --- for kernels of the CPU device ---------------------------------------------------------------
+int stream_threads(const stream *s);
+// Keeps RC and this thread's status_text unless an earlier failure is kept.
+void stream_fail(stream *s, status rc);

@@ -1,0 +1,83 @@
+// The CPU device: host memory, OpenMP threads. oneDNN's part of it is in core/onednn.c.
+#include "core/device.h"
+#include "core/onednn.h"
+#include "core/stream.h"
+
+#include <omp.h>
+#include <string.h>
+
+static status cpu_take(device *d, size_t bytes, const char *what, void **out) {
+    (void)d;
+    return mem_take(out, bytes, 1, what);
+}
+
+static void cpu_release(device *d, void *block) {
+    (void)d;
+    mem_free(block);
+}
+
+static void cpu_transfer(device *d, void *to, const void *from, size_t bytes) {
+    (void)d;
+    memmove(to, from, bytes);
+}
+
+static void cpu_zero(device *d, void *block, size_t bytes) {
+    (void)d;
+    memset(block, 0, bytes);
+}
+
+static void cpu_wait(device *d) { (void)d; }
+
+static void cpu_close(device *d) {
+    onednn_close(d->stream->onednn);
+    mem_free(d->stream);
+    mem_free(d);
+}
+
+status device_open_cpu(device **out, int threads) {
+    device *d = NULL;
+    status rc = mem_new(&d, 1, "a device");
+    if (!rc) rc = mem_new(&d->stream, 1, "a device");
+    if (rc) {
+        mem_free(d);
+        return rc;
+    }
+    // Work is split by this number, so it must not change between runs: no dynamic teams.
+    omp_set_dynamic(0);
+    if (threads > 0) omp_set_num_threads(threads);
+    d->stream->threads = omp_get_max_threads();
+    d->name = "cpu";
+    d->type = DTYPE_F32;
+    d->take = cpu_take;
+    d->release = cpu_release;
+    d->upload = d->copy = cpu_transfer;
+    d->download = cpu_transfer;
+    d->zero = cpu_zero;
+    d->wait = cpu_wait;
+    d->close = cpu_close;
+    rc = onednn_open(&d->stream->onednn);
+    if (rc)
+        cpu_close(d);
+    else
+        *out = d;
+    return rc;
+}
+
+void device_close(device *d) {
+    if (d) d->close(d);
+}
+
+status device_failed(device *d) {
+    status rc = d->stream->failed;
+    d->stream->failed = STATUS_OK;
+    return rc ? status_carry(rc, d->stream->text) : STATUS_OK;
+}
+
+int stream_threads(const stream *s) { return s->threads; }
+
+void stream_fail(stream *s, status rc) {
+    if (!rc || s->failed) return;
+    s->failed = rc;
+    memcpy(s->text, status_text(), sizeof s->text);
+    s->text[sizeof s->text - 1] = 0;
+}

@@ -1,0 +1,164 @@
+#include "core/files/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static status io_failure(const char *path, const char *action) {
+    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
+}
+
+status file_read(const char *path, size_t limit, buffer *out) {
+    status rc = STATUS_OK;
+    char block[1 << 16];
+    struct stat info;
+    out->length = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return io_failure(path, "open");
+    if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+        rc = status_fail(STATUS_IO, "%s: is a folder, not a file", path);
+        goto done;
+    }
+    buffer_text(out, "");
+    for (;;) {
+        ssize_t count = read(fd, block, sizeof block);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) rc = io_failure(path, "read");
+        if (count <= 0) break;
+        if (limit && out->length + (size_t)count > limit) {
+            rc = status_fail(STATUS_FORMAT, "%s: larger than %zu bytes", path, limit);
+            break;
+        }
+        buffer_append(out, block, (size_t)count);
+    }
+    if (!rc) rc = out->failed;
+done:
+    close(fd);
+    return rc;
+}
+
+static status write_all(int fd, const char *path, const char *bytes, size_t count) {
+    while (count) {
+        ssize_t written = write(fd, bytes, count);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return io_failure(path, "write");
+        bytes += written;
+        count -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+status file_sync(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return io_failure(path, "open");
+    // EINVAL: some file systems have nothing to sync for a folder.
+    status rc = fsync(fd) && errno != EINVAL ? io_failure(path, "sync") : STATUS_OK;
+    close(fd);
+    return rc;
+}
+
+status file_write(const char *path, const void *bytes, size_t count) {
+    char temporary[PATH_SIZE], folder[PATH_SIZE];
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+        return status_fail(STATUS_IO, "%s: the path is too long", path);
+    snprintf(folder, sizeof folder, "%s", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return io_failure(temporary, "create");
+    status rc = write_all(fd, temporary, bytes, count);
+    if (!rc && fsync(fd)) rc = io_failure(temporary, "sync");
+    if (close(fd) && !rc) rc = io_failure(temporary, "close");
+    if (!rc && rename(temporary, path)) rc = io_failure(path, "rename into place");
+    if (rc) unlink(temporary);
+    return rc ? rc : file_sync(dirname(folder));
+}
+
+bool file_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool folder_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+status file_size(const char *path, int64_t *size) {
+    struct stat info;
+    if (stat(path, &info)) return io_failure(path, "open");
+    *size = info.st_size;
+    return STATUS_OK;
+}
+
+status folder_make(const char *path) {
+    char part[PATH_SIZE];
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
+        return status_fail(STATUS_IO, "%s: the path is too long", path);
+    for (char *c = part + 1;; c++) {
+        if (*c && *c != '/') continue;
+        char kept = *c;
+        *c = 0;
+        if (mkdir(part, 0777) && errno != EEXIST) return io_failure(part, "create the folder");
+        *c = kept;
+        if (!kept) break;
+    }
+    if (!folder_exists(path)) return status_fail(STATUS_IO, "%s: exists and is no folder", path);
+    return STATUS_OK;
+}
+
+status names_add(names *n, const char *name) {
+    status rc = mem_grow((void **)&n->name, &n->capacity, n->count + 1, sizeof *n->name, "names");
+    if (!rc) rc = mem_string(&n->name[n->count], name);
+    if (!rc) n->count++;
+    return rc;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+status folder_list(const char *path, names *out) {
+    *out = (names){0};
+    DIR *folder = opendir(path);
+    if (!folder) return io_failure(path, "list");
+    status rc = STATUS_OK;
+    for (struct dirent *entry; !rc && (entry = readdir(folder));)
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            rc = names_add(out, entry->d_name);
+    closedir(folder);
+    if (rc)
+        names_free(out);
+    else if (out->count)
+        qsort(out->name, out->count, sizeof *out->name, compare_names);
+    return rc;
+}
+
+void names_free(names *n) {
+    for (size_t i = 0; i < n->count; i++) mem_free(n->name[i]);
+    mem_free(n->name);
+    *n = (names){0};
+}
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *where) {
+    (void)info, (void)type, (void)where;
+    return remove(path);
+}
+
+status path_remove(const char *path) {
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
+        return io_failure(path, "remove");
+    return STATUS_OK;
+}
+
+status path_join(char *out, size_t size, const char *folder, const char *name) {
+    int length = snprintf(out, size, "%s/%s", folder, name);
+    if (length < 0 || (size_t)length >= size)
+        return status_fail(STATUS_IO, "%s/%s: the path is too long", folder, name);
+    return STATUS_OK;
+}

@@ -1,0 +1,36 @@
+// Files and folders: whole-file reads, writes that appear whole or not at all, directory listings.
+#pragma once
+#include "core/buffer.h"
+#include <stdbool.h>
+
+// Reads all of PATH into OUT (emptied first). A file larger than LIMIT bytes is an error; 0: no limit.
+status file_read(const char *path, size_t limit, buffer *out);
+
+// Writes under a temporary name beside PATH, syncs, renames over PATH and syncs the folder.
+status file_write(const char *path, const void *bytes, size_t count);
+
+// Makes durable what was written to the file, or to the folder's list of names.
+status file_sync(const char *path);
+
+bool file_exists(const char *path);
+bool folder_exists(const char *path);
+status file_size(const char *path, int64_t *size);
+
+// Creates PATH and its parents; existing folders are fine.
+status folder_make(const char *path);
+
+// Names in PATH without "." and "..", in byte order. NAMES is one allocation freed by names_free.
+typedef struct names {
+    char **name;
+    size_t count, capacity;
+} names;
+status folder_list(const char *path, names *out);
+void names_free(names *n);
+status names_add(names *n, const char *name);
+
+// Removes a file, or a folder with all that it holds. A missing one is fine.
+status path_remove(const char *path);
+
+// FOLDER/NAME in OUT (SIZE bytes); too long a path is an error.
+enum { PATH_SIZE = 4096 };
+status path_join(char *out, size_t size, const char *folder, const char *name);

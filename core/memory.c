@@ -1,0 +1,57 @@
+#include "core/memory.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+static atomic_llong allocations_until_failure; // 0: never
+
+void mem_fail_at(int64_t n) { atomic_store(&allocations_until_failure, n); }
+
+static int must_fail(void) {
+    if (atomic_load_explicit(&allocations_until_failure, memory_order_relaxed) == 0) return 0;
+    return atomic_fetch_sub(&allocations_until_failure, 1) == 1;
+}
+
+int size_multiply(size_t a, size_t b, size_t *product) {
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+status mem_take(void **out, size_t count, size_t size, const char *what) {
+    size_t bytes;
+    *out = NULL;
+    if (!size_multiply(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT)
+        return status_fail(STATUS_MEMORY, "%s: %zu elements of %zu bytes are more than can exist",
+                           what, count, size);
+    size_t padded = (bytes / ALIGNMENT + 1) * ALIGNMENT;
+    void *block = must_fail() ? NULL : aligned_alloc(ALIGNMENT, padded);
+    if (!block)
+        return status_fail(STATUS_MEMORY, "%s: cannot get %zu bytes of memory", what, bytes);
+    memset(block, 0, padded);
+    *out = block;
+    return STATUS_OK;
+}
+
+status mem_grow(void **block, size_t *capacity, size_t want, size_t size, const char *what) {
+    if (want <= *capacity) return STATUS_OK;
+    size_t count = *capacity > want / 2 ? *capacity * 2 : want;
+    void *grown;
+    status rc = mem_take(&grown, count, size, what);
+    if (rc) return rc;
+    if (*block) memcpy(grown, *block, *capacity * size);
+    mem_free(*block);
+    *block = grown;
+    *capacity = count;
+    return STATUS_OK;
+}
+
+void mem_free(void *block) { free(block); }
+
+status mem_string(char **out, const char *text) {
+    size_t length = strlen(text) + 1;
+    status rc = mem_take((void **)out, length, 1, "a string");
+    if (!rc) memcpy(*out, text, length);
+    return rc;
+}

@@ -1,0 +1,67 @@
+// Tensors: contiguous, row-major, at most five dimensions, living in a device's memory.
+//
+// Legend of sizes used everywhere: B batch, T tokens, Q queries, H heads (or height beside W width),
+// C channels (O of them going out), D width of a token, N elements or classes.
+// There are no strides: a view shares data and gradient with its base and has the same elements.
+#pragma once
+#include "core/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TENSOR_MAX_RANK = 5 };
+
+//  X(name, bytes, name in safetensors files)
+#define DTYPE_LIST(X)                                                                              \
+    X(F32, 4, "F32")                                                                               \
+    X(F64, 8, "F64")                                                                               \
+    X(BF16, 2, "BF16")                                                                             \
+    X(F16, 2, "F16")                                                                               \
+    X(I64, 8, "I64")                                                                               \
+    X(I32, 4, "I32")                                                                               \
+    X(I8, 1, "I8")                                                                                 \
+    X(U8, 1, "U8")
+
+typedef enum dtype {
+#define X(name, bytes, text) DTYPE_##name,
+    DTYPE_LIST(X)
+#undef X
+    DTYPE_COUNT
+} dtype;
+
+size_t dtype_size(dtype type);
+const char *dtype_name(dtype type);
+// The type of vectors beside matrices of TYPE (biases, norm weights, statistics) and of all
+// parameters' gradients: f64 beside f64 (the oracle), else f32.
+dtype dtype_wide(dtype type);
+
+// Where a tensor's gradient is. Views share it. First touch writes, later touches add.
+typedef struct gradient {
+    void *data;   // same shape as the tensor; NULL until first touched
+    dtype type;   // activations: the tensor's; parameters: dtype_wide
+    bool owned;   // true: taken from the tape's gradient arena and given back after its last use
+    bool written; // whether this step has touched it
+} gradient;
+
+typedef struct tensor {
+    void *data;
+    gradient *grad; // NULL: no gradient is wanted (inputs, frozen parameters)
+    dtype type;
+    int rank;
+    int64_t dim[TENSOR_MAX_RANK]; // (dim[0], ..., dim[rank - 1])
+} tensor;
+
+// Number of elements; 1 for rank 0.
+int64_t tensor_count(const tensor *x);
+size_t tensor_bytes(const tensor *x);
+// "(2, 3, 4)" in TEXT, which is returned.
+enum { SHAPE_TEXT_SIZE = 128 };
+char *shape_text(char text[SHAPE_TEXT_SIZE], int rank, const int64_t *dim);
+// Dies unless X has this rank and these sizes; a size of -1 fits anything. WHO is "op argument".
+void tensor_expect(const tensor *x, const char *who, int rank, const int64_t *dim);
+
+// Rounds to nearest even.
+uint16_t bf16_from_float(float value);
+float bf16_to_float(uint16_t bits);
+uint16_t f16_from_float(float value);
+float f16_to_float(uint16_t bits);
