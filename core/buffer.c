@@ -8,14 +8,17 @@
 
 void buffer_append(buffer *b, const void *bytes, size_t count) {
     if (b->failed) return;
-    b->failed = mem_grow((void **)&b->data, &b->capacity, b->length + count + 1, 1, "a text buffer");
+    b->failed =
+        mem_grow((void **)&b->data, &b->capacity, b->length + count + 1, 1, "a text buffer");
     if (b->failed) return;
     if (count) memcpy(b->data + b->length, bytes, count);
     b->length += count;
     b->data[b->length] = 0;
 }
 
-void buffer_text(buffer *b, const char *text) { buffer_append(b, text, strlen(text)); }
+void buffer_text(buffer *b, const char *text) {
+    buffer_append(b, text, strlen(text));
+}
 
 void buffer_print(buffer *b, const char *format, ...) {
     va_list args, again;
@@ -38,7 +41,10 @@ void buffer_print(buffer *b, const char *format, ...) {
 static size_t utf8_length(const unsigned char *text) {
     unsigned char c = text[0];
     if (c < 0x80) return 1;
-    size_t length = c >= 0xf0 && c < 0xf5 ? 4 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xc2 && c < 0xe0 ? 2 : 0;
+    size_t length = c >= 0xf0 && c < 0xf5   ? 4
+                    : c >= 0xe0 && c < 0xf0 ? 3
+                    : c >= 0xc2 && c < 0xe0 ? 2
+                                            : 0;
     for (size_t i = 1; i < length; i++)
         if ((text[i] & 0xc0) != 0x80) return 0;
     if (c == 0xe0 && text[1] < 0xa0) return 0; // overlong

@@ -26,7 +26,9 @@ static void cpu_zero(device *d, void *block, size_t bytes) {
     memset(block, 0, bytes);
 }
 
-static void cpu_wait(device *d) { (void)d; }
+static void cpu_wait(device *d) {
+    (void)d;
+}
 
 static void cpu_close(device *d) {
     onednn_close(d->stream->onednn);
@@ -73,7 +75,9 @@ status device_failed(device *d) {
     return rc ? status_carry(rc, d->stream->text) : STATUS_OK;
 }
 
-int stream_threads(const stream *s) { return s->threads; }
+int stream_threads(const stream *s) {
+    return s->threads;
+}
 
 void stream_fail(stream *s, status rc) {
     if (!rc || s->failed) return;

@@ -30,7 +30,9 @@ status log_open(const char *path) {
     return STATUS_OK;
 }
 
-void log_quiet(int on) { quiet = on; }
+void log_quiet(int on) {
+    quiet = on;
+}
 
 static void write_line(const char *mark, int to_stderr, const char *format, va_list args) {
     char text[2048];
@@ -69,9 +71,10 @@ static void write_progress(const progress *p, double now, const char *note, int 
     int filled = p->total > 0 ? (int)(20 * p->done / p->total) : 0;
     for (int i = 0; i < 20; i++) bar[i] = i < filled ? '#' : '.';
     bar[20] = 0;
-    fprintf(stderr, "%s%s [%s] %lld/%lld %s, %.1f/s, %d:%02d left%s%s%s", terminal ? "\r\x1b[K" : "",
-            p->what, bar, (long long)p->done, (long long)p->total, p->unit, rate, (int)left / 60,
-            (int)left % 60, note ? ", " : "", note ? note : "", terminal ? "" : "\n");
+    fprintf(stderr, "%s%s [%s] %lld/%lld %s, %.1f/s, %d:%02d left%s%s%s",
+            terminal ? "\r\x1b[K" : "", p->what, bar, (long long)p->done, (long long)p->total,
+            p->unit, rate, (int)left / 60, (int)left % 60, note ? ", " : "", note ? note : "",
+            terminal ? "" : "\n");
 }
 
 void progress_update(progress *p, int64_t done, const char *note) {

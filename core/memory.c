@@ -8,7 +8,9 @@ enum { ALIGNMENT = 64 };
 
 static atomic_llong allocations_until_failure; // 0: never
 
-void mem_fail_at(int64_t n) { atomic_store(&allocations_until_failure, n); }
+void mem_fail_at(int64_t n) {
+    atomic_store(&allocations_until_failure, n);
+}
 
 static int must_fail(void) {
     if (atomic_load_explicit(&allocations_until_failure, memory_order_relaxed) == 0) return 0;
@@ -47,7 +49,9 @@ status mem_grow(void **block, size_t *capacity, size_t want, size_t size, const 
     return STATUS_OK;
 }
 
-void mem_free(void *block) { free(block); }
+void mem_free(void *block) {
+    free(block);
+}
 
 status mem_string(char **out, const char *text) {
     size_t length = strlen(text) + 1;

@@ -24,8 +24,8 @@ uint32_t rng_site(const char *name) {
 }
 
 uint32_t rng_word(rng_key key, uint32_t sample, uint64_t element) {
-    // The block number's high part joins the site: no tensor here has 2^34 elements per sample, but a
-    // wrapped counter would repeat draws in silence.
+    // The block number's high part joins the site: no tensor here has 2^34 elements per sample, but
+    // a wrapped counter would repeat draws in silence.
     uint64_t block = element / 4;
     uint32_t counter[4] = {(uint32_t)block, sample, key.step, key.site ^ (uint32_t)(block >> 32)};
     uint32_t words[2] = {(uint32_t)key.seed, (uint32_t)(key.seed >> 32)}, out[4];
@@ -84,7 +84,9 @@ uint32_t mt19937_next(mt19937 *g) {
     return y ^ (y >> 18);
 }
 
-static float mt19937_unit(mt19937 *g) { return (float)(mt19937_next(g) & 0xffffff) * 0x1p-24f; }
+static float mt19937_unit(mt19937 *g) {
+    return (float)(mt19937_next(g) & 0xffffff) * 0x1p-24f;
+}
 
 void mt19937_uniform(mt19937 *g, float *out, int64_t count, double from, double to) {
     float a = (float)from, b = (float)to;

@@ -25,7 +25,9 @@ status status_carry(status code, const char *text) {
     return code;
 }
 
-const char *status_text(void) { return failure_text; }
+const char *status_text(void) {
+    return failure_text;
+}
 
 const char *status_name(status code) {
     static const char *const names[] = {

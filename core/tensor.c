@@ -13,9 +13,15 @@ static const struct {
 #undef X
 };
 
-size_t dtype_size(dtype type) { return types[type].size; }
-const char *dtype_name(dtype type) { return types[type].name; }
-dtype dtype_wide(dtype type) { return type == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32; }
+size_t dtype_size(dtype type) {
+    return types[type].size;
+}
+const char *dtype_name(dtype type) {
+    return types[type].name;
+}
+dtype dtype_wide(dtype type) {
+    return type == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+}
 
 int64_t tensor_count(const tensor *x) {
     int64_t count = 1;
@@ -23,7 +29,9 @@ int64_t tensor_count(const tensor *x) {
     return count;
 }
 
-size_t tensor_bytes(const tensor *x) { return (size_t)tensor_count(x) * dtype_size(x->type); }
+size_t tensor_bytes(const tensor *x) {
+    return (size_t)tensor_count(x) * dtype_size(x->type);
+}
 
 char *shape_text(char text[SHAPE_TEXT_SIZE], int rank, const int64_t *dim) {
     int length = snprintf(text, SHAPE_TEXT_SIZE, "(");
@@ -61,7 +69,9 @@ uint16_t bf16_from_float(float value) {
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-float bf16_to_float(uint16_t bits) { return bits_float((uint32_t)bits << 16); }
+float bf16_to_float(uint16_t bits) {
+    return bits_float((uint32_t)bits << 16);
+}
 
 uint16_t f16_from_float(float value) {
     uint32_t bits = float_bits(value), sign = (bits >> 16) & 0x8000;

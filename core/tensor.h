@@ -41,6 +41,7 @@ typedef struct gradient {
     dtype type;   // activations: the tensor's; parameters: dtype_wide
     bool owned;   // true: taken from the tape's gradient arena and given back after its last use
     bool written; // whether this step has touched it
+    int uses;     // recorded calls that have not yet run backward
 } gradient;
 
 typedef struct tensor {

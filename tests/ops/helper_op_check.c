@@ -1,0 +1,375 @@
+#include "tests/ops/helper_op_check.h"
+#include "tests/oracle/oracle.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GUARD = 64, MAX_COORDINATES = 160, DIRECTIONS = 6 };
+static const double MUTATION = 1.01;
+
+typedef struct device_pair {
+    device *real, *dry;
+    comm *comm;
+} device_pair;
+
+static const device_pair *devices(bool oracle) {
+    static device_pair pairs[2];
+    device_pair *p = &pairs[oracle];
+    if (!p->real) {
+        ck_assert_int_eq(oracle ? device_open_oracle(&p->real) : device_open_cpu(&p->real, 2), 0);
+        if (!oracle) p->real->ops = &op_kernels_cpu;
+        ck_assert_int_eq(device_open_dry(&p->dry, p->real), 0);
+        ck_assert_int_eq(comm_open_single(&p->comm), 0);
+    }
+    return p;
+}
+
+device *test_device(bool oracle) {
+    return devices(oracle)->real;
+}
+
+static tensor constant(const void *data, dtype type, int rank, const int64_t *dim) {
+    tensor x = {.data = (void *)(uintptr_t)data, .type = type, .rank = rank};
+    memcpy(x.dim, dim, (size_t)rank * sizeof *dim);
+    return x;
+}
+
+tensor constant_u8(const uint8_t *data, int rank, const int64_t *dim) {
+    return constant(data, DTYPE_U8, rank, dim);
+}
+
+tensor constant_i32(const int32_t *data, int rank, const int64_t *dim) {
+    return constant(data, DTYPE_I32, rank, dim);
+}
+
+tensor constant_f32(const float *data, int rank, const int64_t *dim) {
+    return constant(data, DTYPE_F32, rank, dim);
+}
+
+// --- one run of a case ---------------------------------------------------------------------------
+typedef struct run_result {
+    double *output; // (count)
+    int64_t count;
+    double *gradient[OP_MAX_INPUTS]; // NULL where none is wanted
+    double loss;                     // sum of weight * output over all uses
+} run_result;
+
+typedef struct mutation {
+    const char *op;
+    const tensor *input;
+} mutation;
+
+// Scales what the rule of one op has just written for one input.
+static void mutate(void *context, tape *t, const tape_node *node) {
+    const mutation *m = context;
+    (void)t;
+    if (strcmp(node->op, m->op)) return;
+    for (int i = 0; i < node->ins; i++) {
+        if (node->in[i] != m->input) continue;
+        const gradient *g = m->input->grad;
+        for (int64_t e = 0; e < tensor_count(m->input); e++) {
+            if (g->type == DTYPE_F64)
+                ((double *)g->data)[e] *= MUTATION;
+            else
+                ((float *)g->data)[e] *= (float)MUTATION;
+        }
+    }
+}
+
+static double value_at(const void *data, dtype type, int64_t i) {
+    return type == DTYPE_F64 ? ((const double *)data)[i] : ((const float *)data)[i];
+}
+
+static double weight_of(int64_t i) {
+    return 2 * (double)rng_uniform((rng_key){77, rng_site("weights"), 0}, 0, (uint64_t)i) - 1;
+}
+
+// loss = sum of weight * (y1 + y2), an op of the tests so that rules see an arbitrary output
+// gradient.
+static void weigh_rule(tape *t, const tape_node *node) {
+    for (int u = 0; u < node->ins; u++) {
+        tensor *y = node->in[u];
+        int acc;
+        void *dy = tape_gradient(t, y, &acc);
+        if (!dy || t->device == t->dry) continue;
+        for (int64_t i = 0; i < tensor_count(y); i++) {
+            if (y->type == DTYPE_F64)
+                ((double *)dy)[i] = weight_of(i) + (acc ? ((double *)dy)[i] : 0);
+            else
+                ((float *)dy)[i] = (float)weight_of(i) + (acc ? ((float *)dy)[i] : 0);
+        }
+    }
+}
+
+static tensor *weigh(tape *t, tensor **y, int uses, double *sum) {
+    tensor *loss = tape_tensor(t, 0, NULL);
+    *sum = 0;
+    for (int u = 0; u < uses && t->device != t->dry; u++)
+        for (int64_t i = 0; i < tensor_count(y[u]); i++)
+            *sum += weight_of(i) * value_at(y[u]->data, y[u]->type, i);
+    tape_record(t, "weigh", weigh_rule, NULL, &loss, 1, y, uses);
+    return loss;
+}
+
+static void check_guard(const unsigned char *guard, size_t size, const char *op,
+                        const char *where) {
+    for (size_t i = 0; i < size; i++)
+        if (guard[i] != 0xab) ck_abort_msg("%s wrote outside of its %s", op, where);
+}
+
+// An input in host memory with a guarded gradient, of the device's type or of the wide one.
+typedef struct leaf {
+    tensor x;
+    gradient g;
+    unsigned char *block;
+    size_t bytes;
+} leaf;
+
+static void leaf_open(leaf *l, const op_input *in, const double *values, dtype type) {
+    memset(l, 0, sizeof *l);
+    l->x = (tensor){.type = type, .rank = in->rank};
+    memcpy(l->x.dim, in->dim, sizeof in->dim);
+    int64_t count = tensor_count(&l->x);
+    l->bytes = (size_t)count * dtype_size(type);
+    l->x.data = malloc(l->bytes + 1);
+    for (int64_t i = 0; i < count; i++) {
+        if (type == DTYPE_F64)
+            ((double *)l->x.data)[i] = values[i];
+        else
+            ((float *)l->x.data)[i] = (float)values[i];
+    }
+    if (!in->gradient) return;
+    l->block = malloc(l->bytes + 2 * GUARD);
+    memset(l->block, 0xab, l->bytes + 2 * GUARD);
+    l->g = (gradient){.data = l->block + GUARD, .type = type};
+    l->x.grad = &l->g;
+}
+
+static void leaf_close(leaf *l) {
+    free(l->x.data);
+    free(l->block);
+}
+
+static double *as_doubles(const void *data, dtype type, int64_t count) {
+    double *out = malloc((size_t)(count + 1) * sizeof *out);
+    for (int64_t i = 0; i < count; i++) out[i] = value_at(data, type, i);
+    return out;
+}
+
+// Runs the op USES times and back once; the dry run goes the same way.
+static void run_once(const op_case *c, tape *t, leaf *leaves, int uses, bool backward,
+                     run_result *result) {
+    tensor *in[OP_MAX_INPUTS], *y[2] = {0};
+    for (int i = 0; i < c->inputs; i++) {
+        in[i] = &leaves[i].x;
+        leaves[i].g.written = false;
+        leaves[i].g.uses = 0;
+    }
+    tape_begin(t, backward);
+    t->training = c->training;
+    t->seed = 5;
+    for (int u = 0; u < uses; u++) {
+        t->draws = 0; // both uses drop the same elements
+        y[u] = c->run(t, in, c->context);
+    }
+    tensor *loss = weigh(t, y, uses, &result->loss);
+    if (t->device != t->dry) {
+        const char *end = (char *)y[0]->data + tensor_bytes(y[0]);
+        const char *block = t->activations.base;
+        if (end > block && end < block + t->activations.capacity) // not an input passed through
+            check_guard((const unsigned char *)end, (size_t)(-(intptr_t)end) % SPACE_ALIGNMENT,
+                        c->op, "output");
+        result->count = tensor_count(y[0]);
+        result->output = as_doubles(y[0]->data, y[0]->type, result->count);
+    }
+    if (backward) tape_backward(t, loss, 1);
+}
+
+static void take_gradients(const op_case *c, leaf *leaves, run_result *result) {
+    for (int i = 0; i < c->inputs; i++) {
+        if (!leaves[i].block) continue;
+        check_guard(leaves[i].block, GUARD, c->op, "gradient");
+        check_guard(leaves[i].block + GUARD + leaves[i].bytes, GUARD, c->op, "gradient");
+        ck_assert_msg(leaves[i].g.written, "%s: input %d got no gradient", c->op, i);
+        result->gradient[i] =
+            as_doubles(leaves[i].g.data, leaves[i].g.type, tensor_count(&leaves[i].x));
+    }
+}
+
+static run_result run_case(const op_case *c, double *const *values, bool oracle, int uses,
+                           bool backward, int mutated) {
+    const device_pair *p = devices(oracle);
+    dtype type = p->real->type;
+    leaf leaves[OP_MAX_INPUTS] = {0};
+    run_result result = {0};
+    tape t;
+    for (int i = 0; i < c->inputs; i++) leaf_open(&leaves[i], &c->input[i], values[i], type);
+    ck_assert_int_eq(tape_init(&t, p->real, p->dry, p->comm), STATUS_OK);
+    run_once(c, &t, leaves, uses, backward, &result);
+    ck_assert_int_eq(tape_allocate(&t, tape_used(&t)), STATUS_OK);
+    memset(t.activation_block, 0xab, t.activations.capacity);
+    ck_assert_int_eq(t.device == t.real, 1);
+    mutation m = {c->op, mutated >= 0 ? &leaves[mutated].x : NULL};
+    if (mutated >= 0) {
+        t.observe = mutate;
+        t.observe_context = &m;
+    }
+    run_once(c, &t, leaves, uses, backward, &result);
+    if (backward) take_gradients(c, leaves, &result);
+    status rc = tape_failed(&t);
+    if (rc) ck_abort_msg("%s: %s", c->op, status_text());
+    tape_free(&t);
+    for (int i = 0; i < c->inputs; i++) leaf_close(&leaves[i]);
+    return result;
+}
+
+static void result_free(run_result *r) {
+    free(r->output);
+    for (int i = 0; i < OP_MAX_INPUTS; i++) free(r->gradient[i]);
+}
+
+// --- comparisons
+// -----------------------------------------------------------------------------------
+// ||a - b|| / ||b||; infinite where b is zero or anything is not finite, so that it fails.
+static double relative_error(const double *a, const double *b, int64_t count, double factor) {
+    double difference = 0, size = 0;
+    for (int64_t i = 0; i < count; i++) {
+        difference += (a[i] - factor * b[i]) * (a[i] - factor * b[i]);
+        size += factor * b[i] * factor * b[i];
+    }
+    if (!isfinite(difference) || !(size > 0)) return INFINITY;
+    return sqrt(difference / size);
+}
+
+static int64_t input_count(const op_input *in) {
+    int64_t count = 1;
+    for (int d = 0; d < in->rank; d++) count *= in->dim[d];
+    return count;
+}
+
+static double loss_at(const op_case *c, double *const *values) {
+    run_result r = run_case(c, values, true, 1, false, -1);
+    double loss = r.loss;
+    result_free(&r);
+    return loss;
+}
+
+static double slope(const op_case *c, double **values, int input, const double *direction,
+                    double step) {
+    int64_t count = input_count(&c->input[input]);
+    double *kept = values[input], *moved = malloc((size_t)count * sizeof *moved);
+    double side[2];
+    values[input] = moved;
+    for (int s = 0; s < 2; s++) {
+        for (int64_t i = 0; i < count; i++) moved[i] = kept[i] + (s ? -step : step) * direction[i];
+        side[s] = loss_at(c, values);
+    }
+    values[input] = kept;
+    free(moved);
+    return (side[0] - side[1]) / (2 * step);
+}
+
+// The error of ANALYTIC against central differences, relative to its norm.
+static double difference_error(const op_case *c, double **values, int input,
+                               const double *analytic) {
+    int64_t count = input_count(&c->input[input]);
+    bool each = count <= MAX_COORDINATES;
+    int64_t trials = each ? count : DIRECTIONS;
+    double *direction = calloc((size_t)count, sizeof *direction), error = 0, size = 0;
+    double step = c->input[input].gap > 0 ? fmin(1e-5, c->input[input].gap / 16) : 1e-5;
+    for (int64_t trial = 0; trial < trials; trial++) {
+        for (int64_t i = 0; i < count; i++)
+            direction[i] = each ? (double)(i == trial)
+                                : (double)rng_normal((rng_key){9, rng_site("direction"), 0},
+                                                     (uint32_t)trial, (uint64_t)i) /
+                                      8;
+        double expected = slope(c, values, input, direction, step), actual = 0;
+        for (int64_t i = 0; i < count; i++) actual += analytic[i] * direction[i];
+        error += (actual - expected) * (actual - expected);
+        size += expected * expected;
+    }
+    free(direction);
+    if (!isfinite(error) || !(size > 0)) return INFINITY;
+    return sqrt(error / size);
+}
+
+static double **draw_values(const op_case *c) {
+    double **values = calloc(OP_MAX_INPUTS, sizeof *values);
+    for (int i = 0; i < c->inputs; i++) {
+        const op_input *in = &c->input[i];
+        int64_t count = input_count(in);
+        double low = in->low, high = in->high;
+        if (low == 0 && high == 0) low = -1, high = 1;
+        values[i] = malloc((size_t)(count + 1) * sizeof **values);
+        for (int64_t e = 0; e < count; e++) {
+            double u =
+                (double)rng_uniform((rng_key){3, rng_site("input"), (uint32_t)i}, 0, (uint64_t)e);
+            double v = low + (high - low) * u;
+            if (fabs(v) < in->gap) v = v < 0 ? v - in->gap : v + in->gap;
+            values[i][e] = (double)(float)v; // the same number on both devices
+        }
+    }
+    return values;
+}
+
+void op_check(const op_case *c) {
+    double **values = draw_values(c), tolerance = c->tolerance;
+    if (tolerance <= 0) {
+        int64_t largest = 1;
+        for (int i = 0; i < c->inputs; i++)
+            if (input_count(&c->input[i]) > largest) largest = input_count(&c->input[i]);
+        tolerance = fmin(2e-6 * sqrt((double)largest), 1e-4);
+    }
+    const double difference_tolerance = 2e-6;
+    run_result exact = run_case(c, values, true, 1, true, -1);
+    run_result twice = run_case(c, values, true, 2, true, -1);
+    run_result cpu = run_case(c, values, false, 1, true, -1);
+    run_result cpu_twice = run_case(c, values, false, 2, true, -1);
+
+    double error = relative_error(cpu.output, exact.output, exact.count, 1);
+    ck_assert_msg(error <= tolerance, "%s: the CPU's output is off by %g, allowed %g", c->op, error,
+                  tolerance);
+    for (int i = 0; i < c->inputs; i++) {
+        if (!c->input[i].gradient) continue;
+        int64_t count = input_count(&c->input[i]);
+        error = difference_error(c, values, i, exact.gradient[i]);
+        ck_assert_msg(error <= difference_tolerance,
+                      "%s: gradient of input %d is off by %g from central differences", c->op, i,
+                      error);
+        error = relative_error(cpu.gradient[i], exact.gradient[i], count, 1);
+        ck_assert_msg(error <= tolerance, "%s: the CPU's gradient of input %d is off by %g", c->op,
+                      i, error);
+        error = relative_error(twice.gradient[i], exact.gradient[i], count, 2);
+        ck_assert_msg(error <= 1e-12, "%s: the oracle does not add up input %d (%g)", c->op, i,
+                      error);
+        error = relative_error(cpu_twice.gradient[i], exact.gradient[i], count, 2);
+        ck_assert_msg(error <= tolerance, "%s: the CPU does not add up input %d (%g)", c->op, i,
+                      error);
+
+        run_result wrong = run_case(c, values, true, 1, true, i);
+        run_result cpu_wrong = run_case(c, values, false, 1, true, i);
+        error = difference_error(c, values, i, wrong.gradient[i]);
+        ck_assert_msg(!(error <= difference_tolerance),
+                      "%s: a rule scaled by 1.01 passes the differences (input %d)", c->op, i);
+        error = relative_error(cpu_wrong.gradient[i], exact.gradient[i], count, 1);
+        ck_assert_msg(!(error <= tolerance), "%s: a scaled CPU rule passes (input %d)", c->op, i);
+        result_free(&wrong);
+        result_free(&cpu_wrong);
+    }
+    result_free(&exact);
+    result_free(&twice);
+    result_free(&cpu);
+    result_free(&cpu_twice);
+    for (int i = 0; i < c->inputs; i++) free(values[i]);
+    free(values);
+}
+
+int run_suite(Suite *suite) {
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
