@@ -1,13 +1,454 @@
 #include "core/onednn.h"
 #include "core/memory.h"
+#include "core/stream.h"
 
 #include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_debug.h>
+#include <string.h>
 
+// --- what an operation is made for and made of ---------------------------------------------------
+typedef enum kind { CONV_FORWARD, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, MATMUL, KINDS } kind;
+
+// The numbers that an operation depends on; 64-bit throughout, so that no padding is compared.
+typedef struct recipe {
+    int64_t kind, bias, acc;
+    onednn_conv conv;
+    int64_t M, N, K, transposed;
+} recipe;
+
+// The layer's two sides, its weight as oneDNN wants it, its weight as we have it.
+enum { INPUT, WEIGHT, BIAS, OUTPUT, SCRATCHPAD, PLAIN, PARTS };
+
+static const int argument[KINDS][PARTS] = {
+    [CONV_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
+                      DNNL_ARG_SCRATCHPAD},
+    [CONV_BACKWARD_INPUT] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST,
+                             DNNL_ARG_SCRATCHPAD},
+    [CONV_BACKWARD_WEIGHT] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, 0, DNNL_ARG_DIFF_DST,
+                              DNNL_ARG_SCRATCHPAD},
+    [MATMUL] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD},
+};
+
+typedef struct operation {
+    struct operation *next; // in its bucket
+    recipe made_for;
+    dnnl_primitive_desc_t described;
+    dnnl_primitive_t primitive; // NULL until the first run: a query needs only the description
+    dnnl_primitive_t pack;      // plain weight to oneDNN's; NULL where they are the same
+    dnnl_primitive_t unpack[2]; // oneDNN's weight gradient to ours: written, added
+    dnnl_memory_t part[PARTS];  // without data; NULL where there is none
+    size_t scratchpad, packed;  // bytes
+} operation;
+
+enum { BUCKETS = 256 };
 struct onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    operation *bucket[BUCKETS];
 };
 
+// --- what differs between versions 2 and 3 -------------------------------------------------------
+#if DNNL_VERSION_MAJOR >= 3
+
+typedef dnnl_memory_desc_t layout;
+typedef const_dnnl_memory_desc_t layout_view;
+
+static layout_view layout_of(const layout *l) {
+    return *l;
+}
+
+static void layout_free(layout *l) {
+    if (*l) dnnl_memory_desc_destroy(*l);
+}
+
+static dnnl_status_t layout_strided(layout *l, int rank, const dnnl_dims_t dim,
+                                    const dnnl_dims_t stride) {
+    return dnnl_memory_desc_create_with_strides(l, rank, dim, dnnl_f32, stride);
+}
+
+static dnnl_status_t layout_any(layout *l, int rank, const dnnl_dims_t dim) {
+    return dnnl_memory_desc_create_with_tag(l, rank, dim, dnnl_f32, dnnl_format_tag_any);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
+    return dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef);
+}
+
+static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, dnnl_engine_t engine, kind k,
+                                   const layout_view *side, const onednn_conv *z,
+                                   dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
+    const dnnl_dims_t stride = {z->stride, z->stride}, pad = {z->pad, z->pad}, dilate = {0, 0};
+    const dnnl_alg_kind_t how = dnnl_convolution_direct;
+    if (k == CONV_FORWARD)
+        return dnnl_convolution_forward_primitive_desc_create(
+            out, engine, dnnl_forward_training, how, side[INPUT], side[WEIGHT], side[BIAS],
+            side[OUTPUT], stride, dilate, pad, pad, attr);
+    if (k == CONV_BACKWARD_INPUT)
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            out, engine, how, side[INPUT], side[WEIGHT], side[OUTPUT], stride, dilate, pad, pad,
+            hint, attr);
+    return dnnl_convolution_backward_weights_primitive_desc_create(
+        out, engine, how, side[INPUT], side[WEIGHT], NULL, side[OUTPUT], stride, dilate, pad, pad,
+        hint, attr);
+}
+
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                     const layout_view *side, dnnl_primitive_attr_t attr) {
+    return dnnl_matmul_primitive_desc_create(out, engine, side[INPUT], side[WEIGHT], side[BIAS],
+                                             side[OUTPUT], attr);
+}
+
+#else
+
+typedef dnnl_memory_desc_t layout;
+typedef const dnnl_memory_desc_t *layout_view;
+
+static layout_view layout_of(const layout *l) {
+    return l->ndims ? l : NULL;
+}
+
+static void layout_free(layout *l) {
+    (void)l;
+}
+
+static dnnl_status_t layout_strided(layout *l, int rank, const dnnl_dims_t dim,
+                                    const dnnl_dims_t stride) {
+    return dnnl_memory_desc_init_by_strides(l, rank, dim, dnnl_f32, stride);
+}
+
+static dnnl_status_t layout_any(layout *l, int rank, const dnnl_dims_t dim) {
+    return dnnl_memory_desc_init_by_tag(l, rank, dim, dnnl_f32, dnnl_format_tag_any);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
+    return dnnl_post_ops_append_sum(ops, 1);
+}
+
+static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, dnnl_engine_t engine, kind k,
+                                   const layout_view *side, const onednn_conv *z,
+                                   dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
+    const dnnl_dims_t stride = {z->stride, z->stride}, pad = {z->pad, z->pad};
+    const dnnl_alg_kind_t how = dnnl_convolution_direct;
+    dnnl_convolution_desc_t d;
+    dnnl_status_t e;
+    if (k == CONV_FORWARD)
+        e = dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, how, side[INPUT],
+                                               side[WEIGHT], side[BIAS], side[OUTPUT], stride, pad,
+                                               pad);
+    else if (k == CONV_BACKWARD_INPUT)
+        e = dnnl_convolution_backward_data_desc_init(&d, how, side[INPUT], side[WEIGHT],
+                                                     side[OUTPUT], stride, pad, pad);
+    else
+        e = dnnl_convolution_backward_weights_desc_init(&d, how, side[INPUT], side[WEIGHT], NULL,
+                                                        side[OUTPUT], stride, pad, pad);
+    return e ? e : dnnl_primitive_desc_create(out, &d, attr, engine, hint);
+}
+
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                     const layout_view *side, dnnl_primitive_attr_t attr) {
+    dnnl_matmul_desc_t d;
+    dnnl_status_t e =
+        dnnl_matmul_desc_init(&d, side[INPUT], side[WEIGHT], side[BIAS], side[OUTPUT]);
+    return e ? e : dnnl_primitive_desc_create(out, &d, attr, engine, NULL);
+}
+
+#endif
+
+// --- layouts -------------------------------------------------------------------------------------
+static dnnl_status_t layout_image(layout *l, int64_t B, int64_t H, int64_t W, int64_t C) {
+    return layout_strided(l, 4, (dnnl_dims_t){B, C, H, W}, (dnnl_dims_t){H * W * C, 1, W * C, C});
+}
+
+static dnnl_status_t conv_layouts(layout *l, const recipe *r) {
+    const onednn_conv *z = &r->conv;
+    const dnnl_dims_t weight = {z->O, z->C, z->K, z->K};
+    dnnl_status_t e = layout_image(&l[INPUT], z->B, z->H, z->W, z->C);
+    if (!e) e = layout_image(&l[OUTPUT], z->B, z->OH, z->OW, z->O);
+    if (!e) e = layout_any(&l[WEIGHT], 4, weight);
+    if (!e)
+        e = layout_strided(&l[PLAIN], 4, weight,
+                           (dnnl_dims_t){z->K * z->K * z->C, 1, z->K * z->C, z->C});
+    if (!e && r->bias) e = layout_strided(&l[BIAS], 1, (dnnl_dims_t){z->O}, (dnnl_dims_t){1});
+    return e;
+}
+
+// From this many rows on, packing the weight first costs less than what it saves (measured, see
+// tests/bench/bench_conv2d.c).
+enum { PACK_ROWS = 2048 };
+
+static dnnl_status_t matmul_layouts(layout *l, const recipe *r) {
+    const int64_t M = r->M, N = r->N, K = r->K;
+    const dnnl_dims_t weight = {K, N};
+    dnnl_status_t e = layout_strided(&l[INPUT], 2, (dnnl_dims_t){M, K}, (dnnl_dims_t){K, 1});
+    if (!e) e = layout_strided(&l[OUTPUT], 2, (dnnl_dims_t){M, N}, (dnnl_dims_t){N, 1});
+    if (!e)
+        e = layout_strided(&l[PLAIN], 2, weight,
+                           r->transposed ? (dnnl_dims_t){1, K} : (dnnl_dims_t){N, 1});
+    if (!e && M >= PACK_ROWS) e = layout_any(&l[WEIGHT], 2, weight);
+    if (!e && M < PACK_ROWS)
+        e = layout_strided(&l[WEIGHT], 2, weight,
+                           r->transposed ? (dnnl_dims_t){1, K} : (dnnl_dims_t){N, 1});
+    if (!e && r->bias) e = layout_strided(&l[BIAS], 2, (dnnl_dims_t){1, N}, (dnnl_dims_t){N, 1});
+    return e;
+}
+
+// --- making an operation -------------------------------------------------------------------------
+// The scratchpad is ours; ADD makes the result be added to what is there.
+static dnnl_status_t attributes(dnnl_primitive_attr_t *out, bool add) {
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t e = dnnl_primitive_attr_create(out);
+    if (!e) e = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
+    if (!e && add) e = dnnl_post_ops_create(&ops);
+    if (!e && add) e = append_sum(ops);
+    if (!e && add) e = dnnl_primitive_attr_set_post_ops(*out, ops);
+    if (ops) dnnl_post_ops_destroy(ops);
+    return e;
+}
+
+static dnnl_status_t describe(operation *p, const onednn *o, const layout_view *side) {
+    const recipe *r = &p->made_for;
+    dnnl_primitive_desc_t hint = NULL; // backward convolutions want to see the forward one
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_status_t e = attributes(&attr, r->kind == MATMUL && r->acc);
+    if (!e && (r->kind == CONV_BACKWARD_INPUT || r->kind == CONV_BACKWARD_WEIGHT))
+        e = describe_conv(&hint, o->engine, CONV_FORWARD, side, &r->conv, NULL, attr);
+    if (!e && r->kind == MATMUL) e = describe_matmul(&p->described, o->engine, side, attr);
+    if (!e && r->kind != MATMUL)
+        e = describe_conv(&p->described, o->engine, (kind)r->kind, side, &r->conv, hint, attr);
+    if (hint) dnnl_primitive_desc_destroy(hint);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return e;
+}
+
+static dnnl_status_t make_reorder(dnnl_primitive_t *out, const onednn *o, layout_view from,
+                                  layout_view to, bool add) {
+    dnnl_primitive_desc_t described = NULL;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_status_t e = attributes(&attr, add);
+    // A reorder's scratchpad is empty for plain copies like these; let oneDNN see to it if not.
+    if (!e) e = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_library);
+    if (!e)
+        e = dnnl_reorder_primitive_desc_create(&described, from, o->engine, to, o->engine, attr);
+    if (!e) e = dnnl_primitive_create(out, described);
+    if (described) dnnl_primitive_desc_destroy(described);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return e;
+}
+
+static dnnl_status_t make_memory(operation *p, const onednn *o, const layout_view *side) {
+    dnnl_status_t e = dnnl_success;
+    for (int i = 0; i < PARTS && !e; i++)
+        if (side[i]) e = dnnl_memory_create(&p->part[i], side[i], o->engine, DNNL_MEMORY_NONE);
+    return e;
+}
+
+static dnnl_status_t operation_make(operation *p, const onednn *o) {
+    layout made[PARTS];
+    layout_view side[PARTS];
+    memset(made, 0, sizeof made);
+    bool of_weight = p->made_for.kind == CONV_BACKWARD_WEIGHT;
+    dnnl_status_t e = p->made_for.kind == MATMUL ? matmul_layouts(made, &p->made_for)
+                                                 : conv_layouts(made, &p->made_for);
+    for (int i = 0; i < PARTS; i++) side[i] = layout_of(&made[i]);
+    if (!e) e = describe(p, o, side);
+    if (!e) {
+        side[WEIGHT] = dnnl_primitive_desc_query_md(
+            p->described, of_weight ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+        side[SCRATCHPAD] = dnnl_primitive_desc_query_md(p->described, dnnl_query_scratchpad_md, 0);
+        p->scratchpad = side[SCRATCHPAD] ? dnnl_memory_desc_get_size(side[SCRATCHPAD]) : 0;
+        p->packed = dnnl_memory_desc_get_size(side[WEIGHT]);
+        bool same = dnnl_memory_desc_equal(side[WEIGHT], side[PLAIN]);
+        if (!of_weight && !same) e = make_reorder(&p->pack, o, side[PLAIN], side[WEIGHT], false);
+        if (!e && of_weight && !same)
+            e = make_reorder(&p->unpack[0], o, side[WEIGHT], side[PLAIN], false);
+        if (!e && of_weight) e = make_reorder(&p->unpack[1], o, side[WEIGHT], side[PLAIN], true);
+        if (!of_weight && same) p->packed = 0;
+        if (!e) e = make_memory(p, o, side);
+    }
+    for (int i = 0; i < PARTS; i++) layout_free(&made[i]);
+    return e;
+}
+
+static void operation_free(operation *p) {
+    for (int i = 0; i < PARTS; i++)
+        if (p->part[i]) dnnl_memory_destroy(p->part[i]);
+    dnnl_primitive_t made[] = {p->primitive, p->pack, p->unpack[0], p->unpack[1]};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (made[i]) dnnl_primitive_destroy(made[i]);
+    if (p->described) dnnl_primitive_desc_destroy(p->described);
+    mem_free(p);
+}
+
+static void fail(stream *s, const recipe *r, dnnl_status_t e) {
+    static const char *const name[KINDS] = {"convolution", "convolution's input gradient",
+                                            "convolution's weight gradient", "matrix product"};
+    const onednn_conv *z = &r->conv;
+    if (r->kind == MATMUL)
+        stream_fail(s, status_fail(STATUS_DEVICE, "oneDNN: %s (%lld, %lld) by (%lld, %lld): %s",
+                                   name[r->kind], (long long)r->M, (long long)r->K, (long long)r->K,
+                                   (long long)r->N, dnnl_status2str(e)));
+    else
+        stream_fail(s, status_fail(STATUS_DEVICE,
+                                   "oneDNN: %s of (%lld, %lld, %lld, %lld) to %lld channels, "
+                                   "window %lld, stride %lld, padding %lld: %s",
+                                   name[r->kind], (long long)z->B, (long long)z->H, (long long)z->W,
+                                   (long long)z->C, (long long)z->O, (long long)z->K,
+                                   (long long)z->stride, (long long)z->pad, dnnl_status2str(e)));
+}
+
+// The operation for R, made if there is none yet; NULL after a failure.
+static operation *operation_find(stream *s, const recipe *r) {
+    onednn *o = s->onednn;
+    const int64_t *words = (const int64_t *)(const void *)r;
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof *r / sizeof *words; i++)
+        hash = (hash ^ (uint64_t)words[i]) * 0x9E3779B97F4A7C15u;
+    operation **bucket = &o->bucket[hash >> 56];
+    for (operation *p = *bucket; p; p = p->next)
+        if (!memcmp(&p->made_for, r, sizeof *r)) return p;
+    operation *p;
+    status rc = mem_new(&p, 1, "a oneDNN operation");
+    if (rc) {
+        stream_fail(s, rc);
+        return NULL;
+    }
+    p->made_for = *r;
+    dnnl_status_t e = operation_make(p, o);
+    if (e) {
+        fail(s, r, e);
+        operation_free(p);
+        return NULL;
+    }
+    p->next = *bucket;
+    *bucket = p;
+    return p;
+}
+
+// --- running one ---------------------------------------------------------------------------------
+static size_t rounded(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+static size_t operation_scratch(const operation *p) {
+    return p ? rounded(p->scratchpad) + rounded(p->packed) : 0;
+}
+
+static dnnl_status_t set(operation *p, int part, const void *data) {
+    return p->part[part] ? dnnl_memory_set_data_handle(p->part[part], (void *)(uintptr_t)data)
+                         : dnnl_success;
+}
+
+static dnnl_status_t copy_weight(const onednn *o, dnnl_primitive_t reorder, dnnl_memory_t from,
+                                 dnnl_memory_t to) {
+    const dnnl_exec_arg_t list[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    return dnnl_primitive_execute(reorder, o->stream, 2, list);
+}
+
+// INPUT, WEIGHT, BIAS and OUTPUT are the layer's; what is const among them depends on the kind.
+static void operation_run(operation *p, const void *input, const void *weight, const void *bias,
+                          const void *output, int acc, void *scratch, stream *s) {
+    if (!p) return;
+    const onednn *o = s->onednn;
+    bool of_weight = p->made_for.kind == CONV_BACKWARD_WEIGHT;
+    dnnl_primitive_t unpack = of_weight ? p->unpack[acc ? 1 : 0] : NULL;
+    char *packed = (char *)scratch + rounded(p->scratchpad);
+    dnnl_status_t e =
+        p->primitive ? dnnl_success : dnnl_primitive_create(&p->primitive, p->described);
+    if (!e) e = set(p, INPUT, input);
+    if (!e) e = set(p, OUTPUT, output);
+    if (!e) e = set(p, BIAS, bias);
+    if (!e) e = set(p, PLAIN, weight);
+    if (!e) e = set(p, WEIGHT, p->pack || unpack ? packed : weight);
+    if (!e) e = set(p, SCRATCHPAD, scratch);
+    if (!e && p->pack) e = copy_weight(o, p->pack, p->part[PLAIN], p->part[WEIGHT]);
+    dnnl_exec_arg_t list[PARTS];
+    int count = 0;
+    for (int i = 0; i < PLAIN; i++)
+        if (p->part[i])
+            list[count++] = (dnnl_exec_arg_t){argument[p->made_for.kind][i], p->part[i]};
+    if (!e) e = dnnl_primitive_execute(p->primitive, o->stream, count, list);
+    if (!e && unpack) e = copy_weight(o, unpack, p->part[WEIGHT], p->part[PLAIN]);
+    if (!e) e = dnnl_stream_wait(o->stream);
+    if (e) fail(s, &p->made_for, e);
+}
+
+static operation *conv_find(stream *s, kind k, const onednn_conv *z, bool bias) {
+    return operation_find(s, &(recipe){.kind = k, .bias = bias, .conv = *z});
+}
+
+static size_t image_bytes(const onednn_conv *z) {
+    return (size_t)(z->B * z->H * z->W * z->C) * sizeof(float);
+}
+
+size_t onednn_conv_scratch(const onednn_conv *z, stream *s) {
+    size_t most = 0,
+           size[] = {
+               operation_scratch(conv_find(s, CONV_FORWARD, z, false)),
+               operation_scratch(conv_find(s, CONV_FORWARD, z, true)),
+               operation_scratch(conv_find(s, CONV_BACKWARD_INPUT, z, false)) + image_bytes(z),
+               operation_scratch(conv_find(s, CONV_BACKWARD_WEIGHT, z, false)),
+           };
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        if (size[i] > most) most = size[i];
+    return most;
+}
+
+void onednn_conv_forward(float *out, const float *inp, const float *weight, const float *bias,
+                         const onednn_conv *z, void *scratch, stream *s) {
+    operation *p = conv_find(s, CONV_FORWARD, z, bias != NULL);
+    operation_run(p, inp, weight, bias, out, 0, scratch, s);
+}
+
+void onednn_conv_backward_input(float *dinp, const float *dout, const float *weight,
+                                const onednn_conv *z, int acc, void *scratch, stream *s) {
+    operation *p = conv_find(s, CONV_BACKWARD_INPUT, z, false);
+    // Backward convolutions cannot add: through a second image.
+    float *fresh = (float *)(void *)((char *)scratch + operation_scratch(p));
+    operation_run(p, acc ? fresh : dinp, weight, NULL, dout, 0, scratch, s);
+    int64_t count = acc && p ? z->B * z->H * z->W * z->C : 0;
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < count; i++) dinp[i] += fresh[i];
+}
+
+void onednn_conv_backward_weight(float *dweight, const float *dout, const float *inp,
+                                 const onednn_conv *z, int acc, void *scratch, stream *s) {
+    operation *p = conv_find(s, CONV_BACKWARD_WEIGHT, z, false);
+    operation_run(p, inp, dweight, NULL, dout, acc, scratch, s);
+}
+
+static operation *matmul_find(stream *s, const onednn_product *z, bool bias, bool acc) {
+    return operation_find(s, &(recipe){.kind = MATMUL,
+                                       .bias = bias,
+                                       .acc = acc,
+                                       .M = z->M,
+                                       .N = z->N,
+                                       .K = z->K,
+                                       .transposed = z->transposed});
+}
+
+size_t onednn_matmul_scratch(const onednn_product *z, stream *s) {
+    size_t most = 0, size[] = {operation_scratch(matmul_find(s, z, false, false)),
+                               operation_scratch(matmul_find(s, z, true, false)),
+                               operation_scratch(matmul_find(s, z, false, true))};
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        if (size[i] > most) most = size[i];
+    return most;
+}
+
+void onednn_matmul(float *out, const float *a, const float *b, const float *bias,
+                   const onednn_product *z, int acc, void *scratch, stream *s) {
+    operation_run(matmul_find(s, z, bias != NULL, acc), a, b, bias, out, 0, scratch, s);
+}
+
+// oneDNN's own sgemm splits the long sum over M among threads, which its matmul primitive does not:
+// twice as fast for the weight gradient of a 1x1 convolution (bench_conv2d).
+void onednn_matmul_transposed(float *out, const float *a, const float *b, int64_t M, int64_t N,
+                              int64_t K, int acc, stream *s) {
+    dnnl_status_t e = dnnl_sgemm('T', 'N', N, K, M, 1, a, N, b, K, acc ? 1 : 0, out, K);
+    if (e) fail(s, &(recipe){.kind = MATMUL, .M = N, .N = K, .K = M}, e);
+}
+
+// --- opening -------------------------------------------------------------------------------------
 status onednn_open(onednn **out) {
     onednn *o = NULL;
     status rc = mem_new(&o, 1, "the oneDNN engine");
@@ -23,6 +464,13 @@ status onednn_open(onednn **out) {
 
 void onednn_close(onednn *o) {
     if (!o) return;
+    for (int i = 0; i < BUCKETS; i++) {
+        while (o->bucket[i]) {
+            operation *p = o->bucket[i];
+            o->bucket[i] = p->next;
+            operation_free(p);
+        }
+    }
     if (o->stream) dnnl_stream_destroy(o->stream);
     if (o->engine) dnnl_engine_destroy(o->engine);
     mem_free(o);
