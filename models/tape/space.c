@@ -48,6 +48,7 @@ void *space_push(space *s, size_t bytes) {
 void space_clear(space *s) {
     s->used = 0;
     s->full = false;
+    s->failed = STATUS_OK;
     s->pieces = 1;
     s->piece[0] = (struct piece){0, SIZE_MAX / 2};
 }

@@ -13,11 +13,14 @@ status tape_init(tape *t, device *real, device *dry, comm *c) {
     return rc ? rc : arena_open(&t->nodes, NODE_BYTES, "the tape");
 }
 
+static void release_blocks(tape *t) {
+    t->real->release(t->real, t->activation_block);
+    t->real->release(t->real, t->gradient_block);
+    t->activation_block = t->gradient_block = NULL;
+}
+
 void tape_free(tape *t) {
-    if (t->real) {
-        t->real->release(t->real, t->activation_block);
-        t->real->release(t->real, t->gradient_block);
-    }
+    if (t->real) release_blocks(t);
     space_free(&t->gradients);
     arena_close(&t->nodes);
     *t = (tape){0};
@@ -29,14 +32,21 @@ tape_size tape_used(const tape *t) {
 
 status tape_allocate(tape *t, tape_size size) {
     device *d = t->real;
+    release_blocks(t);
+    t->device = t->dry;
     status rc = d->take(d, size.activations, "activations", &t->activation_block);
     if (!rc) rc = d->take(d, size.gradients, "gradients of activations", &t->gradient_block);
-    if (rc) return rc;
-    space_free(&t->gradients);
-    space_stack(&t->activations, t->activation_block, size.activations);
-    rc = space_heap(&t->gradients, t->gradient_block, size.gradients);
+    if (!rc) {
+        space_free(&t->gradients);
+        space_stack(&t->activations, t->activation_block, size.activations);
+        rc = space_heap(&t->gradients, t->gradient_block, size.gradients);
+    }
+    if (rc) {
+        release_blocks(t); // both or none: a tape with one block would write to made-up addresses
+        return rc;
+    }
     t->device = t->real;
-    return rc;
+    return STATUS_OK;
 }
 
 void tape_begin(tape *t, bool record) {
@@ -112,11 +122,14 @@ void tape_scratch_end(tape *t, size_t mark) {
     t->activations.used = mark;
 }
 
-bool tape_wants(const tape *t, tensor *const *in, int ins) {
-    if (!t->recording) return false;
+static bool any_gradient(tensor *const *in, int ins) {
     for (int i = 0; i < ins; i++)
         if (in[i] && in[i]->grad) return true;
     return false;
+}
+
+bool tape_wants(const tape *t, tensor *const *in, int ins) {
+    return t->recording && any_gradient(in, ins);
 }
 
 static tensor **keep_list(tape *t, tensor *const *list, int count) {
@@ -137,12 +150,14 @@ static void count_uses(tape *t, tensor *const *in, int ins, int change) {
 
 void tape_record(tape *t, const char *op, tape_rule rule, void *saved, tensor *const *out, int outs,
                  tensor *const *in, int ins) {
+    if (!any_gradient(in, ins)) return;
+    t->wanted = true;
     if (t->counting) count_uses(t, in, ins, 1);
-    if (tape_wants(t, in, ins)) tape_record_always(t, op, rule, saved, out, outs, in, ins);
+    if (t->recording) tape_record_always(t, op, rule, saved, out, outs, in, ins);
 }
 
-void tape_record_always(tape *t, const char *op, tape_rule rule, void *saved, tensor *const *out,
-                        int outs, tensor *const *in, int ins) {
+tape_node *tape_record_always(tape *t, const char *op, tape_rule rule, void *saved,
+                              tensor *const *out, int outs, tensor *const *in, int ins) {
     tape_node *node = tape_keep(t, sizeof *node);
     *node = (tape_node){.op = op, .rule = rule, .saved = saved, .ins = ins, .outs = outs};
     node->in = keep_list(t, in, ins);
@@ -151,6 +166,7 @@ void tape_record_always(tape *t, const char *op, tape_rule rule, void *saved, te
     t->last = node;
     for (int i = 0; i < outs; i++) tape_want_gradient(t, out[i]);
     if (!t->replaying) count_uses(t, in, ins, 1);
+    return node;
 }
 
 void tape_want_gradient(tape *t, tensor *x) {
@@ -207,7 +223,7 @@ static void run_rule(tape *t, const tape_node *node) {
 
 void tape_run_back(tape *t, const tape_node *until) {
     for (tape_node *node = t->last; node != until; node = node->previous) {
-        if (any_output_written(node)) run_rule(t, node);
+        if (node->always || any_output_written(node)) run_rule(t, node);
         count_uses(t, node->in, node->ins, -1);
     }
     t->last = (tape_node *)until;
@@ -216,17 +232,16 @@ void tape_run_back(tape *t, const tape_node *until) {
 void tape_backward(tape *t, tensor *loss, float scale) {
     if (tensor_count(loss) != 1)
         die("tape_backward: the loss has %lld elements, expected 1", (long long)tensor_count(loss));
-    if (!loss->grad) return; // nothing that leads to the loss wants a gradient
-    int accumulate;
-    void *seed = tape_gradient(t, loss, &accumulate);
-    double wide = (double)scale;
-    if (loss->grad->type == DTYPE_F64)
-        t->device->upload(t->device, seed, &wide, sizeof wide);
-    else
-        t->device->upload(t->device, seed, &scale, sizeof scale);
+    if (loss->grad) { // else nothing that leads to the loss wants a gradient
+        int accumulate;
+        void *seed = tape_gradient(t, loss, &accumulate);
+        double wide = (double)scale;
+        bool double_seed = loss->grad->type == DTYPE_F64;
+        t->device->upload(t->device, seed, double_seed ? (void *)&wide : (void *)&scale,
+                          dtype_size(loss->grad->type));
+    }
     bool recording = t->recording;
-    t->recording =
-        false; // scratch and rules leave no nodes; a region switches it on for its inside
+    t->recording = false; // rules leave no nodes; a region switches it on for its inside
     tape_run_back(t, NULL);
     t->recording = recording;
 }

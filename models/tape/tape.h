@@ -25,6 +25,7 @@ struct tape_node {
     tensor **in, **out;
     int ins, outs;
     tape_node *previous;
+    bool always; // the rule runs even where no output matters: it counts uses of parameters
 };
 
 struct tape {
@@ -56,6 +57,7 @@ struct tape {
     tape_node *last;
     bool checkpointing; // regions keep only their outputs
     bool counting;      // a region's first run: nothing is recorded, uses of parameters are counted
+    bool wanted;        // a call met an input that wants a gradient; regions ask for their inside
 };
 
 typedef struct tape_size {
@@ -114,6 +116,8 @@ rng_key tape_draw(tape *t);
 // Runs BODY, which makes OUTS tensors from INS tensors and whatever CONTEXT points at (which must
 // live until the backward pass). Of all that the body takes, only the outputs stay: in inference
 // always; when recording only with checkpointing on, where the backward pass runs the body again.
+// An output may be an input, or another output's view; outputs stay valid, other tensors and views
+// made inside do not.
 typedef void (*tape_body)(tape *t, const void *context, tensor **out, tensor *const *in);
 void tape_region(tape *t, tape_body body, const void *context, tensor **out, int outs,
                  tensor *const *in, int ins);
