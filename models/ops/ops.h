@@ -114,7 +114,7 @@ typedef struct dropout_shape {
                            dtype type, dtype table_type, stream *s))                               \
     /* embedding: out (rows, D) = table (V, D) at index (rows); dtable in dtable_type */           \
     X(embedding_forward, (void *out, const void *table, const int32_t *index, int64_t rows,        \
-                          int64_t D, dtype type, stream *s))                                       \
+                          int64_t V, int64_t D, dtype type, stream *s))                            \
     X(embedding_backward, (void *dtable, const void *dout, const int32_t *index, int64_t rows,     \
                            int64_t V, int64_t D, int acc, dtype type, dtype table_type,            \
                            stream *s))                                                             \

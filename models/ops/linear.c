@@ -1,0 +1,54 @@
+// y = x W^T + b, as torch.nn.Linear: x (..., K), W (N, K), b (N) or none.
+#include "models/ops/ops.h"
+
+typedef struct linear_saved {
+    int64_t M, N, K;
+    size_t scratch;
+} linear_saved;
+
+// With rows m: y[m,n] = sum_k x[m,k] W[n,k] + b[n], so
+//   dx[m,k] = sum_n dy[m,n] W[n,k],   dx = dy W
+//   dW[n,k] = sum_m dy[m,n] x[m,k],   dW = dy^T x
+//   db[n]   = sum_m dy[m,n].
+static void linear_rule(tape *t, const tape_node *node) {
+    const linear_saved *z = node->saved;
+    tensor *y = node->out[0], *x = node->in[0], *weight = node->in[1], *bias = node->in[2];
+    stream *s = t->device->stream;
+    const void *dy = tape_output_gradient(y);
+    int acc_x, acc_weight, acc_bias;
+    void *dx = tape_gradient(t, x, &acc_x);
+    void *dweight = tape_gradient(t, weight, &acc_weight);
+    void *dbias = tape_gradient(t, bias, &acc_bias);
+    size_t mark = tape_scratch_begin(t);
+    void *scratch = tape_scratch(t, z->scratch);
+    const struct op_kernels *ops = t->device->ops; // after the memory: it may have been too much
+    if (dweight || dbias)
+        ops->linear_backward_weight(dweight, dbias, dy, x->data, z->M, z->N, z->K, acc_weight,
+                                    acc_bias, y->type, scratch, s);
+    if (dx)
+        ops->linear_backward_input(dx, dy, weight->data, z->M, z->N, z->K, acc_x, y->type, scratch,
+                                   s);
+    tape_scratch_end(t, mark);
+}
+
+tensor *linear(tape *t, tensor *inp, tensor *weight, tensor *bias) {
+    tensor_expect(weight, "linear weight", 2, (int64_t[]){-1, -1});
+    if (inp->rank < 1) die("linear inp: has rank 0, expected (..., K)");
+    int64_t N = weight->dim[0], K = weight->dim[1], dim[TENSOR_MAX_RANK];
+    for (int i = 0; i < inp->rank; i++) dim[i] = inp->dim[i];
+    dim[inp->rank - 1] = K;
+    tensor_expect(inp, "linear inp", inp->rank, dim);
+    if (bias) tensor_expect(bias, "linear bias", 1, &N);
+    linear_saved *z = tape_keep(t, sizeof *z);
+    *z = (linear_saved){.M = K ? tensor_count(inp) / K : 0, .N = N, .K = K};
+    dim[inp->rank - 1] = N;
+    tensor *y = tape_tensor(t, inp->rank, dim);
+    z->scratch = t->device->ops->linear_scratch(z->M, N, K, y->type, t->device->stream);
+    size_t mark = tape_scratch_begin(t);
+    void *scratch = tape_scratch(t, z->scratch);
+    t->device->ops->linear_forward(y->data, inp->data, weight->data, bias ? bias->data : NULL, z->M,
+                                   N, K, y->type, scratch, t->device->stream);
+    tape_scratch_end(t, mark);
+    tape_record(t, "linear", linear_rule, z, &y, 1, (tensor *[]){inp, weight, bias}, 3);
+    return y;
+}
