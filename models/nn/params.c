@@ -1,0 +1,206 @@
+#include "models/nn/params.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_BYTES = 4 << 20 };
+
+const char *name_in(char text[NAME_SIZE], const char *prefix, const char *name) {
+    int length = snprintf(text, NAME_SIZE, "%s%s%s", prefix, *prefix ? "." : "", name);
+    if (length >= NAME_SIZE) die("name_in: %s.%s is too long", prefix, name);
+    return text;
+}
+
+status params_open(params *p, device *d) {
+    *p = (params){.device = d};
+    return arena_open(&p->names, NAME_BYTES, "parameter names");
+}
+
+void params_close(params *p) {
+    if (p->device) {
+        p->device->release(p->device, p->values);
+        p->device->release(p->device, p->gradients);
+        p->device->release(p->device, p->frozen);
+        p->device->release(p->device, p->buffers);
+    }
+    mem_free(p->item);
+    arena_close(&p->names);
+    *p = (params){0};
+}
+
+tensor *param_add(params *p, param_role role, const char *name, init how, int rank,
+                  const int64_t *dim) {
+    param *q = arena_take(&p->names, sizeof *q);
+    char *copy = arena_take(&p->names, strlen(name) + 1);
+    if (params_find(p, name)) die("param_add: %s is declared twice", name);
+    *q = (param){.name = strcpy(copy, name), .role = role, .init = how, .file_rank = rank};
+    q->value = (tensor){.type = p->device->type, .rank = rank};
+    for (int i = 0; i < rank; i++) q->value.dim[i] = q->file_dim[i] = dim[i];
+    status rc = mem_grow((void **)&p->item, &p->capacity, p->count + 1, sizeof *p->item, "parameters");
+    if (rc)
+        p->failed = rc;
+    else
+        p->item[p->count++] = q;
+    return &q->value;
+}
+
+tensor *param_add_conv(params *p, const char *name, init how, int64_t O, int64_t K, int64_t C) {
+    tensor *value = param_add(p, PARAM_WEIGHT, name, how, 4, (int64_t[]){O, K, K, C});
+    param_file_shape(p, 4, (int64_t[]){O, C, K, K});
+    if (!p->failed) p->item[p->count - 1]->conv = true;
+    return value;
+}
+
+void param_file_shape(params *p, int rank, const int64_t *dim) {
+    if (p->failed) return;
+    param *q = p->item[p->count - 1];
+    q->file_rank = rank;
+    memcpy(q->file_dim, dim, (size_t)rank * sizeof *dim);
+}
+
+int params_freeze(params *p, const char *prefix) {
+    int frozen = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        param *q = p->item[i];
+        if (q->role != PARAM_WEIGHT || strncmp(q->name, prefix, strlen(prefix))) continue;
+        q->frozen = true;
+        frozen++;
+    }
+    return frozen;
+}
+
+static int64_t *counter_of(params *p, const param *q) {
+    if (q->role != PARAM_WEIGHT) return &p->buffer_count;
+    return q->frozen ? &p->frozen_count : &p->trainable;
+}
+
+void *param_block(const params *p, const param *q) {
+    if (q->role != PARAM_WEIGHT) return p->buffers;
+    return q->frozen ? p->frozen : p->values;
+}
+
+static char *at(const params *p, void *block, int64_t offset) {
+    return (char *)block + (size_t)offset * dtype_size(p->device->type);
+}
+
+status params_allocate(params *p) {
+    if (p->failed) return p->failed;
+    device *d = p->device;
+    for (size_t i = 0; i < p->count; i++) {
+        param *q = p->item[i];
+        int64_t *counter = counter_of(p, q);
+        q->offset = *counter;
+        // Offsets on 64 bytes: kernels load whole vectors.
+        *counter += (tensor_count(&q->value) + 15) / 16 * 16;
+    }
+    size_t size = dtype_size(d->type);
+    status rc = d->take(d, (size_t)p->trainable * size, "trainable parameters", &p->values);
+    if (!rc) rc = d->take(d, (size_t)p->trainable * size, "gradients", &p->gradients);
+    if (!rc) rc = d->take(d, (size_t)p->frozen_count * size, "frozen parameters", &p->frozen);
+    if (!rc) rc = d->take(d, (size_t)p->buffer_count * size, "buffers", &p->buffers);
+    if (rc) return rc;
+    for (size_t i = 0; i < p->count; i++) {
+        param *q = p->item[i];
+        q->value.data = at(p, param_block(p, q), q->offset);
+        if (q->role != PARAM_WEIGHT || q->frozen) continue;
+        q->grad = (gradient){.data = at(p, p->gradients, q->offset), .type = d->type};
+        q->value.grad = &q->grad;
+    }
+    return STATUS_OK;
+}
+
+static double draw(init how, rng_key key, uint64_t element) {
+    switch (how.kind) {
+    case INIT_ZERO: return 0;
+    case INIT_ONE: return 1;
+    case INIT_UNIFORM: return how.scale * (2 * (double)rng_uniform(key, 0, element) - 1);
+    case INIT_NORMAL: return how.scale * (double)rng_normal(key, 0, element);
+    case INIT_TRUNCATED: break;
+    }
+    // Another sample number is another independent stream: draw again until one lies inside.
+    for (uint32_t attempt = 0;; attempt++) {
+        double x = (double)rng_normal(key, attempt, element);
+        if (fabs(x) <= 2) return how.scale * x;
+    }
+}
+
+status params_init(params *p, uint64_t seed) {
+    float *values = NULL;
+    status rc = STATUS_OK;
+    for (size_t i = 0; i < p->count && !rc; i++) {
+        param *q = p->item[i];
+        int64_t count = tensor_count(&q->value);
+        if (q->role == PARAM_CONSTANT) continue; // its layer fills it
+        rc = mem_new(&values, count, q->name);
+        if (rc) break;
+        rng_key key = {seed, rng_site(q->name), 0};
+        for (int64_t e = 0; e < count; e++) values[e] = (float)draw(q->init, key, (uint64_t)e);
+        rc = param_write(p, q, param_block(p, q), values);
+        mem_free(values);
+    }
+    return rc;
+}
+
+status param_fill(params *p, const char *name, const float *values) {
+    const param *q = params_find(p, name);
+    if (!q) die("param_fill: there is no %s", name);
+    return param_write(p, q, param_block(p, q), values);
+}
+
+void params_begin(params *p) {
+    for (size_t i = 0; i < p->count; i++) {
+        p->item[i]->grad.written = false;
+        p->item[i]->grad.uses = 0;
+    }
+}
+
+param *params_find(const params *p, const char *name) {
+    for (size_t i = 0; i < p->count; i++)
+        if (!strcmp(p->item[i]->name, name)) return p->item[i];
+    return NULL;
+}
+
+// Element e of the file's order (O,C,K,K) is which element in memory (O,K,K,C)?
+static int64_t memory_index(const param *q, int64_t e) {
+    if (!q->conv) return e;
+    int64_t C = q->file_dim[1], K = q->file_dim[2], kk = K * K;
+    int64_t place = e % kk, c = e / kk % C, o = e / kk / C;
+    return (o * kk + place) * C + c;
+}
+
+status param_read(const params *p, const param *q, const void *block, float *out) {
+    device *d = p->device;
+    int64_t count = tensor_count(&q->value);
+    size_t size = dtype_size(d->type);
+    char *raw;
+    status rc = mem_take((void **)&raw, (size_t)count, size, q->name);
+    if (rc) return rc;
+    d->download(d, raw, (const char *)block + (size_t)q->offset * size, (size_t)count * size);
+    for (int64_t e = 0; e < count; e++) {
+        int64_t m = memory_index(q, e);
+        out[e] = d->type == DTYPE_F64 ? (float)((double *)raw)[m] : ((float *)raw)[m];
+    }
+    mem_free(raw);
+    return STATUS_OK;
+}
+
+status param_write(const params *p, const param *q, void *block, const float *values) {
+    device *d = p->device;
+    int64_t count = tensor_count(&q->value);
+    size_t size = dtype_size(d->type);
+    char *raw;
+    status rc = mem_take((void **)&raw, (size_t)count, size, q->name);
+    if (rc) return rc;
+    for (int64_t e = 0; e < count; e++) {
+        int64_t m = memory_index(q, e);
+        if (d->type == DTYPE_F64)
+            ((double *)raw)[m] = values[e];
+        else
+            ((float *)raw)[m] = values[e];
+    }
+    d->upload(d, (char *)block + (size_t)q->offset * size, raw, (size_t)count * size);
+    d->wait(d);
+    mem_free(raw);
+    return STATUS_OK;
+}

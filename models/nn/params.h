@@ -1,0 +1,83 @@
+// The registry of a model's parameters and buffers.
+//
+// A model first declares everything by name (its layers call param_add), then rules freeze parts of it,
+// then params_allocate lays all trainable values, and their gradients, out in two flat blocks with equal
+// offsets; frozen values and buffers get blocks of their own. Names are those of the public checkpoints.
+#pragma once
+#include "core/arena.h"
+#include "models/ops/ops.h"
+
+typedef enum param_role {
+    PARAM_WEIGHT,  // trainable unless frozen
+    PARAM_BUFFER,  // state that is saved but not trained: running statistics
+    PARAM_CONSTANT // computed from the configuration, not saved: position tables
+} param_role;
+
+// How a parameter begins. Draws are keyed by (seed, name, element): they depend on nothing else.
+typedef struct init {
+    enum { INIT_ZERO, INIT_ONE, INIT_UNIFORM, INIT_NORMAL, INIT_TRUNCATED } kind;
+    double scale; // U(-scale, scale); N(0, scale); N(0, scale) cut off at two scales
+} init;
+
+typedef struct param {
+    const char *name;
+    param_role role;
+    init init;
+    bool frozen;
+    bool decay;           // weight decay applies (set by a rule of the stage)
+    tensor value;         // conv weights: OHWI
+    gradient grad;        // value.grad points here where the parameter trains
+    int64_t offset;       // in elements, in its block
+    bool conv;            // a convolution's weight: OHWI in memory, OIHW in files
+    int file_rank;        // shape in checkpoint files
+    int64_t file_dim[TENSOR_MAX_RANK];
+} param;
+
+typedef struct params {
+    device *device; // borrowed
+    arena names;
+    param **item;
+    size_t count, capacity;
+    status failed; // sticky, of param_add
+    // Blocks, each of the device's type.
+    void *values, *gradients; // (trainable)
+    void *frozen, *buffers;
+    int64_t trainable, frozen_count, buffer_count; // elements
+} params;
+
+status params_open(params *p, device *d);
+void params_close(params *p);
+
+// Declares a parameter. NAME is copied. The tensor is valid from params_allocate on and lives as long
+// as P. A failure is kept in P and reported by params_allocate.
+tensor *param_add(params *p, param_role role, const char *name, init how, int rank,
+                  const int64_t *dim);
+// The same for a convolution's weight (O, K, K, C), which files hold as (O, C, K, K).
+tensor *param_add_conv(params *p, const char *name, init how, int64_t O, int64_t K, int64_t C);
+
+// The latest parameter has this shape in files (same elements, same order).
+void param_file_shape(params *p, int rank, const int64_t *dim);
+
+// Freezes every weight whose name starts with PREFIX; returns how many. Before params_allocate.
+int params_freeze(params *p, const char *prefix);
+
+status params_allocate(params *p);
+// Fills a constant from host memory, in the order of its elements.
+status param_fill(params *p, const char *name, const float *values);
+// Fills weights and buffers with their beginnings.
+status params_init(params *p, uint64_t seed);
+// A step begins: no gradient has been touched, no use recorded.
+void params_begin(params *p);
+
+param *params_find(const params *p, const char *name); // NULL if there is none
+
+// A parameter's values between the device and host memory in file layout, as f32. SOURCE is a block in
+// the parameter's layout: p->values for weights, or an optimizer's block with equal offsets.
+status param_read(const params *p, const param *q, const void *block, float *out);
+status param_write(const params *p, const param *q, void *block, const float *values);
+// The block that holds q's value.
+void *param_block(const params *p, const param *q);
+
+// "PREFIX.NAME" in TEXT.
+enum { NAME_SIZE = 192 };
+const char *name_in(char text[NAME_SIZE], const char *prefix, const char *name);
