@@ -1,0 +1,27 @@
+// JPEG and PNG files to pixels and back. image_codec.c is the only file that knows libjpeg and libpng.
+// Decides by the file's first bytes, never by its name. What pixels mean is image.h's business.
+#pragma once
+#include "core/buffer.h"
+
+// Pixels row by row without padding, channels interleaved: (height, width, channels).
+typedef struct image {
+    int width, height;
+    int channels; // 1 grey, 3 RGB
+    int depth;    // bits of a sample: 8 (uint8_t) or 16 (uint16_t in the machine's byte order)
+    void *pixels;
+} image;
+
+// Sides beyond IMAGE_SIDE and more than IMAGE_PIXELS pixels are refused before memory is taken.
+enum { IMAGE_SIDE = 32768, IMAGE_PIXELS = 512 * 1024 * 1024 };
+
+// Decodes COUNT bytes; NAME stands in error texts. JPEG: the slow integer transform, grey stays grey,
+// colour becomes RGB, CMYK is refused. PNG: palettes and fewer than 8 bits become 8 bits, alpha is
+// dropped. Truncated or damaged data are a FORMAT error, also where the library would patch them over.
+status image_decode(image *out, const uint8_t *bytes, size_t count, const char *name);
+status image_read(image *out, const char *path);
+// Accepts an image that was never filled, if it is zeroed.
+void image_free(image *i);
+
+// Writes 8-bit grey pixels (height, width); the file appears whole or not at all.
+status image_write_jpeg(const char *path, const uint8_t *grey, int width, int height, int quality);
+status image_write_png(const char *path, const uint8_t *grey, int width, int height);

@@ -1,0 +1,66 @@
+// The 14 observations: names, label fields, words for prompts. See labels.h.
+#include "data/labels.h"
+
+#include <ctype.h>
+#include <string.h>
+
+const char *const class_names[CLASS_COUNT] = {
+    "No Finding",       "Enlarged Cardiomediastinum",
+    "Cardiomegaly",     "Lung Opacity",
+    "Lung Lesion",      "Edema",
+    "Consolidation",    "Pneumonia",
+    "Atelectasis",      "Pneumothorax",
+    "Pleural Effusion", "Pleural Other",
+    "Fracture",         "Support Devices",
+};
+
+int class_find(const char *name) {
+    for (int c = 0; c < CLASS_COUNT; c++)
+        if (!strcmp(name, class_names[c])) return c;
+    return -1;
+}
+
+bool text_is_missing(const char *text) {
+    static const char *const words[] = {
+        "",        "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND",
+        "1.#QNAN", "<NA>", "N/A",      "NA",  "NULL",    "NaN",      "n/a",  "nan",  "null",
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(text, words[i])) return true;
+    return false;
+}
+
+status label_parse(int8_t *out, const char *text) {
+    *out = LABEL_BLANK;
+    if (text_is_missing(text)) return STATUS_OK;
+    const char *digit = text + (*text == '-' || *text == '+'), *rest = digit;
+    if (*rest == '0' || *rest == '1') {
+        rest++;
+        if (*rest == '.') rest += 1 + strspn(rest + 1, "0");
+        if (!*rest) {
+            *out = *digit == '0' ? LABEL_NEGATIVE : *text == '-' ? LABEL_UNCERTAIN : LABEL_POSITIVE;
+            return STATUS_OK;
+        }
+    }
+    return status_fail(STATUS_FORMAT, "label '%.40s': it must be 1, 0, -1 or empty", text);
+}
+
+static void append_lower(buffer *out, const char *name) {
+    for (; *name; name++) {
+        char c = (char)tolower((unsigned char)*name);
+        buffer_append(out, &c, 1);
+    }
+}
+
+void findings_text(buffer *out, const bool positive[CLASS_COUNT]) {
+    bool beside = false; // "No Finding" has company that contradicts it
+    for (int c = 0; c < CLASS_COUNT; c++)
+        beside |= positive[c] && c != CLASS_NO_FINDING && c != CLASS_SUPPORT_DEVICES;
+    int count = 0;
+    for (int c = 0; c < CLASS_COUNT; c++) {
+        if (!positive[c] || (c == CLASS_NO_FINDING && beside)) continue;
+        if (count++) buffer_text(out, ", ");
+        append_lower(out, class_names[c]);
+    }
+    if (!count) buffer_text(out, "no common findings");
+}
