@@ -1,0 +1,111 @@
+#include "data/text_column.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PART_SIZE = 64 };
+
+status text_column_add(text_column *c, const char *text) {
+    size_t length = text ? strlen(text) : 0;
+    status rc = mem_grow((void **)&c->offset, &c->offset_capacity, c->count + 2, sizeof *c->offset,
+                         "texts");
+    if (!rc)
+        rc = mem_grow((void **)&c->present, &c->present_capacity, c->count + 1, sizeof *c->present,
+                      "texts");
+    if (!rc) {
+        buffer_append(&c->bytes, text ? text : "", length + 1);
+        rc = c->bytes.failed;
+    }
+    if (rc) return rc;
+    c->offset[c->count + 1] = c->offset[c->count] + (int64_t)length;
+    c->present[c->count] = text != NULL;
+    c->count++;
+    return STATUS_OK;
+}
+
+const char *text_column_at(const text_column *c, size_t i) {
+    return c->bytes.data + (size_t)c->offset[i] + i;
+}
+
+static status write_part(hdf5 *f, const char *name, const char *part, dtype type, size_t count,
+                         const void *data) {
+    char path[PART_SIZE];
+    int64_t dim = (int64_t)count;
+    snprintf(path, sizeof path, "%s/%s", name, part);
+    return hdf5_write(f, path, type, 1, &dim, data);
+}
+
+status text_column_write(hdf5 *f, const char *name, const text_column *c) {
+    static const int64_t zero = 0;
+    const int64_t *offset = c->count ? c->offset : &zero;
+    char *packed = NULL;
+    size_t total = (size_t)offset[c->count];
+    status rc = mem_new(&packed, total, "texts");
+    for (size_t i = 0; !rc && i < c->count; i++)
+        memcpy(packed + offset[i], text_column_at(c, i), (size_t)text_column_length(c, i));
+    if (!rc) rc = hdf5_make_group(f, name);
+    if (!rc) rc = write_part(f, name, "bytes", DTYPE_U8, total, packed);
+    if (!rc) rc = write_part(f, name, "offsets", DTYPE_I64, c->count + 1, offset);
+    if (!rc) rc = write_part(f, name, "present", DTYPE_U8, c->count, c->present);
+    mem_free(packed);
+    return rc;
+}
+
+static status look_at_part(hdf5_shape *out, char path[PART_SIZE], hdf5 *f, const char *name,
+                           const char *part, dtype type, int64_t count) {
+    snprintf(path, PART_SIZE, "%s/%s", name, part);
+    status rc = hdf5_expect(out, f, path, type, 1, &count);
+    if (!rc && out->chunked) rc = status_fail(STATUS_FORMAT, "%s is stored in chunks", path);
+    return rc;
+}
+
+static status check_offsets(const text_column *c, const char *name, int64_t bytes) {
+    bool good = c->offset[0] == 0 && c->offset[c->count] == bytes;
+    for (size_t i = 0; good && i < c->count; i++)
+        good = c->offset[i] <= c->offset[i + 1] && c->present[i] <= 1 &&
+               (c->present[i] || c->offset[i] == c->offset[i + 1]);
+    return good ? STATUS_OK : status_fail(STATUS_FORMAT, "the texts of %s are damaged", name);
+}
+
+static status load_bytes(text_column *c, hdf5 *f, const char *path, const hdf5_shape *shape) {
+    char *bytes = NULL;
+    status rc = mem_new(&bytes, shape->bytes, "texts");
+    if (!rc) rc = hdf5_read(bytes, f, path, shape);
+    if (!rc && memchr(bytes, 0, shape->bytes))
+        rc = status_fail(STATUS_FORMAT, "%s holds a NUL byte", path);
+    for (size_t i = 0; !rc && i < c->count; i++) {
+        buffer_append(&c->bytes, bytes + c->offset[i], (size_t)text_column_length(c, i));
+        buffer_append(&c->bytes, "", 1);
+    }
+    mem_free(bytes);
+    return rc ? rc : c->bytes.failed;
+}
+
+status text_column_read(text_column *c, hdf5 *f, const char *name, int64_t count, bool load) {
+    char path[PART_SIZE];
+    hdf5_shape shape;
+    *c = (text_column){0};
+    status rc = look_at_part(&shape, path, f, name, "present", DTYPE_U8, count);
+    if (!rc) {
+        c->count = (size_t)shape.dim[0];
+        rc = mem_new(&c->present, c->count, "texts");
+    }
+    if (!rc) rc = hdf5_read(c->present, f, path, &shape);
+    if (!rc)
+        rc = look_at_part(&shape, path, f, name, "offsets", DTYPE_I64, (int64_t)c->count + 1);
+    if (!rc) rc = mem_new(&c->offset, c->count + 1, "texts");
+    if (!rc) rc = hdf5_read(c->offset, f, path, &shape);
+    if (!rc) rc = look_at_part(&shape, path, f, name, "bytes", DTYPE_U8, -1);
+    if (!rc) rc = check_offsets(c, name, shape.dim[0]);
+    if (!rc) c->place = shape.offset;
+    if (!rc && load) rc = load_bytes(c, f, path, &shape);
+    if (rc) text_column_free(c);
+    return rc;
+}
+
+void text_column_free(text_column *c) {
+    mem_free(c->offset);
+    mem_free(c->present);
+    buffer_free(&c->bytes);
+    *c = (text_column){0};
+}
