@@ -1,0 +1,34 @@
+// Runs the built program in tests: a work folder, commands with captured output, small data sets.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+// A new folder under the system's temporary folder, removed by workspace_remove.
+void workspace_make(char path[256]);
+void workspace_remove(const char *path);
+
+typedef struct outcome {
+    int exit;    // exit status, or 128 + signal
+    char *out;   // stdout
+    char *err;   // stderr
+} outcome;
+
+// Runs `radialog WORDS...` (split at blanks; WORDS is a printf format) and waits for it.
+outcome program(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void outcome_free(outcome *o);
+// The same, failing the test with the program's stderr unless it exits with EXPECTED.
+void program_expect(int expected, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Starts it in the background, output thrown away.
+pid_t program_start(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// DIR/shards made from STUDIES drawn studies.
+void small_shards(const char *dir, int studies);
+
+// The settings that make a training run of the classifier take milliseconds.
+extern const char *const tiny_settings;
+
+char *read_file(const char *path, size_t *size); // NULL if it cannot be read; malloc'd, NUL-ended
+bool same_files(const char *a, const char *b);
+int count_text(const char *text, const char *part);

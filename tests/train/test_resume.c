@@ -1,0 +1,176 @@
+// A run that is killed and started again ends in the same bytes as one that is not.
+#include "tests/train/helper_program.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STEPS = 40, EVERY = 5, KILLS = 5 };
+
+static char work[256];
+
+static void setup(void) {
+    workspace_make(work);
+    small_shards(work, 60);
+}
+
+static void teardown(void) { workspace_remove(work); }
+
+static const char *command(const char *run, const char *extra) {
+    static char text[4096];
+    snprintf(text, sizeof text,
+             "train classifier %s --set data.shards=%s/shards --set run.dir=%s/%s --set run.max_steps=%d "
+             "--set train.checkpoint_every=%d --set train.validate_every=20 --set data.augment=true %s",
+             tiny_settings, work, work, run, STEPS, EVERY, extra);
+    return text;
+}
+
+// The last whole line's step in metrics.jsonl; 0 if there is none.
+static int last_step(const char *run) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, run);
+    char *text = read_file(path, NULL);
+    int last = 0;
+    for (char *at = text; at && (at = strstr(at, "{\"step\":")); at++) {
+        if (!strchr(at, '\n')) break;
+        last = atoi(at + 8);
+    }
+    free(text);
+    return last;
+}
+
+static void check_each_step_once(const char *run) {
+    char path[512], line[32];
+    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, run);
+    char *text = read_file(path, NULL);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_int_eq(count_text(text, "\n"), STEPS);
+    for (int step = 1; step <= STEPS; step++) {
+        snprintf(line, sizeof line, "{\"step\":%d,", step);
+        ck_assert_msg(count_text(text, line) == 1, "step %d stands %d times", step,
+                      count_text(text, line));
+    }
+    free(text);
+}
+
+static void check_same_checkpoint(const char *a, const char *b) {
+    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
+                                        "manifest.json"};
+    char x[512], y[512];
+    for (int i = 0; i < 4; i++) {
+        snprintf(x, sizeof x, "%s/%s/checkpoints/step-%08d/%s", work, a, STEPS, files[i]);
+        snprintf(y, sizeof y, "%s/%s/checkpoints/step-%08d/%s", work, b, STEPS, files[i]);
+        ck_assert_msg(same_files(x, y), "%s and %s differ", x, y);
+    }
+}
+
+static void wait_until_step(const char *run, int step, pid_t child) {
+    const struct timespec pause = {0, 2000000};
+    for (int i = 0; i < 60000 && last_step(run) < step; i++) {
+        int state;
+        if (waitpid(child, &state, WNOHANG) == child)
+            ck_abort_msg("the run ended (%d) before step %d", state, step);
+        nanosleep(&pause, NULL);
+    }
+}
+
+// Where each of the COUNT starts of a run began, from its log.
+static void read_starts(const char *run, int *starts, int count) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s/log.txt", work, run);
+    char *log = read_file(path, NULL), *at = log;
+    for (int i = 0; i < count; i++) {
+        at = strstr(at, i ? "resuming from step " : "starting at step ");
+        ck_assert_msg(at != NULL, "start %d is not in the log:\n%s", i, log);
+        at = strstr(at, "step ") + 5;
+        starts[i] = atoi(at);
+    }
+    ck_assert_ptr_null(strstr(at, "resuming from step "));
+    free(log);
+}
+
+START_TEST(killed_five_times) {
+    int reached[KILLS], starts[KILLS + 1], computed = STEPS;
+    srand(7);
+    program_expect(0, "%s", command("straight", "--quiet"));
+    check_each_step_once("straight");
+    for (int kills = 0; kills < KILLS; kills++) {
+        pid_t child = program_start("%s", command("killed", "--quiet"));
+        // Somewhere in the next steps, also in the middle of writing a checkpoint. The first kill comes
+        // after the first checkpoint, so that each start but the first resumes.
+        int first = kills ? last_step("killed") + 1 : EVERY + 1;
+        int target = first + rand() % (STEPS / KILLS - 1);
+        wait_until_step("killed", target < STEPS ? target : STEPS - 1, child);
+        usleep((useconds_t)(rand() % 20000));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        reached[kills] = last_step("killed");
+    }
+    program_expect(0, "%s", command("killed", "--quiet"));
+    check_each_step_once("killed");
+    check_same_checkpoint("straight", "killed");
+    read_starts("killed", starts, KILLS + 1);
+    for (int kills = 0; kills < KILLS; kills++) {
+        ck_assert_int_ge(reached[kills], starts[kills + 1]);
+        computed += reached[kills] - starts[kills + 1];
+    }
+    ck_assert_int_lt(computed, STEPS + KILLS * EVERY);
+}
+END_TEST
+
+START_TEST(stopped_by_a_signal) {
+    program_expect(0, "%s", command("whole", "--quiet"));
+    pid_t child = program_start("%s", command("stopped", "--quiet"));
+    wait_until_step("stopped", 7, child);
+    kill(child, SIGTERM);
+    int state;
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    ck_assert(WIFEXITED(state));
+    ck_assert_int_eq(WEXITSTATUS(state), 143);
+    program_expect(0, "%s", command("stopped", "--quiet"));
+    check_each_step_once("stopped");
+    check_same_checkpoint("whole", "stopped");
+}
+END_TEST
+
+// A run that is complete does nothing more; one with a damaged newest checkpoint takes the one before.
+START_TEST(damaged_checkpoint) {
+    char path[512];
+    program_expect(0, "%s", command("damaged", "--quiet"));
+    program_expect(0, "%s", command("damaged", "--quiet"));
+    check_each_step_once("damaged");
+    program_expect(0, "%s", command("sound", "--quiet"));
+    snprintf(path, sizeof path, "%s/damaged/checkpoints/step-%08d/model.safetensors", work, STEPS);
+    FILE *f = fopen(path, "r+b");
+    fseek(f, -3, SEEK_END);
+    fputc(0x55, f);
+    fclose(f);
+    outcome o = program("%s", command("damaged", ""));
+    ck_assert_int_eq(o.exit, 0);
+    ck_assert_msg(strstr(o.err, "does not match the checkpoint's manifest") != NULL, "%s", o.err);
+    ck_assert_msg(strstr(o.err, "resuming from step 35") != NULL, "%s", o.err);
+    outcome_free(&o);
+    check_same_checkpoint("sound", "damaged");
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("resume");
+    TCase *tests = tcase_create("classifier");
+    tcase_set_timeout(tests, 600);
+    tcase_add_unchecked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, killed_five_times);
+    tcase_add_test(tests, stopped_by_a_signal);
+    tcase_add_test(tests, damaged_checkpoint);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,402 @@
+#include "train/checkpoint.h"
+#include "core/checksum.h"
+#include "core/files/fs.h"
+#include "core/files/json.h"
+#include "core/files/safetensors.h"
+#include "core/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char model_file[] = "model.safetensors", optimizer_file[] = "optimizer.safetensors";
+static const char config_file[] = "config.json", manifest_file[] = "manifest.json";
+static const char *const content[] = {model_file, optimizer_file, config_file};
+enum { CONTENTS = sizeof content / sizeof *content, FORMAT_VERSION = 1, NAME_LENGTH = 32 };
+
+static bool is_saved(const param *q) { return q->role != PARAM_CONSTANT; }
+static bool has_moments(const param *q) { return q->role == PARAM_WEIGHT && !q->frozen; }
+
+static void step_name(char name[NAME_LENGTH], int64_t step) {
+    snprintf(name, NAME_LENGTH, "step-%08lld", (long long)step);
+}
+
+// The step of "step-00000040", or -1.
+static int64_t step_of(const char *name) {
+    char again[NAME_LENGTH];
+    if (strncmp(name, "step-", 5)) return -1;
+    int64_t step = strtoll(name + 5, NULL, 10);
+    step_name(again, step);
+    return strcmp(again, name) ? -1 : step;
+}
+
+static status run_folder(char out[PATH_SIZE], const run *r) {
+    return path_join(out, PATH_SIZE, r->dir, "checkpoints");
+}
+
+// --- writing -------------------------------------------------------------------------------------------
+static status write_tensor(safetensors_writer *w, const params *p, const param *q, const void *block,
+                           const char *name) {
+    float *values;
+    int64_t count = tensor_count(&q->value);
+    status rc = mem_new(&values, count, q->name);
+    if (rc) return rc;
+    rc = param_read(p, q, block, values);
+    if (!rc) rc = safetensors_write(w, name, values, (size_t)count * sizeof *values);
+    mem_free(values);
+    return rc;
+}
+
+static status write_model(const run *r, const char *path) {
+    const params *p = &r->params;
+    safetensors_writer *w = NULL;
+    status rc = safetensors_create(&w, path);
+    for (size_t i = 0; i < p->count && !rc; i++) {
+        const param *q = p->item[i];
+        if (is_saved(q)) rc = safetensors_declare(w, q->name, DTYPE_F32, q->file_rank, q->file_dim);
+    }
+    for (size_t i = 0; i < p->count && !rc; i++) {
+        const param *q = p->item[i];
+        if (is_saved(q)) rc = write_tensor(w, p, q, param_block(p, q), q->name);
+    }
+    if (!rc) rc = safetensors_finish(w);
+    safetensors_writer_close(w);
+    return rc;
+}
+
+// "m.NAME" and "v.NAME", the two moments of a parameter.
+static const char *moment_name(char text[NAME_SIZE], int which, const char *name) {
+    return name_in(text, which ? "v" : "m", name);
+}
+
+static status write_optimizer(const run *r, const char *path) {
+    const params *p = &r->params;
+    const void *moments[2] = {r->optimizer.m, r->optimizer.v};
+    char name[NAME_SIZE];
+    safetensors_writer *w = NULL;
+    status rc = safetensors_create(&w, path);
+    for (size_t i = 0; i < 2 * p->count && !rc; i++) {
+        const param *q = p->item[i / 2];
+        if (has_moments(q))
+            rc = safetensors_declare(w, moment_name(name, i % 2, q->name), DTYPE_F32, q->file_rank,
+                                     q->file_dim);
+    }
+    for (size_t i = 0; i < 2 * p->count && !rc; i++) {
+        const param *q = p->item[i / 2];
+        if (has_moments(q))
+            rc = write_tensor(w, p, q, moments[i % 2], moment_name(name, i % 2, q->name));
+    }
+    if (!rc) rc = safetensors_finish(w);
+    safetensors_writer_close(w);
+    return rc;
+}
+
+static status file_checksum(const char *path, int64_t *bytes, uint32_t *crc) {
+    buffer text = {0};
+    status rc = file_read(path, 0, &text);
+    *bytes = (int64_t)text.length;
+    *crc = rc ? 0 : checksum_crc32(0, text.data, text.length);
+    buffer_free(&text);
+    return rc;
+}
+
+static status write_manifest(run *r, const char *folder) {
+    char path[PATH_SIZE];
+    buffer m = {0};
+    status rc = STATUS_OK;
+    buffer_print(&m, "{\n  \"format\": \"radialog checkpoint\",\n  \"version\": %d,\n", FORMAT_VERSION);
+    buffer_print(&m, "  \"stage\": \"%s\",\n  \"step\": %lld,\n  \"updates\": %lld,\n", r->stage->name,
+                 (long long)r->step, (long long)adamw_steps(&r->optimizer, r->device));
+    buffer_print(&m, "  \"seed\": %lld,\n  \"steps_per_epoch\": %lld,\n", (long long)r->seed,
+                 (long long)r->steps_per_epoch);
+    buffer_print(&m, "  \"device\": \"%s\",\n  \"threads\": %d,\n  \"ranks\": %d,\n", r->device->name,
+                 stream_threads(r->device->stream), r->comm->size);
+    if (r->best.known) {
+        buffer_text(&m, "  \"best\": {\"score\": ");
+        buffer_json_number(&m, r->best.score);
+        buffer_print(&m, ", \"step\": %lld, \"stale\": %lld},\n", (long long)r->best.step,
+                     (long long)r->best.stale);
+    }
+    buffer_text(&m, "  \"files\": {");
+    for (int i = 0; i < CONTENTS && !rc; i++) {
+        int64_t bytes;
+        uint32_t crc;
+        rc = path_join(path, sizeof path, folder, content[i]);
+        if (!rc) rc = file_checksum(path, &bytes, &crc);
+        if (!rc)
+            buffer_print(&m, "%s\n    \"%s\": {\"bytes\": %lld, \"crc32\": \"%08x\"}", i ? "," : "",
+                         content[i], (long long)bytes, crc);
+    }
+    buffer_text(&m, "\n  }\n}\n");
+    if (!rc) rc = m.failed;
+    if (!rc) rc = path_join(path, sizeof path, folder, manifest_file);
+    if (!rc) rc = file_write(path, m.data, m.length);
+    buffer_free(&m);
+    return rc;
+}
+
+static status write_folder(run *r, const char *folder) {
+    char path[PATH_SIZE];
+    buffer text = {0};
+    status rc = path_remove(folder);
+    if (!rc) rc = folder_make(folder);
+    if (!rc) rc = path_join(path, sizeof path, folder, model_file);
+    if (!rc) rc = write_model(r, path);
+    if (!rc) rc = path_join(path, sizeof path, folder, optimizer_file);
+    if (!rc) rc = write_optimizer(r, path);
+    if (!rc) rc = path_join(path, sizeof path, folder, config_file);
+    if (!rc) r->stage->save(r, &text);
+    if (!rc) rc = text.failed;
+    if (!rc) rc = file_write(path, text.data, text.length);
+    if (!rc) rc = write_manifest(r, folder);
+    if (!rc) rc = file_sync(folder);
+    buffer_free(&text);
+    return rc;
+}
+
+// checkpoints/best is a link to the folder of the best step, replaced in one rename.
+static status point_to_best(const run *r) {
+    char all[PATH_SIZE], link[PATH_SIZE], temporary[PATH_SIZE], name[NAME_LENGTH];
+    status rc = run_folder(all, r);
+    if (!rc) rc = path_join(link, sizeof link, all, "best");
+    if (!rc) rc = path_join(temporary, sizeof temporary, all, "best.tmp");
+    if (rc || !r->best.known) return rc;
+    step_name(name, r->best.step);
+    unlink(temporary);
+    if (symlink(name, temporary) || rename(temporary, link))
+        return status_fail(STATUS_IO, "%s: cannot link to the best checkpoint: %s", link,
+                           strerror(errno));
+    return file_sync(all);
+}
+
+static status remove_old(const run *r, int keep) {
+    char all[PATH_SIZE], path[PATH_SIZE];
+    names list = {0};
+    int newer = 0;
+    status rc = run_folder(all, r);
+    if (!rc) rc = folder_list(all, &list);
+    for (size_t i = list.count; i-- > 0 && !rc;) {
+        int64_t step = step_of(list.name[i]);
+        if (step < 0 || newer++ < keep || (r->best.known && step == r->best.step)) continue;
+        rc = path_join(path, sizeof path, all, list.name[i]);
+        if (!rc) rc = path_remove(path);
+    }
+    names_free(&list);
+    return rc;
+}
+
+status checkpoint_save(run *r, int keep, bool best) {
+    char all[PATH_SIZE], temporary[PATH_SIZE], folder[PATH_SIZE], name[NAME_LENGTH];
+    step_name(name, r->step);
+    status rc = run_folder(all, r);
+    if (!rc) rc = path_join(folder, sizeof folder, all, name);
+    if (!rc) rc = path_join(temporary, sizeof temporary, all, "writing.tmp");
+    if (!rc) rc = folder_make(all);
+    if (!rc) rc = write_folder(r, temporary);
+    if (!rc) rc = path_remove(folder); // a damaged one that the run did not resume from
+    if (!rc && rename(temporary, folder))
+        rc = status_fail(STATUS_IO, "%s: cannot rename into place: %s", folder, strerror(errno));
+    if (!rc) rc = file_sync(all);
+    if (!rc && best) rc = point_to_best(r);
+    if (!rc) rc = remove_old(r, keep);
+    return rc;
+}
+
+// --- reading -------------------------------------------------------------------------------------------
+static status check_file(const char *folder, const char *name, json_value files) {
+    char path[PATH_SIZE];
+    json_value entry;
+    const char *expected;
+    int64_t bytes, have_bytes;
+    uint32_t crc;
+    status rc = json_member(&entry, files, name);
+    if (!rc) rc = json_member_int(&bytes, entry, "bytes", 0, INT64_MAX);
+    if (!rc) rc = json_member_text(&expected, entry, "crc32");
+    if (!rc) rc = path_join(path, sizeof path, folder, name);
+    if (!rc) rc = file_checksum(path, &have_bytes, &crc);
+    if (rc) return rc;
+    if (bytes != have_bytes || strtoul(expected, NULL, 16) != crc)
+        return status_fail(STATUS_FORMAT, "%s: does not match the checkpoint's manifest (%lld of %lld "
+                                          "bytes, CRC-32 %08x, expected %s)", path,
+                           (long long)have_bytes, (long long)bytes, crc, expected);
+    return STATUS_OK;
+}
+
+// One line for up to eight tensors that do not fit.
+static void complain(buffer *list, int *count, const char *what, const char *name) {
+    if ((*count)++ < 8) buffer_print(list, "%s%s %s", list->length ? "; " : "", what, name);
+}
+
+static bool same_shape(const param *q, const safetensors_entry *e) {
+    if (e->rank != q->file_rank || e->type != DTYPE_F32) return false;
+    for (int i = 0; i < e->rank; i++)
+        if (e->dim[i] != q->file_dim[i]) return false;
+    return true;
+}
+
+// Copies every wanted tensor of FILE into BLOCK's place (NULL: the parameter's own), after all of them
+// were found to fit. PREFIX ("m", "v" or "") stands before the names.
+static status load_tensors(params *p, const safetensors *file, const char *path, const char *prefix,
+                           void *block) {
+    char name[NAME_SIZE];
+    buffer list = {0};
+    float *values = NULL;
+    int wrong = 0;
+    status rc = STATUS_OK;
+    for (int pass = 0; pass < 2 && !wrong; pass++) {
+        for (size_t i = 0; i < p->count && !rc; i++) {
+            const param *q = p->item[i];
+            if (block ? !has_moments(q) : !is_saved(q)) continue;
+            const safetensors_entry *e = safetensors_lookup(file, name_in(name, prefix, q->name));
+            if (pass == 0) {
+                if (!e)
+                    complain(&list, &wrong, "missing", name);
+                else if (!same_shape(q, e))
+                    complain(&list, &wrong, "another shape or type:", name);
+                continue;
+            }
+            rc = mem_new(&values, tensor_count(&q->value), name);
+            if (rc) break;
+            memcpy(values, e->data, e->bytes);
+            rc = param_write(p, q, block ? block : param_block(p, q), values);
+            mem_free(values);
+        }
+    }
+    if (!rc && wrong)
+        rc = status_fail(STATUS_FORMAT, "%s: %d tensors do not fit the model of this configuration: %s%s",
+                         path, wrong, list.data, wrong > 8 ? "; ..." : "");
+    buffer_free(&list);
+    return rc;
+}
+
+static status unknown_tensors(const params *p, const safetensors *file, const char *path) {
+    for (size_t i = 0; i < safetensors_count(file); i++) {
+        const char *name = safetensors_at(file, i)->name;
+        if (!params_find(p, name))
+            return status_fail(STATUS_FORMAT, "%s: holds %s, which the model of this configuration does "
+                                              "not have", path, name);
+    }
+    return STATUS_OK;
+}
+
+status checkpoint_load_model(params *p, const char *path) {
+    char file_path[PATH_SIZE];
+    safetensors *file = NULL;
+    status rc = folder_exists(path) ? path_join(file_path, sizeof file_path, path, model_file)
+                                    : path_join(file_path, sizeof file_path, ".", path);
+    if (!rc) rc = safetensors_open(&file, folder_exists(path) ? file_path : path);
+    if (!rc) rc = unknown_tensors(p, file, path);
+    if (!rc) rc = load_tensors(p, file, path, "", NULL);
+    safetensors_close(file);
+    return rc;
+}
+
+static status load_optimizer(run *r, const char *folder) {
+    char path[PATH_SIZE];
+    safetensors *file = NULL;
+    status rc = path_join(path, sizeof path, folder, optimizer_file);
+    if (!rc) rc = safetensors_open(&file, path);
+    if (!rc) rc = load_tensors(&r->params, file, path, "m", r->optimizer.m);
+    if (!rc) rc = load_tensors(&r->params, file, path, "v", r->optimizer.v);
+    safetensors_close(file);
+    return rc;
+}
+
+typedef struct manifest {
+    int64_t step, updates, threads, ranks;
+    best_score best;
+} manifest;
+
+static status read_manifest(manifest *m, const run *r, const char *folder) {
+    char path[PATH_SIZE];
+    const char *format, *stage_name;
+    json *document = NULL;
+    json_value files;
+    int64_t version;
+    *m = (manifest){0};
+    status rc = path_join(path, sizeof path, folder, manifest_file);
+    if (!rc) rc = json_read(&document, path, 1 << 20);
+    if (rc) return rc;
+    json_value root = json_root(document), best = json_find(root, "best");
+    rc = json_member_text(&format, root, "format");
+    if (!rc) rc = json_member_int(&version, root, "version", 1, FORMAT_VERSION);
+    if (!rc) rc = json_member_text(&stage_name, root, "stage");
+    if (!rc && strcmp(stage_name, r->stage->name))
+        rc = json_fail(root, "is a checkpoint of stage %s, not %s", stage_name, r->stage->name);
+    if (!rc) rc = json_member_int(&m->step, root, "step", 0, INT64_MAX);
+    if (!rc) rc = json_member_int(&m->updates, root, "updates", 0, INT64_MAX);
+    if (!rc) rc = json_member_int(&m->threads, root, "threads", 1, INT32_MAX);
+    if (!rc) rc = json_member_int(&m->ranks, root, "ranks", 1, INT32_MAX);
+    if (!rc && best.node) {
+        m->best.known = true;
+        rc = json_member_number(&m->best.score, best, "score");
+        if (!rc) rc = json_member_int(&m->best.step, best, "step", 0, INT64_MAX);
+        if (!rc) rc = json_member_int(&m->best.stale, best, "stale", 0, INT64_MAX);
+    }
+    if (!rc) rc = json_member(&files, root, "files");
+    for (int i = 0; i < CONTENTS && !rc; i++) rc = check_file(folder, content[i], files);
+    json_close(document);
+    return rc;
+}
+
+static status load_folder(run *r, const char *folder, const manifest *m) {
+    status rc = checkpoint_load_model(&r->params, folder);
+    if (!rc) rc = load_optimizer(r, folder);
+    if (rc) return rc;
+    adamw_set_steps(&r->optimizer, r->device, m->updates);
+    r->step = m->step;
+    r->best = m->best;
+    int threads = stream_threads(r->device->stream);
+    if (m->threads != threads || m->ranks != r->comm->size)
+        log_warn("%s was made with %lld threads and %lld ranks, this run has %d and %d: it goes on, but "
+                 "its numbers will differ in the last bits", folder, (long long)m->threads,
+                 (long long)m->ranks, threads, r->comm->size);
+    return point_to_best(r);
+}
+
+status checkpoint_resume(run *r, bool *found) {
+    char all[PATH_SIZE], folder[PATH_SIZE];
+    names list = {0};
+    manifest m;
+    bool damaged = false;
+    *found = false;
+    status rc = run_folder(all, r);
+    if (!rc && !folder_exists(all)) return STATUS_OK;
+    if (!rc) rc = folder_list(all, &list);
+    for (size_t i = list.count; i-- > 0 && !rc && !*found;) {
+        if (step_of(list.name[i]) < 0) continue;
+        rc = path_join(folder, sizeof folder, all, list.name[i]);
+        if (rc) break;
+        if (read_manifest(&m, r, folder)) {
+            log_warn("%s; taking the checkpoint before it", status_text());
+            damaged = true;
+            continue;
+        }
+        rc = load_folder(r, folder, &m);
+        *found = !rc;
+    }
+    names_free(&list);
+    if (!rc && damaged && !*found)
+        rc = status_fail(STATUS_FORMAT, "%s: no checkpoint there is whole; --fresh starts over in a "
+                                        "folder beside it", all);
+    return rc;
+}
+
+status checkpoint_choose(const char *run_dir, char *out, size_t size) {
+    char all[PATH_SIZE];
+    names list = {0};
+    status rc = path_join(all, sizeof all, run_dir, "checkpoints");
+    if (!rc) rc = path_join(out, size, all, "best");
+    if (rc || folder_exists(out)) return rc;
+    rc = folder_list(all, &list);
+    for (size_t i = list.count; i-- > 0 && !rc;) {
+        if (step_of(list.name[i]) < 0) continue;
+        rc = path_join(out, size, all, list.name[i]);
+        names_free(&list);
+        return rc;
+    }
+    names_free(&list);
+    return rc ? rc : status_fail(STATUS_IO, "%s: holds no checkpoint", all);
+}

@@ -1,0 +1,21 @@
+// Checkpoints: RUN/checkpoints/step-00000040/ with model.safetensors (all parameters and running
+// statistics under their public names), optimizer.safetensors (both moments) and manifest.json (step,
+// best score, checksums, what made it). Written beside, synced and renamed, so each one is whole. They
+// hold no time, host or path: equal runs write equal bytes. checkpoints/best is the best one by score.
+#pragma once
+#include "train/run.h"
+
+// Writes the state after r->step; removes the oldest beyond the KEEP newest (the best one stays).
+// BEST: also the new checkpoints/best.
+status checkpoint_save(run *r, int keep, bool best);
+
+// Loads the newest whole checkpoint of the run, if there is one, and sets r->step and r->best. A
+// damaged one is named in a warning and the one before it is taken. *FOUND tells whether any was.
+status checkpoint_resume(run *r, bool *found);
+
+// Parameters alone, from a checkpoint folder or a model.safetensors file. Missing, unknown and misshapen
+// tensors are named in one error.
+status checkpoint_load_model(params *p, const char *path);
+
+// The folder of the best checkpoint, or the newest if there is no best, in OUT.
+status checkpoint_choose(const char *run_dir, char *out, size_t size);

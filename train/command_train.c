@@ -1,0 +1,62 @@
+// radialog train STAGE
+#include "core/files/fs.h"
+#include "core/log.h"
+#include "train/commands.h"
+#include "train/config_keys.h"
+#include "train/run.h"
+#include "train/settings.h"
+#include "train/stage_classifier.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const option options[] = {
+    {"fresh", NULL, "start over in a new folder beside run.dir instead of continuing there"},
+    {0},
+};
+
+// run.dir, or run.dir-2, -3, ... : the first that does not exist yet.
+static status fresh_folder(config *c) {
+    char assignment[PATH_SIZE];
+    const char *dir = config_text(c, "run.dir");
+    if (!folder_exists(dir)) return STATUS_OK;
+    for (int i = 2;; i++) {
+        if (snprintf(assignment, sizeof assignment, "run.dir=%s-%d", dir, i) >= (int)sizeof assignment)
+            return status_fail(STATUS_USAGE, "run.dir is too long");
+        if (!folder_exists(assignment + strlen("run.dir="))) break;
+    }
+    log_info("starting over in %s", assignment + strlen("run.dir="));
+    return config_set(c, assignment);
+}
+
+static status train_with(const arguments *a, const stage *s, const config_key *const *tables) {
+    config *c = NULL;
+    run r = {0};
+    status rc = settings_open(&c, tables, a);
+    if (!rc && argument_given(a, "fresh")) rc = fresh_folder(c);
+    if (!rc) {
+        rc = run_open(&r, s, c);
+        if (!rc) rc = train_loop(&r);
+        run_close(&r);
+    }
+    config_close(c);
+    return rc;
+}
+
+static const config_key *const classifier_tables[] = {run_keys,   data_keys,       train_keys,
+                                                      optim_keys, classifier_keys, NULL};
+
+static status train_classifier(const arguments *a) {
+    return train_with(a, &stage_classifier, classifier_tables);
+}
+
+static status classifier_help(buffer *out) { return settings_help(out, classifier_tables); }
+
+const command command_train_classifier = {
+    .name = "train classifier",
+    .summary = "trains the findings classifier; continues what is in run.dir",
+    .options = options,
+    .configured = true,
+    .run = train_classifier,
+    .keys = classifier_help,
+};

@@ -1,0 +1,15 @@
+// The program's commands, one list: main dispatches from it and prints its help.
+#pragma once
+#include "train/cli.h"
+
+// X(variable) in the order of the help text.
+#define COMMAND_LIST(X)                                                                            \
+    X(command_synth)                                                                               \
+    X(command_ingest)                                                                              \
+    X(command_train_classifier)                                                                    \
+    X(command_classify)                                                                            \
+    X(command_inspect)
+
+#define X(name) extern const command name;
+COMMAND_LIST(X)
+#undef X

@@ -1,0 +1,154 @@
+#include "train/config_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const config_key run_keys[] = {
+    {.section = "run", .name = "dir", .type = CONFIG_PATH, .standard = "\"runs/classifier\"",
+     .help = "folder of checkpoints, metrics and logs; a run there is continued"},
+    {.section = "run", .name = "seed", .type = CONFIG_INT, .min = 0, .max = 9e15, .standard = "42",
+     .help = "of initial weights, data order, augmentation and dropout"},
+    {.section = "run", .name = "max_steps", .type = CONFIG_INT, .min = 0, .max = 1e12,
+     .standard = "0", .help = "optimizer steps to do in all; 0: train.epochs"},
+    {.section = "run", .name = "threads", .type = CONFIG_INT, .min = 0, .max = 4096,
+     .standard = "0", .help = "compute threads; 0: one per core"},
+    {0},
+};
+
+const config_key data_keys[] = {
+    {.section = "data", .name = "shards", .type = CONFIG_PATH, .standard = "\"shards\"",
+     .help = "shard directory, as radialog ingest writes it"},
+    {.section = "data", .name = "crop", .type = CONFIG_INT, .min = 32, .max = 512,
+     .standard = "488", .help = "side of the centre crop of the stored 512 square"},
+    {.section = "data", .name = "size", .type = CONFIG_INT, .min = 32, .max = 512,
+     .standard = "488", .help = "side of the model's input; smaller than crop: resized"},
+    {.section = "data", .name = "augment", .type = CONFIG_BOOL, .standard = "false",
+     .help = "random rotation, shear, brightness and contrast in training"},
+    {.section = "data", .name = "blank", .type = CONFIG_BOOL, .standard = "false",
+     .help = "replaces every image by black: a control that must not learn"},
+    {.section = "data", .name = "limit", .type = CONFIG_INT, .min = 0, .max = 1e9,
+     .standard = "0", .help = "only the first records of the training split; 0: all"},
+    {.section = "data", .name = "skip_bad", .type = CONFIG_BOOL, .standard = "false",
+     .help = "leave out records that fail their checksum instead of stopping"},
+    {.section = "data", .name = "threads", .type = CONFIG_INT, .min = 1, .max = 256,
+     .standard = "2", .help = "threads that read and decode ahead"},
+    {0},
+};
+
+const config_key train_keys[] = {
+    {.section = "train", .name = "batch", .type = CONFIG_INT, .min = 1, .max = 65536,
+     .standard = "64", .help = "global batch"},
+    {.section = "train", .name = "epochs", .type = CONFIG_INT, .min = 1, .max = 1e6,
+     .standard = "6", .help = "passes over the training split, where run.max_steps is 0"},
+    {.section = "train", .name = "validate_every", .type = CONFIG_INT, .min = 0, .max = 1e9,
+     .standard = "0", .help = "steps between validations; 0: once per epoch"},
+    {.section = "train", .name = "validate_first", .type = CONFIG_BOOL, .standard = "true",
+     .help = "score the untrained model before the first step"},
+    {.section = "train", .name = "checkpoint_every", .type = CONFIG_INT, .min = 0, .max = 1e9,
+     .standard = "200", .help = "steps between checkpoints (validations write one too); 0: none"},
+    {.section = "train", .name = "keep", .type = CONFIG_INT, .min = 1, .max = 10000,
+     .standard = "2", .help = "newest checkpoints to keep; the best one stays as well"},
+    {.section = "train", .name = "score", .type = CONFIG_CHOICE, .choices = "val_f1|macro_f1",
+     .standard = "\"val_f1\"",
+     .help = "chooses the best checkpoint: mean of per-batch macro F1, or of the whole split"},
+    {.section = "train", .name = "patience", .type = CONFIG_INT, .min = 0, .max = 10000,
+     .standard = "0", .help = "stop after so many validations without a better score; 0: never"},
+    {.section = "train", .name = "recompute", .type = CONFIG_BOOL, .standard = "false",
+     .help = "keep only each block's output and compute the rest again: less memory, more time"},
+    {0},
+};
+
+const config_key optim_keys[] = {
+    {.section = "optim", .name = "lr", .type = CONFIG_FLOAT, .min = 0, .max = 100,
+     .standard = "5e-5", .help = "peak learning rate"},
+    {.section = "optim", .name = "beta1", .type = CONFIG_FLOAT, .min = 0, .max = 0.999999,
+     .standard = "0.9", .help = "decay of the first moment"},
+    {.section = "optim", .name = "beta2", .type = CONFIG_FLOAT, .min = 0, .max = 0.9999999,
+     .standard = "0.999", .help = "decay of the second moment"},
+    {.section = "optim", .name = "eps", .type = CONFIG_FLOAT, .min = 1e-16, .max = 1,
+     .standard = "1e-6", .help = "epsilon of AdamW"},
+    {.section = "optim", .name = "epsilon", .type = CONFIG_CHOICE, .choices = "transformers|torch",
+     .standard = "\"transformers\"",
+     .help = "whose AdamW: epsilon outside (transformers) or inside (torch) bias correction"},
+    {.section = "optim", .name = "weight_decay", .type = CONFIG_FLOAT, .min = 0, .max = 10,
+     .standard = "0", .help = "of matrices; biases and norms do not decay"},
+    {.section = "optim", .name = "max_norm", .type = CONFIG_FLOAT, .min = 0, .max = 1e9,
+     .standard = "0", .help = "clip the gradients' global norm to this; 0: no clipping"},
+    {.section = "optim", .name = "schedule", .type = CONFIG_CHOICE,
+     .choices = "constant|linear|cosine|lavis", .standard = "\"constant\"",
+     .help = "linear: HF; lavis: warm-up in the first epoch, then cosine by epochs"},
+    {.section = "optim", .name = "warmup_steps", .type = CONFIG_INT, .min = 0, .max = 1e9,
+     .standard = "0", .help = "steps of linear warm-up"},
+    {.section = "optim", .name = "warmup_lr", .type = CONFIG_FLOAT, .min = 0, .max = 100,
+     .standard = "0", .help = "where the lavis warm-up begins"},
+    {.section = "optim", .name = "min_lr", .type = CONFIG_FLOAT, .min = 0, .max = 100,
+     .standard = "0", .help = "where cosine and lavis end"},
+    {0},
+};
+
+const config_key classifier_keys[] = {
+    {.section = "model", .name = "stem", .type = CONFIG_INT, .min = 1, .max = 1024,
+     .standard = "64", .help = "channels after the first convolution"},
+    {.section = "model", .name = "widths", .type = CONFIG_INTS, .min = 1, .max = 4096,
+     .standard = "[64, 128, 256, 512]", .help = "of the four stages' 3x3 convolutions"},
+    {.section = "model", .name = "blocks", .type = CONFIG_INTS, .min = 1, .max = 8,
+     .standard = "[3, 4, 6, 3]", .help = "bottlenecks in each stage"},
+    {.section = "model", .name = "vit_width", .type = CONFIG_INT, .min = 8, .max = 4096,
+     .standard = "256", .help = "channels of a patch embedding's half (D)"},
+    {.section = "model", .name = "pooler_blocks", .type = CONFIG_INT, .min = 0, .max = 8,
+     .standard = "3", .help = "of the temporal pooler"},
+    {.section = "model", .name = "pooler_heads", .type = CONFIG_INT, .min = 1, .max = 64,
+     .standard = "8", .help = "of the temporal pooler; divides vit_width"},
+    {.section = "model", .name = "joint_width", .type = CONFIG_INT, .min = 1, .max = 4096,
+     .standard = "128", .help = "channels after the projector (P)"},
+    {.section = "model", .name = "pool", .type = CONFIG_INT, .min = 1, .max = 16,
+     .standard = "4", .help = "side of the average pooling before the head"},
+    {.section = "model", .name = "hidden", .type = CONFIG_INT, .min = 1, .max = 65536,
+     .standard = "512", .help = "width of the head's hidden layer"},
+    {.section = "model", .name = "train_encoder", .type = CONFIG_BOOL, .standard = "true",
+     .help = "false: the encoder is frozen; projector and head train"},
+    {.section = "model", .name = "batch_norm", .type = CONFIG_CHOICE, .choices = "batch|running",
+     .standard = "\"batch\"", .help = "statistics that training normalises with"},
+    {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "checkpoint folder or .safetensors file to begin from; empty: random"},
+    {.section = "loss", .name = "class_weights", .type = CONFIG_CHOICE, .choices = "none|lin|log",
+     .standard = "\"log\"", .help = "weight of positives: 1, N / count, ln(N / count)"},
+    {.section = "loss", .name = "parity", .type = CONFIG_BOOL, .standard = "false",
+     .help = "as the reference: classes without positives stay in the loss"},
+    {0},
+};
+
+// One value as JSON, by its key's type.
+static void print_value(buffer *out, const config *c, const config_key *key) {
+    char path[128];
+    int64_t list[CONFIG_LIST_MAX];
+    snprintf(path, sizeof path, "%s.%s", key->section, key->name);
+    switch (key->type) {
+    case CONFIG_BOOL: buffer_text(out, config_bool(c, path) ? "true" : "false"); return;
+    case CONFIG_INT: buffer_print(out, "%lld", (long long)config_int(c, path)); return;
+    case CONFIG_FLOAT: buffer_json_number(out, config_float(c, path)); return;
+    case CONFIG_TEXT:
+    case CONFIG_PATH:
+    case CONFIG_CHOICE: buffer_json(out, config_text(c, path)); return;
+    case CONFIG_INTS: break;
+    case CONFIG_FLOATS:
+    case CONFIG_TEXTS: die("config_model_json: %s has a type that no model key has", path);
+    }
+    int count = config_ints(c, path, list, CONFIG_LIST_MAX);
+    for (int i = 0; i < count; i++)
+        buffer_print(out, "%s%lld", i ? ", " : "[", (long long)list[i]);
+    buffer_text(out, "]");
+}
+
+void config_model_json(buffer *out, const config *c, const config_key *table) {
+    buffer_print(out, "{\n  \"data\": {\"crop\": %lld, \"size\": %lld},\n  \"model\": {",
+                 (long long)config_int(c, "data.crop"), (long long)config_int(c, "data.size"));
+    bool first = true;
+    for (const config_key *key = table; key->section; key++) {
+        if (strcmp(key->section, "model") || key->type == CONFIG_PATH) continue;
+        buffer_print(out, "%s\n    \"%s\": ", first ? "" : ",", key->name);
+        print_value(out, c, key);
+        first = false;
+    }
+    buffer_text(out, "\n  }\n}\n");
+}

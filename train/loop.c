@@ -1,0 +1,368 @@
+// The one training loop. It knows no model: a stage gives the loss and the score.
+//
+// Order of a step: batch to device, forward, backward, sum over ranks, clip and update. The loss is read
+// one step late, so that nothing waits for the device inside a step. Then, where due: validation, the
+// step's line in metrics.jsonl, a checkpoint. Whatever is killed when, the run continues from the latest
+// checkpoint and ends in the same bytes.
+#include "core/files/fs.h"
+#include "core/log.h"
+#include "train/checkpoint.h"
+#include "train/metrics_log.h"
+#include "train/signals.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+// What the host reads of a step, one step late.
+typedef struct step_result {
+    double norm;
+    double loss; // in its first bytes: f32, or f64 on a double device
+} step_result;
+
+typedef struct loop {
+    run *run;
+    metrics_log metrics;
+    progress bar;
+    step_result *result; // (2) on the device: of this step and the one before
+    double started[2];   // clock when each of the two was launched
+    double ended;        // and when the latest was seen to be done
+    double lr[2];
+    int64_t samples[2];
+    bool validated;      // the latest step has been scored
+    buffer validation;   // its JSON object
+} loop;
+
+// --- before the first step ----------------------------------------------------------------------------
+// "encoder" of "encoder.layer1.0.conv1.weight", or the two first parts for deeper models.
+static size_t group_length(const char *name) {
+    const char *dot = strchr(name, '.');
+    const char *second = dot ? strchr(dot + 1, '.') : NULL;
+    return second ? (size_t)(second - name) : dot ? (size_t)(dot - name) : strlen(name);
+}
+
+static status print_parameters(const params *p) {
+    table t = {0};
+    buffer text = {0};
+    table_column(&t, "parameters");
+    table_column(&t, "tensors");
+    table_column(&t, "trained");
+    table_column(&t, "frozen");
+    for (size_t i = 0; i < p->count;) {
+        size_t length = group_length(p->item[i]->name), start = i;
+        int64_t tensors = 0, trained = 0, frozen = 0;
+        for (; i < p->count && group_length(p->item[i]->name) == length &&
+               !strncmp(p->item[i]->name, p->item[start]->name, length);
+             i++) {
+            const param *q = p->item[i];
+            if (q->role != PARAM_WEIGHT) continue;
+            tensors++;
+            *(q->frozen ? &frozen : &trained) += tensor_count(&q->value);
+        }
+        char name[NAME_SIZE];
+        if (!tensors) continue;
+        memcpy(name, p->item[start]->name, length);
+        name[length] = 0;
+        table_text(&t, name);
+        table_integer(&t, tensors);
+        table_integer(&t, trained);
+        table_integer(&t, frozen);
+    }
+    status rc = table_write(&t, TABLE_PLAIN, &text);
+    if (!rc) log_info("%s", text.data);
+    table_free(&t);
+    buffer_free(&text);
+    return rc;
+}
+
+static status print_memory(const run *r, tape_size size) {
+    const double mb = 1e-6, bytes = (double)dtype_size(r->device->type);
+    const params *p = &r->params;
+    log_info("memory: %.1f MB parameters, %.1f MB gradients, %.1f MB moments, %.1f MB activations, "
+             "%.1f MB gradients of activations",
+             (double)(p->trainable + p->frozen_count + p->buffer_count) * bytes * mb,
+             (double)p->trainable * bytes * mb, 2 * (double)p->trainable * bytes * mb,
+             (double)size.activations * mb, (double)size.gradients * mb);
+    return STATUS_OK;
+}
+
+// Goes through a training step and a validation batch with kernels that do nothing, and takes what
+// they need.
+static status plan_memory(run *r) {
+    tensor *loss;
+    buffer ignored = {0};
+    double score;
+    tape_begin(&r->tape, true);
+    params_begin(&r->params);
+    r->tape.training = true;
+    status rc = r->stage->loss(r, &loss);
+    if (rc) return rc;
+    if (!loss->grad)
+        return status_fail(STATUS_TRAINING, "nothing would train: no trainable parameter leads to the "
+                                            "loss; check model.train_encoder and the frozen parts");
+    tape_backward(&r->tape, loss, 1);
+    rc = r->stage->validate(r, &ignored, &score);
+    buffer_free(&ignored);
+    tape_size size = tape_used(&r->tape);
+    if (!rc) rc = print_memory(r, size);
+    return rc ? rc : tape_allocate(&r->tape, size);
+}
+
+static status open_schedule(run *r) {
+    const config *c = r->config;
+    r->schedule = (schedule){
+        .lr = config_float(c, "optim.lr"),
+        .warmup_lr = config_float(c, "optim.warmup_lr"),
+        .min_lr = config_float(c, "optim.min_lr"),
+        .warmup_steps = config_int(c, "optim.warmup_steps"),
+        .total_steps = r->max_steps,
+        .steps_per_epoch = r->steps_per_epoch,
+        .max_epochs = (r->max_steps + r->steps_per_epoch - 1) / r->steps_per_epoch,
+    };
+    status rc = schedule_parse(config_text(c, "optim.schedule"), &r->schedule.kind);
+    return rc ? rc : schedule_check(&r->schedule);
+}
+
+static status open_optimizer(run *r) {
+    const config *c = r->config;
+    bool hf = !strcmp(config_text(c, "optim.epsilon"), "transformers");
+    adamw_options options = adamw_defaults(hf ? ADAMW_TRANSFORMERS : ADAMW_TORCH);
+    options.beta1 = config_float(c, "optim.beta1");
+    options.beta2 = config_float(c, "optim.beta2");
+    options.eps = config_float(c, "optim.eps");
+    options.max_norm = config_float(c, "optim.max_norm");
+    return adamw_init(&r->optimizer, r->device, r->params.trainable, options);
+}
+
+// --- a step --------------------------------------------------------------------------------------------
+// The parameters that this step has given a gradient, merged where they touch. torch's optimizers skip
+// the others as well.
+static int touched_slices(run *r) {
+    const double decay = config_float(r->config, "optim.weight_decay");
+    int n = 0;
+    for (size_t i = 0; i < r->params.count; i++) {
+        const param *q = r->params.item[i];
+        if (!q->value.grad || !q->grad.written) continue;
+        int64_t count = (tensor_count(&q->value) + 15) / 16 * 16; // with its padding, which is zero
+        double own_decay = q->decay ? decay : 0;
+        optim_slice *last = n ? &r->slices[n - 1] : NULL;
+        if (last && last->offset + last->count == q->offset && !(last->weight_decay < own_decay) &&
+            !(last->weight_decay > own_decay)) {
+            last->count += count;
+            continue;
+        }
+        r->slices[n++] = (optim_slice){q->offset, count, 1, own_decay};
+    }
+    return n;
+}
+
+static void reduce_gradients(run *r, int slices) {
+    device *d = r->device;
+    for (int i = 0; i < slices; i++) {
+        char *block = (char *)r->params.gradients + (size_t)r->slices[i].offset * dtype_size(d->type);
+        r->comm->all_reduce_sum(r->comm, block, r->slices[i].count, d->type, d);
+    }
+}
+
+static status launch_step(loop *l) {
+    run *r = l->run;
+    device *d = r->device;
+    tensor *loss;
+    int slot = (int)(r->step % 2);
+    l->started[slot] = clock_seconds();
+    l->lr[slot] = schedule_lr(&r->schedule, r->step);
+    tape_begin(&r->tape, true);
+    params_begin(&r->params);
+    r->tape.training = true;
+    r->tape.step = (uint32_t)r->step;
+    status rc = r->stage->loss(r, &loss);
+    if (rc) return rc;
+    l->samples[slot] = r->samples;
+    d->copy(d, &l->result[slot].loss, loss->data, dtype_size(loss->type));
+    tape_backward(&r->tape, loss, 1);
+    int slices = touched_slices(r);
+    reduce_gradients(r, slices);
+    adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices,
+               l->lr[slot]);
+    d->copy(d, &l->result[slot].norm, &r->optimizer.progress->norm, sizeof(double));
+    r->step++;
+    return tape_failed(&r->tape);
+}
+
+static double loss_of(const loop *l, const step_result *result) {
+    float narrow;
+    if (l->run->device->type == DTYPE_F64) return result->loss;
+    memcpy(&narrow, &result->loss, sizeof narrow);
+    return narrow;
+}
+
+static status write_metrics(loop *l, int64_t step, double loss, double norm, double seconds) {
+    run *r = l->run;
+    int slot = (int)((step - 1) % 2);
+    buffer line = {0};
+    buffer_print(&line, "{\"step\":%lld,\"epoch\":%lld,\"loss\":", (long long)step,
+                 (long long)((step - 1) / r->steps_per_epoch));
+    buffer_json_number(&line, loss);
+    buffer_text(&line, ",\"lr\":");
+    buffer_json_number(&line, l->lr[slot]);
+    buffer_text(&line, ",\"grad_norm\":");
+    buffer_json_number(&line, (double)(float)norm);
+    buffer_print(&line, ",\"samples_per_second\":%.2f,\"ms\":%.2f",
+                 (double)l->samples[slot] / seconds, 1e3 * seconds);
+    if (l->validated) {
+        buffer_text(&line, ",\"validation\":");
+        buffer_append(&line, l->validation.data, l->validation.length);
+    }
+    buffer_text(&line, "}");
+    status rc = line.failed ? line.failed : metrics_log_write(&l->metrics, &line);
+    buffer_free(&line);
+    return rc;
+}
+
+// Reads what STEP (counted from 1) has left behind, checks it and writes its line.
+static status finish_step(loop *l, int64_t step) {
+    run *r = l->run;
+    int slot = (int)((step - 1) % 2);
+    step_result result;
+    double end = step < r->step ? l->started[step % 2] : l->ended;
+    r->device->download(r->device, &result, &l->result[slot], sizeof result);
+    double loss = loss_of(l, &result);
+    if (!isfinite(loss) || !isfinite(result.norm))
+        return status_fail(STATUS_TRAINING,
+                           "step %lld: the loss is %g and the gradient's norm %g; the update was left "
+                           "out and the latest checkpoint is sound. Lower optim.lr, or look at the "
+                           "batch: %s",
+                           (long long)step, loss, result.norm, r->batch_note[slot]);
+    char note[64];
+    snprintf(note, sizeof note, "loss %.4f", loss);
+    progress_update(&l->bar, step, note);
+    return write_metrics(l, step, loss, result.norm, end - l->started[slot]);
+}
+
+// --- what happens between steps ---------------------------------------------------------------------
+static status validate(loop *l, bool *best) {
+    run *r = l->run;
+    double score;
+    l->validation.length = 0;
+    status rc = r->stage->validate(r, &l->validation, &score);
+    if (!rc) rc = l->validation.failed;
+    if (rc) return rc;
+    l->validated = true;
+    *best = !r->best.known || score > r->best.score;
+    r->best.stale++;
+    if (*best) r->best = (best_score){.known = true, .score = score, .step = r->step};
+    log_info("step %lld: validation %.4f%s", (long long)r->step, score,
+             *best ? ", the best so far" : "");
+    return STATUS_OK;
+}
+
+static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+static bool stops_early(const run *r) {
+    int64_t patience = config_int(r->config, "train.patience");
+    return patience > 0 && r->best.stale >= patience;
+}
+
+// After a step: validation, metrics, checkpoint where they are due. *DONE: the step's line is written.
+static status after_step(loop *l, int stop, bool *done) {
+    run *r = l->run;
+    const config *c = r->config;
+    int64_t every = config_int(c, "train.validate_every");
+    bool last = r->step == r->max_steps, best = false;
+    bool scores = last || due(r->step, every ? every : r->steps_per_epoch);
+    *done = scores || stop || due(r->step, config_int(c, "train.checkpoint_every"));
+    if (!*done) return STATUS_OK;
+    r->device->wait(r->device);
+    l->ended = clock_seconds();
+    status rc = scores ? validate(l, &best) : STATUS_OK;
+    if (!rc) rc = finish_step(l, r->step);
+    l->validated = false;
+    if (!rc) rc = metrics_log_sync(&l->metrics);
+    return rc ? rc : checkpoint_save(r, (int)config_int(c, "train.keep"), best);
+}
+
+static status run_steps(loop *l) {
+    run *r = l->run;
+    bool finished = true; // the latest step's line is written
+    status rc = STATUS_OK;
+    while (!rc && r->step < r->max_steps && !stops_early(r)) {
+        rc = launch_step(l);
+        if (!rc && !finished) rc = finish_step(l, r->step - 1);
+        int stop = r->comm->agree_max(r->comm, signals_pending());
+        if (!rc) rc = after_step(l, stop, &finished);
+        if (!rc && stop)
+            rc = status_fail(STATUS_INTERRUPTED, "stopped by signal %d after step %lld; the same "
+                             "command continues from there", stop, (long long)r->step);
+    }
+    return rc;
+}
+
+static status write_config(const run *r) {
+    char path[PATH_SIZE];
+    buffer text = {0}, before = {0};
+    config_resolved(r->config, &text);
+    status rc = text.failed ? text.failed : path_join(path, sizeof path, r->dir, "config.resolved.json");
+    if (!rc && r->resumed && file_exists(path)) {
+        rc = file_read(path, 0, &before);
+        if (!rc && (before.length != text.length || memcmp(before.data, text.data, text.length)))
+            log_warn("%s: the configuration differs from the one this run began with", path);
+    }
+    if (!rc) rc = file_write(path, text.data, text.length);
+    buffer_free(&before);
+    buffer_free(&text);
+    return rc;
+}
+
+// Where the run begins: step 0, or its latest checkpoint.
+static status begin_or_resume(loop *l) {
+    run *r = l->run;
+    status rc = checkpoint_resume(r, &r->resumed);
+    if (rc) return rc;
+    log_info("%s step %lld of %lld", r->resumed ? "resuming from" : "starting at", (long long)r->step,
+             (long long)r->max_steps);
+    rc = write_config(r);
+    if (!rc) rc = metrics_log_open(&l->metrics, r->dir, r->step);
+    if (rc || r->resumed || !config_bool(r->config, "train.validate_first")) return rc;
+    double score;
+    buffer json = {0};
+    rc = r->stage->validate(r, &json, &score);
+    if (!rc) log_info("untrained: validation %.4f", score);
+    buffer_free(&json);
+    return rc;
+}
+
+static int64_t planned_steps(const run *r) {
+    int64_t limit = config_int(r->config, "run.max_steps");
+    return limit > 0 ? limit : config_int(r->config, "train.epochs") * r->steps_per_epoch;
+}
+
+status train_loop(run *r) {
+    loop l = {.run = r, .metrics = {.fd = -1}};
+    char log_path[PATH_SIZE];
+    status rc = folder_make(r->dir);
+    if (!rc) rc = path_join(log_path, sizeof log_path, r->dir, "log.txt");
+    if (!rc) rc = log_open(log_path);
+    if (!rc) rc = r->stage->setup(r);
+    if (rc) goto done;
+    r->max_steps = planned_steps(r);
+    rc = print_parameters(&r->params);
+    if (!rc) rc = open_schedule(r);
+    if (!rc) rc = open_optimizer(r);
+    if (!rc) rc = plan_memory(r);
+    if (!rc) rc = r->device->take(r->device, 2 * sizeof *l.result, "step results", (void **)&l.result);
+    if (!rc) rc = begin_or_resume(&l);
+    if (rc) goto done;
+    progress_begin(&l.bar, r->stage->name, "steps", r->max_steps, r->step);
+    rc = run_steps(&l);
+    progress_end(&l.bar);
+    if (!rc && stops_early(r))
+        log_info("stopped early at step %lld: no gain in %lld validations", (long long)r->step,
+                 (long long)r->best.stale);
+    if (!rc && r->stage->report) rc = r->stage->report(r);
+done:
+    r->device->release(r->device, l.result);
+    metrics_log_close(&l.metrics);
+    buffer_free(&l.validation);
+    log_open(NULL);
+    return rc;
+}

@@ -1,0 +1,90 @@
+// The program: finds the command, runs it, turns its status into an exit status.
+#include "core/log.h"
+#include "core/nearest.h"
+#include "train/commands.h"
+#include "train/signals.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const command *const commands[] = {
+#define X(name) &name,
+    COMMAND_LIST(X)
+#undef X
+};
+enum { COMMANDS = sizeof commands / sizeof *commands, EXIT_USAGE = 2 };
+
+static void print_help(FILE *out) {
+    fputs("radialog: trains and uses a radiology vision-language model\n\n", out);
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  radialog %-18s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\nradialog COMMAND --help tells more.\n", out);
+}
+
+// Matches the words of a command's name; *WORDS tells how many.
+static const command *find_command(int argc, char *const *argv, int *words) {
+    for (int i = 0; i < COMMANDS; i++) {
+        char typed[64];
+        *words = strchr(commands[i]->name, ' ') ? 2 : 1;
+        if (argc < *words) continue;
+        snprintf(typed, sizeof typed, *words == 2 ? "%s %s" : "%s", argv[0], argc > 1 ? argv[1] : "");
+        if (!strcmp(typed, commands[i]->name)) return commands[i];
+    }
+    return NULL;
+}
+
+static int unknown_command(int argc, char *const *argv) {
+    const char *names[COMMANDS];
+    char typed[64];
+    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i]->name;
+    bool two = !strcmp(argv[0], "train") && argc > 1;
+    snprintf(typed, sizeof typed, two ? "%s %s" : "%s", argv[0], two ? argv[1] : "");
+    fprintf(stderr, "radialog: unknown command '%s'; did you mean 'radialog %s'? (radialog --help)\n",
+            typed, nearest_name(typed, names, COMMANDS));
+    return EXIT_USAGE;
+}
+
+static int exit_status(const command *c, status rc) {
+    if (!rc) return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+    fflush(stdout);
+    fprintf(stderr, "radialog %s: %s\n", c->name, status_text());
+    if (rc == STATUS_INTERRUPTED) return 128 + signals_pending();
+    return rc == STATUS_USAGE ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+static status run_command(const command *c, int argc, char *const *argv) {
+    static arguments given;
+    const char **positional = NULL;
+    buffer help = {0};
+    status rc = mem_new(&positional, argc + 1, "arguments");
+    if (!rc) rc = arguments_parse(&given, c, positional, argc, argv);
+    if (!rc && argument_given(&given, "help")) {
+        rc = command_help(c, &help);
+        if (!rc) fwrite(help.data, 1, help.length, stdout);
+        buffer_free(&help);
+    } else if (!rc) {
+        log_quiet(argument_given(&given, "quiet"));
+        signals_install();
+        rc = c->run(&given);
+    }
+    mem_free(positional);
+    return rc;
+}
+
+int main(int argc, char **argv) {
+    int words = 0;
+    const char *fail = getenv("RADIALOG_FAIL_ALLOC");
+    if (fail) mem_fail_at(strtoll(fail, NULL, 10));
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+        print_help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_USAGE : EXIT_SUCCESS;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts("radialog " RADIALOG_VERSION);
+        return EXIT_SUCCESS;
+    }
+    const command *c = find_command(argc - 1, argv + 1, &words);
+    if (!c) return unknown_command(argc - 1, argv + 1);
+    return exit_status(c, run_command(c, argc - 1 - words, argv + 1 + words));
+}

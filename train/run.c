@@ -1,0 +1,40 @@
+#include "train/run.h"
+#include "core/log.h"
+
+#include <string.h>
+
+status run_open(run *r, const stage *s, const config *c) {
+    *r = (run){.stage = s, .config = c, .seed = (uint64_t)config_int(c, "run.seed")};
+    const char *dir = config_text(c, "run.dir");
+    if (strlen(dir) >= sizeof r->dir / 2) return status_fail(STATUS_USAGE, "run.dir is too long");
+    strcpy(r->dir, dir);
+    status rc = device_open_cpu(&r->device, (int)config_int(c, "run.threads"));
+    if (rc) return rc;
+    r->device->ops = &op_kernels_cpu;
+    r->device->optim = &optim_kernels_cpu;
+    rc = device_open_dry(&r->dry, r->device);
+    if (!rc) rc = comm_open_single(&r->comm);
+    if (!rc) rc = params_open(&r->params, r->device);
+    if (!rc) rc = tape_init(&r->tape, r->device, r->dry, r->comm);
+    r->tape.seed = r->seed;
+    return rc;
+}
+
+void run_close(run *r) {
+    if (r->stage && r->stage->free && r->state) r->stage->free(r);
+    adamw_free(&r->optimizer, r->device);
+    mem_free(r->slices);
+    tape_free(&r->tape);
+    params_close(&r->params);
+    comm_close(r->comm);
+    device_close(r->dry);
+    device_close(r->device);
+    *r = (run){0};
+}
+
+status run_build(run *r) {
+    status rc = params_allocate(&r->params);
+    if (!rc) rc = params_init(&r->params, r->seed);
+    if (!rc) rc = mem_new(&r->slices, r->params.count, "optimizer slices");
+    return rc;
+}

@@ -1,0 +1,70 @@
+// One training run: what the loop, the stages and the checkpoints share.
+#pragma once
+#include "core/config.h"
+#include "eval/table.h"
+#include "models/nn/params.h"
+#include "optim/adamw.h"
+#include "optim/schedule.h"
+
+typedef struct stage stage;
+
+// The best checkpoint so far, by the stage's score (greater is better).
+typedef struct best_score {
+    bool known;
+    double score;
+    int64_t step;
+    int64_t stale; // validations since then
+} best_score;
+
+typedef struct run {
+    const stage *stage;
+    const config *config;
+    char dir[4096];
+    bool resumed;
+
+    device *device, *dry;
+    comm *comm;
+    params params;
+    tape tape;
+    adamw optimizer;
+    schedule schedule;
+    optim_slice *slices; // room for one per parameter
+    uint64_t seed;
+
+    int64_t step;            // optimizer steps done
+    int64_t max_steps;       // to do in all
+    int64_t steps_per_epoch; // set by the stage
+    int64_t samples;         // of the latest global batch, set by the stage
+    best_score best;
+    char batch_note[2][512]; // names the batches of this step and the one before, for errors
+
+    void *state; // the stage's own
+} run;
+
+// A training stage: five functions that one loop drives.
+struct stage {
+    const char *name;
+    // Opens the data, declares the model's parameters in r->params, freezes what the configuration
+    // says, calls run_build, and prints what the data holds.
+    status (*setup)(run *r);
+    // Takes the batch of step r->step (or a made-up one of the largest size in a dry run) to the
+    // device and records the loss, rank 0.
+    status (*loss)(run *r, tensor **loss);
+    // Scores the validation split: appends a JSON object to OUT and sets *SCORE. In a dry run it only
+    // goes through the model once with its largest batch.
+    status (*validate)(run *r, buffer *out, double *score);
+    // Writes the model's configuration for a checkpoint, so that it can be used without its run.
+    void (*save)(const run *r, buffer *config_json);
+    void (*free)(run *r);
+    // Says what was learned, once training has ended. May be NULL.
+    status (*report)(run *r);
+};
+
+// Opens device, communicator and parameters from the configuration.
+status run_open(run *r, const stage *s, const config *c);
+void run_close(run *r);
+// Allocates and begins the declared parameters.
+status run_build(run *r);
+
+// Trains until r->max_steps, early stopping or a signal (INTERRUPTED, after a checkpoint).
+status train_loop(run *r);

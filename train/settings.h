@@ -1,0 +1,8 @@
+// A command's configuration from its tables, --config and --set, and the options that stand beside them.
+#pragma once
+#include "core/config.h"
+#include "train/cli.h"
+
+status settings_open(config **out, const config_key *const *tables, const arguments *a);
+// Appends the help text of the tables' keys.
+status settings_help(buffer *out, const config_key *const *tables);

@@ -1,0 +1,21 @@
+#include "train/signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t pending;
+
+static void note(int number) {
+    pending = number;
+    signal(number, SIG_DFL); // whoever asks twice does not want to wait for the checkpoint
+}
+
+void signals_install(void) {
+    static const int numbers[] = {SIGINT, SIGTERM};
+    struct sigaction action = {.sa_handler = note};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
+int signals_pending(void) { return (int)pending; }
