@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# scripts/build.sh PRESET: builds into build/PRESET and leaves build/PRESET/radialog.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+preset=${1:-cpu-release}
+if ! cmake --list-presets 2>/dev/null | grep -q "\"$preset\""; then
+    echo "build: unknown preset '$preset'; there are:" >&2
+    cmake --list-presets >&2
+    exit 2
+fi
+if [ ! -f "build/$preset/build.ninja" ]; then
+    cmake --preset "$preset" >/dev/null
+fi
+# Quiet unless something is wrong.
+if ! log=$(cmake --build --preset "$preset" 2>&1); then
+    printf '%s\n' "$log" >&2
+    exit 1
+fi
+printf '%s\n' "$log" | tail -n 1

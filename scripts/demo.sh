@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The whole of radialog on the embedded data set, on this machine's CPU: makes the data, ingests it, trains
+# every stage there is and prints what was learned. A second run continues, and does no work twice.
+#   scripts/demo.sh            about 10 minutes on two cores
+#   scripts/demo.sh --quick    the same stages, small and short (for the tests)
+#   scripts/demo.sh --out DIR  where to work (default: runs/demo, runs/demo-quick)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+studies=1600 name=demo extra=()
+out=""
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick)
+        studies=240 name=demo-quick
+        extra=(--set train.epochs=2)
+        ;;
+    --out) out=${2:?--out needs a folder}; shift ;;
+    *) echo "usage: scripts/demo.sh [--quick] [--out DIR]" >&2; exit 2 ;;
+    esac
+    shift
+done
+out=${out:-runs/$name}
+
+scripts/setup.sh
+scripts/build.sh cpu-release
+radialog=build/cpu-release/radialog
+mkdir -p "$out"
+
+echo "== data: $studies studies"
+[ -f "$out/data/complete" ] || { $radialog synth "$out/data" --studies "$studies" --seed 1; touch "$out/data/complete"; }
+$radialog ingest --source mimic "$out/data" --out "$out/shards"
+$radialog inspect "$out/shards"
+
+echo "== findings classifier"
+$radialog train classifier --config configs/demo/classifier.json \
+    --set data.shards="$out/shards" --set run.dir="$out/classifier" "${extra[@]}"
+
+echo "== findings of three radiographs"
+$radialog classify "$out/shards" --split test --limit 3 --checkpoint "$out/classifier"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# All tests: set-up, both builds, the suite with sanitizers and optimised, the floor checker, the scripts'
+# own checks, and the short demo. Ends with a line that counts.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh
+
+run_suite() {
+    scripts/build.sh "$1"
+    # One test after the other: each uses all cores itself.
+    ctest --test-dir "build/$1" --output-on-failure --no-tests=error
+}
+
+echo "== suite with address and undefined-behaviour sanitizers"
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+# oneDNN keeps its caches until the end of the process.
+export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
+run_suite cpu-asan
+
+echo "== suite, optimised"
+run_suite cpu-release
+
+echo "== scripts"
+if command -v shellcheck >/dev/null; then
+    shellcheck scripts/*.sh .ci/run
+else
+    echo "shellcheck is not installed: skipped"
+fi
+
+echo "== every stage, short"
+scripts/demo.sh --quick
