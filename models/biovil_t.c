@@ -33,7 +33,7 @@ static bottleneck bottleneck_make(params *p, const char *prefix, int64_t C, int6
 
 static int64_t trunk_make(biovil_t *m, params *p, const char *prefix) {
     const biovil_t_config *c = &m->config;
-    char name[NAME_SIZE], part[32];
+    char name[NAME_SIZE], part[64];
     // One grey channel is repeated three times in the reference, so the stem sees three equal ones.
     m->conv1 = conv_make(p, name_in(name, prefix, "encoder.encoder.conv1"), 3, c->stem, 7, 2, 3, false,
                          init_he_fan_out(7, c->stem));
