@@ -45,7 +45,8 @@ static status load(void *target, hdf5 *f, const char *name, dtype type, int rank
     void **out = target;
     hdf5_shape shape;
     status rc = hdf5_expect(&shape, f, name, type, rank, dim);
-    if (!rc && shape.chunked) rc = status_fail(STATUS_FORMAT, "%s is stored in chunks", name);
+    if (!rc && shape.chunked)
+        rc = status_fail(STATUS_FORMAT, "%s: %s is stored in chunks", hdf5_path(f), name);
     if (!rc) rc = mem_take(out, shape.bytes, 1, name);
     if (!rc) rc = hdf5_read(*out, f, name, &shape);
     return rc;

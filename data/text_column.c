@@ -55,16 +55,18 @@ static status look_at_part(hdf5_shape *out, char path[PART_SIZE], hdf5 *f, const
                            const char *part, dtype type, int64_t count) {
     snprintf(path, PART_SIZE, "%s/%s", name, part);
     status rc = hdf5_expect(out, f, path, type, 1, &count);
-    if (!rc && out->chunked) rc = status_fail(STATUS_FORMAT, "%s is stored in chunks", path);
+    if (!rc && out->chunked)
+        rc = status_fail(STATUS_FORMAT, "%s: %s is stored in chunks", hdf5_path(f), path);
     return rc;
 }
 
-static status check_offsets(const text_column *c, const char *name, int64_t bytes) {
+static status check_offsets(const text_column *c, const hdf5 *f, const char *name, int64_t bytes) {
     bool good = c->offset[0] == 0 && c->offset[c->count] == bytes;
     for (size_t i = 0; good && i < c->count; i++)
         good = c->offset[i] <= c->offset[i + 1] && c->present[i] <= 1 &&
                (c->present[i] || c->offset[i] == c->offset[i + 1]);
-    return good ? STATUS_OK : status_fail(STATUS_FORMAT, "the texts of %s are damaged", name);
+    if (good) return STATUS_OK;
+    return status_fail(STATUS_FORMAT, "%s: the texts of %s are damaged", hdf5_path(f), name);
 }
 
 static status load_bytes(text_column *c, hdf5 *f, const char *path, const hdf5_shape *shape) {
@@ -72,7 +74,7 @@ static status load_bytes(text_column *c, hdf5 *f, const char *path, const hdf5_s
     status rc = mem_new(&bytes, shape->bytes, "texts");
     if (!rc) rc = hdf5_read(bytes, f, path, shape);
     if (!rc && memchr(bytes, 0, shape->bytes))
-        rc = status_fail(STATUS_FORMAT, "%s holds a NUL byte", path);
+        rc = status_fail(STATUS_FORMAT, "%s: %s holds a NUL byte", hdf5_path(f), path);
     for (size_t i = 0; !rc && i < c->count; i++) {
         buffer_append(&c->bytes, bytes + c->offset[i], (size_t)text_column_length(c, i));
         buffer_append(&c->bytes, "", 1);
@@ -96,7 +98,7 @@ status text_column_read(text_column *c, hdf5 *f, const char *name, int64_t count
     if (!rc) rc = mem_new(&c->offset, c->count + 1, "texts");
     if (!rc) rc = hdf5_read(c->offset, f, path, &shape);
     if (!rc) rc = look_at_part(&shape, path, f, name, "bytes", DTYPE_U8, -1);
-    if (!rc) rc = check_offsets(c, name, shape.dim[0]);
+    if (!rc) rc = check_offsets(c, f, name, shape.dim[0]);
     if (!rc) c->place = shape.offset;
     if (!rc && load) rc = load_bytes(c, f, path, &shape);
     if (rc) text_column_free(c);

@@ -161,13 +161,20 @@ void hdf5_close(hdf5 *f) {
     mem_free(f);
 }
 
+const char *hdf5_path(const hdf5 *f) {
+    return f->path;
+}
+
 // --- writing -------------------------------------------------------------------------------------
 
 status hdf5_make_group(hdf5 *f, const char *name) {
     status rc = STATUS_OK;
     library_lock();
-    hid_t group = H5Gcreate2(f->file, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_obj_track_times(creation, 0);
+    hid_t group = H5Gcreate2(f->file, name, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (group < 0 || H5Gclose(group) < 0) rc = refused(f, name, "make the group");
+    H5Pclose(creation);
     library_unlock();
     return rc;
 }
@@ -283,10 +290,15 @@ status hdf5_make_records(hdf5 *f, const char *name, dtype type, int rank, const 
 }
 
 status hdf5_write_record(hdf5 *f, const char *name, int64_t record, const void *bytes, size_t size) {
-    hsize_t start[HDF5_MAX_RANK] = {(hsize_t)record};
+    hsize_t start[HDF5_MAX_RANK] = {(hsize_t)record}, most[HDF5_MAX_RANK] = {0};
     library_lock();
     hid_t set = H5Dopen2(f->file, name, H5P_DEFAULT);
-    int bad = set < 0 || H5Dwrite_chunk(set, H5P_DEFAULT, 0, start, size, bytes) < 0;
+    hid_t space = set < 0 ? -1 : H5Dget_space(set);
+    int bad = space < 0;
+    // The library itself writes chunks beyond the dataset.
+    if (!bad) bad = H5Sget_simple_extent_dims(space, most, NULL) < 1 || start[0] >= most[0];
+    if (!bad) bad = H5Dwrite_chunk(set, H5P_DEFAULT, 0, start, size, bytes) < 0;
+    if (space >= 0) H5Sclose(space);
     if (set >= 0 && H5Dclose(set) < 0) bad = 1;
     status rc = bad ? refused(f, name, "write a record of") : STATUS_OK;
     library_unlock();

@@ -35,6 +35,7 @@ status hdf5_create(hdf5 **out, const char *path);
 // Writes all out and syncs. Close follows.
 status hdf5_finish(hdf5 *f);
 void hdf5_close(hdf5 *f); // accepts NULL
+const char *hdf5_path(const hdf5 *f); // for messages
 
 status hdf5_make_group(hdf5 *f, const char *name);
 // A dataset in one piece.
