@@ -5,6 +5,7 @@
 // skipped, counted (manifest.json) and listed (skipped.csv).
 #pragma once
 #include "data/dataset.h"
+#include "data/sections.h"
 
 typedef enum ingest_source { INGEST_MIMIC, INGEST_FOLDER, INGEST_SOURCES } ingest_source;
 extern const char *const ingest_source_names[INGEST_SOURCES]; // "mimic", "folder"
@@ -39,6 +40,7 @@ typedef struct ingest_options {
     const char *csv;    // folder: the table; NULL: ROOT/data.csv
     const char *labels; // mimic: CSV of dicom_id and 14 classes; NULL: see ingest_run
     ingest_compression compression;
+    sections_variant sections;  // which history of the section parser; see data/sections.h
     int64_t shard_records;      // rows of the source per shard, 1 to 2,048; 0: 2,048
     int threads;                // 0: as OpenMP says
     bool keep_without_findings; // else such records are skipped, as the reference drops them

@@ -15,8 +15,8 @@ enum { MANIFEST_LIMIT = 64 << 20 };
 static void print_options(buffer *b, const ingest_options *o) {
     buffer_print(b, "  \"options\": {\"compression\": \"%s\", \"shard_records\": %" PRId64,
                  ingest_compression_names[o->compression], o->shard_records);
-    buffer_print(b, ", \"keep_without_findings\": %s",
-                 o->keep_without_findings ? "true" : "false");
+    buffer_print(b, ", \"keep_without_findings\": %s, \"sections\": \"%s\"",
+                 o->keep_without_findings ? "true" : "false", sections_variant_names[o->sections]);
     if (o->source == INGEST_FOLDER) {
         buffer_print(b, ", \"seed\": %" PRIu64 ", \"validate\": ", o->seed);
         buffer_json_number(b, o->validate);

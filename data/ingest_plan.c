@@ -244,9 +244,10 @@ static void hash_plan(ingest_plan *p, const ingest_options *o) {
     char text[256];
     uint64_t hash = 0xcbf29ce484222325u;
     int length = snprintf(text, sizeof text,
-                          "radialog ingest 1 source %d compression %d shard %" PRId64 " keep %d",
+                          "radialog ingest 1 source %d compression %d shard %" PRId64 " keep %d "
+                          "sections %d",
                           (int)o->source, (int)o->compression, o->shard_records,
-                          (int)o->keep_without_findings);
+                          (int)o->keep_without_findings, (int)o->sections);
     hash_bytes(&hash, text, (size_t)length);
     for (size_t i = 0; i < p->rows; i++) {
         const plan_row *row = &p->row[i];

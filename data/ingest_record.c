@@ -3,7 +3,6 @@
 #include "core/checksum.h"
 #include "data/image.h"
 #include "data/ingest_plan.h"
-#include "data/sections.h"
 #include "data/shard.h"
 
 #include <stdio.h>
@@ -111,12 +110,19 @@ static void append_trimmed(buffer *out, const char *text) {
     buffer_append(out, text, length);
 }
 
-static status take_sections(ingest_item *item, const char *report, bool free_layout) {
+// MIT-LCP's table of sections leaves out the studies whose conclusion was chosen by hand: that conclusion
+// is all they have.
+static status take_sections(ingest_item *item, const char *report, const char *study,
+                            sections_variant variant, bool free_layout) {
     sections parsed;
+    bool listed = sections_listed(study, variant);
     status rc = sections_parse(&parsed, report);
     if (rc) return rc;
-    for (int i = 0; i < TEXT_COUNT; i++)
+    for (int i = 0; i < TEXT_COUNT && listed; i++)
         item->has[i] = sections_last(&item->text[i], &parsed, record_text_names[i]);
+    if (!listed)
+        item->has[TEXT_IMPRESSION] =
+            sections_conclusion(&item->text[TEXT_IMPRESSION], &parsed, study, variant) != NULL;
     if (free_layout && !has_headers(&parsed)) {
         item->has[TEXT_FINDINGS] = true;
         append_trimmed(&item->text[TEXT_FINDINGS], report);
@@ -160,7 +166,7 @@ static status take_columns(ingest_item *item, const ingest_plan *p, const plan_r
 }
 
 static status make_report(ingest_item *item, ingest_worker *w, const ingest_plan *p,
-                          const plan_row *row) {
+                          const plan_row *row, sections_variant variant) {
     char path[PATH_SIZE];
     const char *report = plan_text(p, row, ROW_REPORT);
     bool columns = plan_text(p, row, ROW_FINDINGS)[0] != 0;
@@ -180,7 +186,7 @@ static status make_report(ingest_item *item, ingest_worker *w, const ingest_plan
     if (p->free_reports) rc = layout_report(&w->report, w->bytes.data);
     if (!rc && w->bytes.length)
         rc = take_sections(item, p->free_reports ? w->report.data : w->bytes.data,
-                           p->free_reports);
+                           plan_text(p, row, ROW_STUDY), variant, p->free_reports);
     return rc ? rc : take_columns(item, p, row);
 }
 
@@ -255,7 +261,7 @@ void ingest_item_make(ingest_item *item, ingest_worker *w, const ingest_plan *p,
         item->text[i].length = 0;
     }
     // Reports first: many are without findings, and then the image need not be read.
-    status rc = make_report(item, w, p, row);
+    status rc = make_report(item, w, p, row, o->sections);
     for (int i = 0; !rc && i < TEXT_COUNT; i++) {
         buffer_text(&item->text[i], "");
         rc = item->text[i].failed;

@@ -8,6 +8,8 @@
 #include <ctype.h>
 #include <string.h>
 
+const char *const sections_variant_names[SECTIONS_VARIANTS] = {"radialog", "mit-lcp"};
+
 // ---- white space as Python's str knows it ----
 
 // Bytes of the white-space character at TEXT (LEFT bytes remain), 0 if it is another one.

@@ -35,7 +35,12 @@ bool sections_last(buffer *out, const sections *s, const char *name);
 // white space around it removed.
 void findings_clean(buffer *out, const char *text);
 
-typedef enum sections_variant { SECTIONS_RADIALOG, SECTIONS_MIT_LCP } sections_variant;
+typedef enum sections_variant {
+    SECTIONS_RADIALOG,
+    SECTIONS_MIT_LCP,
+    SECTIONS_VARIANTS
+} sections_variant;
+extern const char *const sections_variant_names[SECTIONS_VARIANTS]; // "radialog", "mit-lcp"
 
 // What is forced for a study: the last section of that name, or the characters [start, end).
 typedef struct section_rule {

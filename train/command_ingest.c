@@ -13,6 +13,8 @@ static const option options[] = {
     {"out", "DIR", "the shard directory to write"},
     {"labels", "FILE", "mimic: CSV of dicom_id and the 14 classes"},
     {"csv", "FILE", "folder: the table (default ROOT/data.csv)"},
+    {"sections", "radialog|mit-lcp", "history of the section parser: mit-lcp leaves out the studies whose "
+                                     "conclusion it chose by hand (default radialog)"},
     {"compression", "deflate|none", "of the stored images (default deflate)"},
     {"shard-records", "N", "records per shard, at most 2048 (the default)"},
     {"keep-without-findings", NULL, "keep reports that have no findings section"},
@@ -51,12 +53,14 @@ static status fraction(const arguments *a, const char *name, double *out) {
 static bool stop_asked(void) { return signals_pending() != 0; }
 
 static status read_options(ingest_options *o, const arguments *a) {
-    int source, compression;
+    int source, compression, variant;
     int64_t shard, threads, seed;
     status rc = choose(a, "source", ingest_source_names, INGEST_SOURCES, INGEST_MIMIC, &source);
     if (!rc)
         rc = choose(a, "compression", ingest_compression_names, INGEST_COMPRESSIONS, INGEST_DEFLATE,
                     &compression);
+    if (!rc)
+        rc = choose(a, "sections", sections_variant_names, SECTIONS_VARIANTS, SECTIONS_RADIALOG, &variant);
     if (!rc) rc = argument_int(a, "shard-records", 1, 2048, 2048, &shard);
     if (!rc) rc = argument_int(a, "threads", 0, 1024, 0, &threads);
     if (!rc) rc = argument_int(a, "seed", 0, INT64_MAX, 42, &seed);
@@ -70,6 +74,7 @@ static status read_options(ingest_options *o, const arguments *a) {
         .csv = argument(a, "csv"),
         .labels = argument(a, "labels"),
         .compression = (ingest_compression)compression,
+        .sections = (sections_variant)variant,
         .shard_records = shard,
         .threads = (int)threads,
         .keep_without_findings = argument_given(a, "keep-without-findings"),
