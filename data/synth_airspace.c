@@ -36,9 +36,9 @@ static void draw_pneumonia(scene *s, int lung) {
     int flecks = 12 + 5 * (int)f->severity;
     for (int i = 0; i < flecks; i++) {
         float angle = draw_range(&d, 0, 6.28f), far = reach * sqrtf(draw_range(&d, 0, 1));
-        float size = draw_range(&d, 0.035f, 0.075f);
+        float size = draw_range(&d, 0.05f, 0.10f);
         blob b = {x + far * cosf(angle) * 1.15f, y + far * sinf(angle), size, size * draw_range(&d, 0.7f, 1),
-                  angle, draw_range(&d, 0.22f, 0.38f), 0.9f, 0.6f, 1.8f};
+                  angle, draw_range(&d, 0.12f, 0.24f), 0.9f, 0.7f, 2.6f};
         canvas_blob(&s->c, PLANE_FILL, &b);
     }
     blob haze = {x, y, reach * 1.5f, reach * 1.3f, 0, 0.26f, 0.9f, 0.3f, 0.8f};
@@ -82,21 +82,35 @@ static void fill_lobe(scene *s, int lung, lobe l, float dense) {
     }
 }
 
-// Bronchi that still hold air: dark branches inside the dense lobe.
+// Bronchi that still hold air: faint grey branches, thin, and only where the lobe around them is dense.
 static void draw_bronchogram(scene *s, int lung, synth_zone zone, draws *d) {
+    enum { POINTS = 10, FORKS = 3 };
     float g = lung_sign(lung), x, y;
-    place_in(s, lung, zone, 0.6f, &x, &y);
-    for (int i = 0; i < 6; i++) {
-        float turn = draw_range(d, -0.17f, 0.17f), reach = draw_range(d, 0.75f, 1.1f);
-        float from_x = g * 0.20f, from_y = 0.6f;
-        float to_x = from_x + (x - from_x) * reach - turn * (y - from_y) * 1.5f;
-        float to_y = from_y + (y - from_y) * reach + turn * 1.3f;
-        float xy[8] = {from_x, from_y, from_x + 0.4f * (to_x - from_x), from_y + 0.2f * (to_y - from_y),
-                       from_x + 0.7f * (to_x - from_x), from_y + 0.6f * (to_y - from_y), to_x, to_y};
-        stroke_point p[14];
-        stroke_curve(p, 14, xy, 0.017f, 0.008f, -0.42f, -0.3f);
-        canvas_stroke(&s->c, PLANE_FILL, p + 4, 10, PROFILE_SOFT);
+    place_in(s, lung, zone, 0.5f, &x, &y);
+    float from_x = g * 0.19f, from_y = 0.6f, heading = atan2f(y - from_y, x - from_x);
+    float reach = hypotf(x - from_x, y - from_y);
+    for (int i = 0; i < 4; i++) {
+        float angle = heading + 0.26f * ((float)i - 1.5f) + draw_range(d, -0.09f, 0.09f);
+        float length = reach * draw_range(d, 0.55f, 0.85f), bend = draw_range(d, -0.25f, 0.25f);
+        float at_x = from_x, at_y = from_y, radius = 0.012f;
+        for (int k = 0; k < FORKS; k++) {
+            float to_x = at_x + length * cosf(angle), to_y = at_y + length * sinf(angle);
+            float off_x = -bend * (to_y - at_y) / 2, off_y = bend * (to_x - at_x) / 2;
+            float xy[8] = {at_x, at_y, at_x + (to_x - at_x) / 3 + off_x, at_y + (to_y - at_y) / 3 + off_y,
+                           to_x - (to_x - at_x) / 3 + off_x, to_y - (to_y - at_y) / 3 + off_y, to_x, to_y};
+            stroke_point p[POINTS];
+            stroke_curve(p, POINTS, xy, radius, 0.75f * radius, -0.13f, -0.11f);
+            int from = k ? 0 : 3; // where they all begin they would add up
+            canvas_stroke(&s->c, PLANE_FILL, p + from, POINTS - from, PROFILE_SOFT);
+            // The next one leaves this one on alternate sides; each is shorter and thinner.
+            int fork = POINTS - 3 - 2 * (k & 1);
+            at_x = p[fork].x, at_y = p[fork].y, length *= 0.55f, radius *= 0.8f;
+            angle += (k & 1 ? -1.0f : 1.0f) * draw_range(d, 0.45f, 0.7f);
+        }
     }
+    // Outside the lobe there is nothing for them to stand out from.
+    size_t pixels = (size_t)s->c.side * (size_t)s->c.side;
+    for (size_t i = 0; i < pixels; i++) s->c.plane[PLANE_FILL][i] = fmaxf(s->c.plane[PLANE_FILL][i], 0);
 }
 
 static void draw_consolidation(scene *s, int lung) {
@@ -157,7 +171,7 @@ static void draw_bands(scene *s, int lung) {
         float xy[8] = {g * (x - half), y + tilt, g * (x - half / 2), y, g * (x + half / 2), y - tilt,
                        g * (x + half), y - tilt / 2};
         stroke_point p[20];
-        stroke_curve(p, 20, xy, r, 0.6f * r, 0.62f, 0.45f);
+        stroke_curve(p, 20, xy, r, 0.6f * r, 0.46f, 0.30f);
         canvas_stroke(&s->c, PLANE_FILL, p, 20, PROFILE_SOFT);
     }
     blob crowded = {g * 0.42f, s->a.dome[lung] - 0.02f, 0.36f, 0.11f + 0.03f * (float)f->severity, 0, 0.30f, 0.9f,
@@ -172,9 +186,9 @@ static void draw_lesion(scene *s, int lung) {
     float x, y, r = size[f->severity] * draw_range(&d, 0.92f, 1.1f);
     place_in(s, lung, f->zone, draw_range(&d, 0.3f, 0.8f), &x, &y);
     y += draw_range(&d, -0.05f, 0.05f);
-    blob b = {x, y, r, r * draw_range(&d, 0.88f, 1), draw_range(&d, 0, 3), 0.85f, 0.28f, 0.12f, 1.5f};
+    blob b = {x, y, r, r * draw_range(&d, 0.88f, 1), draw_range(&d, 0, 3), 0.66f, 0.4f, 0.16f, 1.8f};
     canvas_blob(&s->c, PLANE_FILL, &b);
-    b.amount = 0.07f;
+    b.amount = 0.03f;
     canvas_blob(&s->c, PLANE_BODY, &b);
 }
 

@@ -139,19 +139,15 @@ static float body_half_width(const anatomy *a, float y) {
 
 static float body_at(const anatomy *a, float x, float y, float half) {
     float t = fabsf(x), neck_edge = 0.29f + 0.05f * a->fat;
-    float slope = t < neck_edge ? -1e3f
-                                : -0.30f + 0.36f * sqrtf(clamp01((t - neck_edge) / 0.85f)) +
-                                      a->shoulder;
-    float depth = y - slope, q = t / half, thickness = 0;
+    float slope = -0.30f + 0.36f * sqrtf(clamp01((t - neck_edge) / 0.85f)) + a->shoulder;
+    float depth = y - slope, q = t / half, thickness = 0, neck = fminf(t / neck_edge, 1);
     if (q < 1 && depth > 0) {
-        float u = sqrtf(1 - q * q);
-        thickness = (0.45f * u + 0.55f * sqrtf(u)) * sqrtf(fminf(0.12f + depth / 0.45f, 1));
+        // The shoulders begin with a round edge, but not where the neck stands on them.
+        float u = sqrtf(1 - q * q), deep = fminf(depth / 0.4f, 1), edge = neck * neck * neck;
+        thickness = (0.45f * u + 0.55f * sqrtf(u)) * (edge * sqrtf(deep) + (1 - edge) * ramp(deep));
     }
-    float neck = t / neck_edge;
-    if (neck < 1) {
-        float round = 0.62f * sqrtf(1 - neck * neck), fade = ramp((y + 0.35f) / 0.4f);
-        thickness = fmaxf(thickness * fade, round * (1 - fade) + thickness * fade);
-    }
+    float round = 0.62f * sqrtf(1 - neck * neck) * (1 - ramp((y + 0.40f) / 0.45f));
+    thickness = sqrtf(thickness * thickness + round * round); // the neck runs out between them
     return thickness * (1 + 0.06f * ramp((y - 1.0f) / 0.5f)) * (0.97f + 0.10f * a->fat);
 }
 

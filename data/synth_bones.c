@@ -51,17 +51,17 @@ static void draw_broken(scene *s, stroke_point *p, int lung, float at) {
     canvas_stroke(c, PLANE_BONE, p, k, PROFILE_BONE);
     for (int i = k + 1; i < RIB_POINTS; i++) {
         float fade = 1 - (float)(i - k - 1) / (float)(RIB_POINTS - k - 1);
-        p[i].x -= g * 0.045f * fade;
-        p[i].y += 0.055f * fade;
+        p[i].x -= g * 0.05f * fade;
+        p[i].y += 0.06f * fade;
     }
     canvas_stroke(c, PLANE_BONE, p + k + 1, RIB_POINTS - k - 1, PROFILE_BONE);
     stroke_point ends[2] = {p[k - 1], p[k + 1]};
     for (int i = 0; i < 2; i++) {
-        blob b = {ends[i].x, ends[i].y, 0.058f, 0.046f, 0, 0.17f, 0.9f, 0.25f, 2.2f};
+        blob b = {ends[i].x, ends[i].y, 0.055f, 0.042f, 0, 0.10f, 0.9f, 0.3f, 2.2f};
         canvas_blob(c, PLANE_BONE, &b);
     }
-    stroke_point gap[2] = {{p[k].x - g * 0.01f, p[k].y - 0.05f, 0.008f, -0.10f},
-                           {p[k].x + g * 0.03f, p[k].y + 0.07f, 0.008f, -0.10f}};
+    stroke_point gap[2] = {{p[k].x - g * 0.01f, p[k].y - 0.05f, 0.011f, -0.12f},
+                           {p[k].x + g * 0.03f, p[k].y + 0.07f, 0.011f, -0.12f}};
     canvas_stroke(c, PLANE_BONE, gap, 2, PROFILE_FLAT);
 }
 

@@ -53,18 +53,33 @@ static float gap_at(float y, float most, float length) {
     return t >= 1 ? 0 : most * (1 - t * t) * (0.82f + 0.18f * (1 - t));
 }
 
+// The collapsed lung is a smaller one: its apex, and its outer border at height Y.
+static float collapsed_apex(const anatomy *a, float most) {
+    return a->apex + 0.55f * most;
+}
+static float collapsed_outer(const anatomy *a, float y, float most, float length) {
+    float down = (collapsed_apex(a, most) - a->apex) * ramp((length - y) / length);
+    float from_apex = ramp((y - collapsed_apex(a, most)) / 0.5f);
+    return lung_outer(a, y - down) - gap_at(y, most, length) * (0.4f + 0.6f * from_apex);
+}
+// Its roof towards the middle: the distance from the middle at height Y.
+enum { ROOF = 10 };
+static const float roof_height = 0.17f;
+static float collapsed_roof(const anatomy *a, float y, float most) {
+    return (a->apex_x - 0.1f) * (1 - sqrtf(clamp01((y - collapsed_apex(a, most)) / roof_height)));
+}
+
 static void clear_lung(scene *s, int lung, float most, float length) {
     const canvas *c = &s->c;
     span rows = canvas_rows(c, s->a.apex, 1.7f);
     span columns = lung == RIGHT ? canvas_columns(c, -1, -0.1f) : canvas_columns(c, 0.1f, 1);
     for (int row = rows.first; row < rows.last; row++) {
         float y = canvas_y(c, row), gap = gap_at(y, most, length);
-        float cap = s->a.apex + 0.55f * most; // the collapsed lung's own apex
+        float outer = collapsed_outer(&s->a, y, most, length), roof = collapsed_roof(&s->a, y, most);
+        float below = y - collapsed_apex(&s->a, most);
         for (int column = columns.first; column < columns.last; column++) {
-            float t = fabsf(canvas_x(c, column));
-            float edge = s->outer[lung][row] - gap - t, roof = y - cap - 0.5f * (t - 0.42f) * (t - 0.42f);
-            float inside = ramp(fminf(edge, roof) / 0.012f + 0.5f);
-            if (gap <= 0) inside = 1;
+            float t = fabsf(canvas_x(c, column)), edge = fminf(outer - t, fminf(t - roof, below));
+            float inside = gap <= 0 ? 1 : ramp(edge / 0.012f + 0.5f);
             size_t at = (size_t)row * (size_t)c->side + (size_t)column;
             float *fill = &c->plane[PLANE_FILL][at], *clear = &c->plane[PLANE_CLEAR][at];
             *clear = fmaxf(*clear, 1 - inside);
@@ -74,24 +89,20 @@ static void clear_lung(scene *s, int lung, float most, float length) {
 }
 
 static void draw_collapse(scene *s, int lung, float most, float length) {
-    enum { POINTS = 60 };
-    stroke_point p[POINTS];
-    float g = lung_sign(lung), cap = s->a.apex + 0.55f * most;
+    enum { SIDE = 48 };
+    stroke_point p[ROOF + SIDE];
+    float g = lung_sign(lung), top = collapsed_apex(&s->a, most);
     clear_lung(s, lung, most, length);
     // The pleura: over the collapsed lung's apex, then down along its side.
     int count = 0;
-    for (int i = 0; i < POINTS; i++) {
-        float y = cap + 0.012f + (length - cap) * 0.97f * (float)i / (POINTS - 1);
-        float x = lung_outer(&s->a, y) - gap_at(y, most, length);
-        if (x < lung_inner(&s->a, lung, y) + 0.02f) continue;
-        if (!count) { // the roof, from the middle outwards
-            float from = lung_inner(&s->a, lung, cap + 0.03f) + 0.03f;
-            for (int k = 0; k < 8 && from < x; k++) {
-                float t = from + (x - from) * (float)k / 8;
-                p[count++] = (stroke_point){g * t, cap + 0.5f * (t - 0.42f) * (t - 0.42f), 0.0085f, 0.15f};
-            }
-        }
-        if (count < POINTS) p[count++] = (stroke_point){g * x, y, 0.0085f, 0.15f};
+    for (int i = 0; i < ROOF; i++) {
+        float u = 1 - (float)i / ROOF, y = top + roof_height * u * u, x = collapsed_roof(&s->a, y, most);
+        if (x > lung_inner(&s->a, lung, y)) p[count++] = (stroke_point){g * x, y, 0.0085f, 0.15f};
+    }
+    for (int i = 0; i < SIDE; i++) {
+        float u = (float)i / (SIDE - 1), y = top + (length - top) * 0.97f * u * (0.3f + 0.7f * u);
+        float x = collapsed_outer(&s->a, y, most, length);
+        if (x > lung_inner(&s->a, lung, y) + 0.02f) p[count++] = (stroke_point){g * x, y, 0.0085f, 0.15f};
     }
     canvas_stroke(&s->c, PLANE_BONE, p, count, PROFILE_FLAT);
 }

@@ -6,8 +6,8 @@
 enum { BLOCK = 20 };
 
 static synth_split place_split(int place) {
-    if (place == 3 || place == 4) return SPLIT_VALIDATE;
-    return place == 8 || place == 9 ? SPLIT_TEST : SPLIT_TRAIN;
+    if (place == 3 || place == 4) return SYNTH_VALIDATE;
+    return place == 8 || place == 9 ? SYNTH_TEST : SYNTH_TRAIN;
 }
 
 // The number of the first study of STUDY's patient.

@@ -26,7 +26,7 @@ enum {
 typedef enum synth_side { SIDE_NONE, SIDE_RIGHT, SIDE_LEFT, SIDE_BOTH } synth_side;
 typedef enum synth_severity { SEVERITY_MILD, SEVERITY_MODERATE, SEVERITY_SEVERE } synth_severity;
 typedef enum synth_zone { ZONE_UPPER, ZONE_MIDDLE, ZONE_LOWER } synth_zone;
-typedef enum synth_split { SPLIT_TRAIN, SPLIT_VALIDATE, SPLIT_TEST } synth_split;
+typedef enum synth_split { SYNTH_TRAIN, SYNTH_VALIDATE, SYNTH_TEST } synth_split;
 
 enum {
     DEVICE_TUBE = 1,      // endotracheal
