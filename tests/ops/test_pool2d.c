@@ -32,24 +32,25 @@ static tensor *run_avg(tape *t, tensor **in, const void *context) {
     return avg_pool2d(t, in[0], c->k, c->stride);
 }
 
-static void check(const char *op, tensor *(*run)(tape *, tensor **, const void *),
-                  const pool_case *c) {
-    op_check(&(op_case){
-        .op = op,
-        .input = {{.rank = 4, .dim = {c->B, c->H, c->W, c->C}, .gradient = true}},
-        .inputs = 1,
-        .run = run,
-        .context = c,
-    });
+static op_input images(const pool_case *c) {
+    return (op_input){.rank = 4, .dim = {c->B, c->H, c->W, c->C}, .gradient = true};
 }
 
 START_TEST(max_pool2d_shapes) {
-    check("max_pool2d", run_max, &cases[_i]);
+    op_check(&(op_case){.op = "max_pool2d",
+                        .input = {images(&cases[_i])},
+                        .inputs = 1,
+                        .run = run_max,
+                        .context = &cases[_i]});
 }
 END_TEST
 
 START_TEST(avg_pool2d_shapes) {
-    check("avg_pool2d", run_avg, &cases[_i]);
+    op_check(&(op_case){.op = "avg_pool2d",
+                        .input = {images(&cases[_i])},
+                        .inputs = 1,
+                        .run = run_avg,
+                        .context = &cases[_i]});
 }
 END_TEST
 
