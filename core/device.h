@@ -34,7 +34,12 @@ struct device {
 // The CPU device in f32 with THREADS threads (0: one per core). The op and optimizer tables are set by
 // whoever stands above (see device_install in models/ops/ops.h).
 status device_open_cpu(device **out, int threads);
+// The same in bf16. USAGE where the CPU cannot: it takes AVX-512.
+status device_open_cpu_bf16(device **out, int threads);
 void device_close(device *d); // accepts NULL
+
+// The numbers of X as f32 in host memory, in pieces: allocates nothing.
+void device_read(device *d, float *out, const tensor *x);
 
 // The failure that a kernel met since the last call, as a status with its text; STATUS_OK if none.
 status device_failed(device *d);

@@ -4,6 +4,7 @@
 #include "core/stream.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <string.h>
 
 static status cpu_take(device *d, size_t bytes, const char *what, void **out) {
@@ -65,8 +66,45 @@ status device_open_cpu(device **out, int threads) {
     return rc;
 }
 
+static void cpu_name(char *text, size_t size) {
+    char line[256];
+    snprintf(text, size, "this CPU");
+    FILE *info = fopen("/proc/cpuinfo", "r");
+    while (info && fgets(line, sizeof line, info)) {
+        const char *value = strchr(line, ':');
+        if (strncmp(line, "model name", 10) || !value) continue;
+        snprintf(text, size, "%.*s", (int)strcspn(value + 2, "\n"), value + 2);
+        break;
+    }
+    if (info) fclose(info);
+}
+
+status device_open_cpu_bf16(device **out, int threads) {
+    char name[128];
+    cpu_name(name, sizeof name);
+    if (!onednn_has_bf16())
+        return status_fail(STATUS_USAGE,
+                           "bf16 needs a CPU with AVX-512; %s (or ONEDNN_MAX_CPU_ISA) has none: use "
+                           "--precision f32",
+                           name);
+    status rc = device_open_cpu(out, threads);
+    if (!rc) (*out)->type = DTYPE_BF16;
+    return rc;
+}
+
 void device_close(device *d) {
     if (d) d->close(d);
+}
+
+void device_read(device *d, float *out, const tensor *x) {
+    double piece[512];
+    size_t size = dtype_size(x->type);
+    int64_t count = tensor_count(x), most = (int64_t)(sizeof piece / size);
+    for (int64_t at = 0; at < count; at += most) {
+        int64_t n = count - at < most ? count - at : most;
+        d->download(d, piece, (const char *)x->data + (size_t)at * size, (size_t)n * size);
+        for (int64_t i = 0; i < n; i++) out[at + i] = (float)element_get(piece, i, x->type);
+    }
 }
 
 status device_failed(device *d) {

@@ -11,13 +11,14 @@ typedef enum kind { CONV_FORWARD, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, MAT
 
 // The numbers that an operation depends on; 64-bit throughout, so that no padding is compared.
 typedef struct recipe {
-    int64_t kind, bias, acc;
+    int64_t kind, bias, acc, type;
     onednn_conv conv;
     int64_t M, N, K, transposed;
 } recipe;
 
 // The layer's two sides, its weight as oneDNN wants it, its weight as we have it.
-enum { INPUT, WEIGHT, BIAS, OUTPUT, SCRATCHPAD, PLAIN, PARTS };
+// HINT is the weight of the forward convolution that backward ones want to see.
+enum { INPUT, WEIGHT, BIAS, OUTPUT, SCRATCHPAD, PLAIN, PARTS, HINT = PARTS, LAYOUTS };
 
 static const int argument[KINDS][PARTS] = {
     [CONV_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
@@ -47,6 +48,12 @@ struct onednn {
     operation *bucket[BUCKETS];
 };
 
+typedef dnnl_data_type_t number;
+
+static number number_of(const recipe *r) {
+    return r->type == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
 // --- what differs between versions 2 and 3 -------------------------------------------------------
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -61,13 +68,13 @@ static void layout_free(layout *l) {
     if (*l) dnnl_memory_desc_destroy(*l);
 }
 
-static dnnl_status_t layout_strided(layout *l, int rank, const dnnl_dims_t dim,
+static dnnl_status_t layout_strided(layout *l, number type, int rank, const dnnl_dims_t dim,
                                     const dnnl_dims_t stride) {
-    return dnnl_memory_desc_create_with_strides(l, rank, dim, dnnl_f32, stride);
+    return dnnl_memory_desc_create_with_strides(l, rank, dim, type, stride);
 }
 
-static dnnl_status_t layout_any(layout *l, int rank, const dnnl_dims_t dim) {
-    return dnnl_memory_desc_create_with_tag(l, rank, dim, dnnl_f32, dnnl_format_tag_any);
+static dnnl_status_t layout_any(layout *l, number type, int rank, const dnnl_dims_t dim) {
+    return dnnl_memory_desc_create_with_tag(l, rank, dim, type, dnnl_format_tag_any);
 }
 
 static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
@@ -111,13 +118,13 @@ static void layout_free(layout *l) {
     (void)l;
 }
 
-static dnnl_status_t layout_strided(layout *l, int rank, const dnnl_dims_t dim,
+static dnnl_status_t layout_strided(layout *l, number type, int rank, const dnnl_dims_t dim,
                                     const dnnl_dims_t stride) {
-    return dnnl_memory_desc_init_by_strides(l, rank, dim, dnnl_f32, stride);
+    return dnnl_memory_desc_init_by_strides(l, rank, dim, type, stride);
 }
 
-static dnnl_status_t layout_any(layout *l, int rank, const dnnl_dims_t dim) {
-    return dnnl_memory_desc_init_by_tag(l, rank, dim, dnnl_f32, dnnl_format_tag_any);
+static dnnl_status_t layout_any(layout *l, number type, int rank, const dnnl_dims_t dim) {
+    return dnnl_memory_desc_init_by_tag(l, rank, dim, type, dnnl_format_tag_any);
 }
 
 static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
@@ -155,20 +162,25 @@ static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t e
 #endif
 
 // --- layouts -------------------------------------------------------------------------------------
-static dnnl_status_t layout_image(layout *l, int64_t B, int64_t H, int64_t W, int64_t C) {
-    return layout_strided(l, 4, (dnnl_dims_t){B, C, H, W}, (dnnl_dims_t){H * W * C, 1, W * C, C});
+static dnnl_status_t layout_image(layout *l, number type, int64_t B, int64_t H, int64_t W,
+                                  int64_t C) {
+    return layout_strided(l, type, 4, (dnnl_dims_t){B, C, H, W},
+                          (dnnl_dims_t){H * W * C, 1, W * C, C});
 }
 
 static dnnl_status_t conv_layouts(layout *l, const recipe *r) {
     const onednn_conv *z = &r->conv;
     const dnnl_dims_t weight = {z->O, z->C, z->K, z->K};
-    dnnl_status_t e = layout_image(&l[INPUT], z->B, z->H, z->W, z->C);
-    if (!e) e = layout_image(&l[OUTPUT], z->B, z->OH, z->OW, z->O);
-    if (!e) e = layout_any(&l[WEIGHT], 4, weight);
+    const number type = number_of(r), of_weight = r->kind == CONV_BACKWARD_WEIGHT ? dnnl_f32 : type;
+    dnnl_status_t e = layout_image(&l[INPUT], type, z->B, z->H, z->W, z->C);
+    if (!e) e = layout_image(&l[OUTPUT], type, z->B, z->OH, z->OW, z->O);
+    if (!e) e = layout_any(&l[WEIGHT], of_weight, 4, weight);
+    if (!e) e = layout_any(&l[HINT], type, 4, weight);
     if (!e)
-        e = layout_strided(&l[PLAIN], 4, weight,
+        e = layout_strided(&l[PLAIN], of_weight, 4, weight,
                            (dnnl_dims_t){z->K * z->K * z->C, 1, z->K * z->C, z->C});
-    if (!e && r->bias) e = layout_strided(&l[BIAS], 1, (dnnl_dims_t){z->O}, (dnnl_dims_t){1});
+    if (!e && r->bias)
+        e = layout_strided(&l[BIAS], dnnl_f32, 1, (dnnl_dims_t){z->O}, (dnnl_dims_t){1});
     return e;
 }
 
@@ -179,16 +191,15 @@ enum { PACK_ROWS = 2048 };
 static dnnl_status_t matmul_layouts(layout *l, const recipe *r) {
     const int64_t M = r->M, N = r->N, K = r->K;
     const dnnl_dims_t weight = {K, N};
-    dnnl_status_t e = layout_strided(&l[INPUT], 2, (dnnl_dims_t){M, K}, (dnnl_dims_t){K, 1});
-    if (!e) e = layout_strided(&l[OUTPUT], 2, (dnnl_dims_t){M, N}, (dnnl_dims_t){N, 1});
-    if (!e)
-        e = layout_strided(&l[PLAIN], 2, weight,
-                           r->transposed ? (dnnl_dims_t){1, K} : (dnnl_dims_t){N, 1});
-    if (!e && M >= PACK_ROWS) e = layout_any(&l[WEIGHT], 2, weight);
+    const dnnl_dims_t normal = {N, 1}, turned = {1, K};
+    const number type = number_of(r);
+    dnnl_status_t e = layout_strided(&l[INPUT], type, 2, (dnnl_dims_t){M, K}, (dnnl_dims_t){K, 1});
+    if (!e) e = layout_strided(&l[OUTPUT], type, 2, (dnnl_dims_t){M, N}, normal);
+    if (!e) e = layout_strided(&l[PLAIN], type, 2, weight, r->transposed ? turned : normal);
+    if (!e && M >= PACK_ROWS) e = layout_any(&l[WEIGHT], type, 2, weight);
     if (!e && M < PACK_ROWS)
-        e = layout_strided(&l[WEIGHT], 2, weight,
-                           r->transposed ? (dnnl_dims_t){1, K} : (dnnl_dims_t){N, 1});
-    if (!e && r->bias) e = layout_strided(&l[BIAS], 2, (dnnl_dims_t){1, N}, (dnnl_dims_t){N, 1});
+        e = layout_strided(&l[WEIGHT], type, 2, weight, r->transposed ? turned : normal);
+    if (!e && r->bias) e = layout_strided(&l[BIAS], dnnl_f32, 2, (dnnl_dims_t){1, N}, normal);
     return e;
 }
 
@@ -210,8 +221,12 @@ static dnnl_status_t describe(operation *p, const onednn *o, const layout_view *
     dnnl_primitive_desc_t hint = NULL; // backward convolutions want to see the forward one
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t e = attributes(&attr, r->kind == MATMUL && r->acc);
-    if (!e && (r->kind == CONV_BACKWARD_INPUT || r->kind == CONV_BACKWARD_WEIGHT))
-        e = describe_conv(&hint, o->engine, CONV_FORWARD, side, &r->conv, NULL, attr);
+    if (!e && (r->kind == CONV_BACKWARD_INPUT || r->kind == CONV_BACKWARD_WEIGHT)) {
+        layout_view forward[LAYOUTS];
+        memcpy(forward, side, sizeof forward);
+        forward[WEIGHT] = side[HINT];
+        e = describe_conv(&hint, o->engine, CONV_FORWARD, forward, &r->conv, NULL, attr);
+    }
     if (!e && r->kind == MATMUL) e = describe_matmul(&p->described, o->engine, side, attr);
     if (!e && r->kind != MATMUL)
         e = describe_conv(&p->described, o->engine, (kind)r->kind, side, &r->conv, hint, attr);
@@ -243,13 +258,13 @@ static dnnl_status_t make_memory(operation *p, const onednn *o, const layout_vie
 }
 
 static dnnl_status_t operation_make(operation *p, const onednn *o) {
-    layout made[PARTS];
-    layout_view side[PARTS];
+    layout made[LAYOUTS];
+    layout_view side[LAYOUTS];
     memset(made, 0, sizeof made);
     bool of_weight = p->made_for.kind == CONV_BACKWARD_WEIGHT;
     dnnl_status_t e = p->made_for.kind == MATMUL ? matmul_layouts(made, &p->made_for)
                                                  : conv_layouts(made, &p->made_for);
-    for (int i = 0; i < PARTS; i++) side[i] = layout_of(&made[i]);
+    for (int i = 0; i < LAYOUTS; i++) side[i] = layout_of(&made[i]);
     if (!e) e = describe(p, o, side);
     if (!e) {
         side[WEIGHT] = dnnl_primitive_desc_query_md(
@@ -265,7 +280,7 @@ static dnnl_status_t operation_make(operation *p, const onednn *o) {
         if (!of_weight && same) p->packed = 0;
         if (!e) e = make_memory(p, o, side);
     }
-    for (int i = 0; i < PARTS; i++) layout_free(&made[i]);
+    for (int i = 0; i < LAYOUTS; i++) layout_free(&made[i]);
     return e;
 }
 
@@ -373,11 +388,7 @@ static void operation_run(operation *p, const void *input, const void *weight, c
 }
 
 static operation *conv_find(stream *s, kind k, const onednn_conv *z, bool bias) {
-    return operation_find(s, &(recipe){.kind = k, .bias = bias, .conv = *z});
-}
-
-static size_t image_bytes(const onednn_conv *z) {
-    return (size_t)(z->B * z->H * z->W * z->C) * sizeof(float);
+    return operation_find(s, &(recipe){.kind = k, .bias = bias, .type = z->type, .conv = *z});
 }
 
 size_t onednn_conv_scratch(const onednn_conv *z, stream *s) {
@@ -385,7 +396,7 @@ size_t onednn_conv_scratch(const onednn_conv *z, stream *s) {
            size[] = {
                operation_scratch(conv_find(s, CONV_FORWARD, z, false)),
                operation_scratch(conv_find(s, CONV_FORWARD, z, true)),
-               operation_scratch(conv_find(s, CONV_BACKWARD_INPUT, z, false)) + image_bytes(z),
+               operation_scratch(conv_find(s, CONV_BACKWARD_INPUT, z, false)),
                operation_scratch(conv_find(s, CONV_BACKWARD_WEIGHT, z, false)),
            };
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
@@ -393,24 +404,19 @@ size_t onednn_conv_scratch(const onednn_conv *z, stream *s) {
     return most;
 }
 
-void onednn_conv_forward(float *out, const float *inp, const float *weight, const float *bias,
+void onednn_conv_forward(void *out, const void *inp, const void *weight, const float *bias,
                          const onednn_conv *z, void *scratch, stream *s) {
     operation *p = conv_find(s, CONV_FORWARD, z, bias != NULL);
     operation_run(p, inp, weight, bias, out, 0, scratch, s);
 }
 
-void onednn_conv_backward_input(float *dinp, const float *dout, const float *weight,
-                                const onednn_conv *z, int acc, void *scratch, stream *s) {
+void onednn_conv_backward_input(void *dinp, const void *dout, const void *weight,
+                                const onednn_conv *z, void *scratch, stream *s) {
     operation *p = conv_find(s, CONV_BACKWARD_INPUT, z, false);
-    // Backward convolutions cannot add: through a second image.
-    float *fresh = (float *)(void *)((char *)scratch + operation_scratch(p));
-    operation_run(p, acc ? fresh : dinp, weight, NULL, dout, 0, scratch, s);
-    int64_t count = acc && p ? z->B * z->H * z->W * z->C : 0;
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < count; i++) dinp[i] += fresh[i];
+    operation_run(p, dinp, weight, NULL, dout, 0, scratch, s);
 }
 
-void onednn_conv_backward_weight(float *dweight, const float *dout, const float *inp,
+void onednn_conv_backward_weight(float *dweight, const void *dout, const void *inp,
                                  const onednn_conv *z, int acc, void *scratch, stream *s) {
     operation *p = conv_find(s, CONV_BACKWARD_WEIGHT, z, false);
     operation_run(p, inp, dweight, NULL, dout, acc, scratch, s);
@@ -420,6 +426,7 @@ static operation *matmul_find(stream *s, const onednn_product *z, bool bias, boo
     return operation_find(s, &(recipe){.kind = MATMUL,
                                        .bias = bias,
                                        .acc = acc,
+                                       .type = z->type,
                                        .M = z->M,
                                        .N = z->N,
                                        .K = z->K,
@@ -435,7 +442,7 @@ size_t onednn_matmul_scratch(const onednn_product *z, stream *s) {
     return most;
 }
 
-void onednn_matmul(float *out, const float *a, const float *b, const float *bias,
+void onednn_matmul(void *out, const void *a, const void *b, const float *bias,
                    const onednn_product *z, int acc, void *scratch, stream *s) {
     operation_run(matmul_find(s, z, bias != NULL, acc), a, b, bias, out, 0, scratch, s);
 }
@@ -446,6 +453,11 @@ void onednn_matmul_transposed(float *out, const float *a, const float *b, int64_
                               int64_t K, int acc, stream *s) {
     dnnl_status_t e = dnnl_sgemm('T', 'N', N, K, M, 1, a, N, b, K, acc ? 1 : 0, out, K);
     if (e) fail(s, &(recipe){.kind = MATMUL, .M = N, .N = K, .K = M}, e);
+}
+
+bool onednn_has_bf16(void) {
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
 // --- opening -------------------------------------------------------------------------------------

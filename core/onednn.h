@@ -1,5 +1,8 @@
-// oneDNN behind a plain header: convolutions and matrix products of the CPU device in f32. No other
-// file includes oneDNN's headers; versions 2.x and 3.x are told apart in core/onednn.c alone.
+// oneDNN behind a plain header: convolutions and matrix products of the CPU device. No other file
+// includes oneDNN's headers; versions 2.x and 3.x are told apart in core/onednn.c alone.
+//
+// Images and weights are of the TYPE that the sizes name, f32 or bf16; sums run in f32 in both. Biases
+// and weights' gradients are f32.
 //
 // What oneDNN prepares for one kind of call and one set of sizes is kept and found again, so that a
 // step prepares nothing. Memory comes from the caller: SCRATCH has at least the bytes that the
@@ -11,19 +14,23 @@ typedef struct onednn onednn;
 
 status onednn_open(onednn **out);
 void onednn_close(onednn *o); // accepts NULL
+// Whether this CPU (and what ONEDNN_MAX_CPU_ISA leaves of it) computes in bf16: AVX-512 at least.
+bool onednn_has_bf16(void);
 
 // Images (B,H,W,C) and (B,OH,OW,O), weight (O,K,K,C), all contiguous in this order.
 typedef struct onednn_conv {
     int64_t B, H, W, C, O, OH, OW, K, stride, pad;
+    int64_t type; // a dtype, as wide as the rest: such sizes are compared byte by byte
 } onednn_conv;
 
 size_t onednn_conv_scratch(const onednn_conv *z, stream *s);
 // bias (O) or NULL.
-void onednn_conv_forward(float *out, const float *inp, const float *weight, const float *bias,
+void onednn_conv_forward(void *out, const void *inp, const void *weight, const float *bias,
                          const onednn_conv *z, void *scratch, stream *s);
-void onednn_conv_backward_input(float *dinp, const float *dout, const float *weight,
-                                const onednn_conv *z, int acc, void *scratch, stream *s);
-void onednn_conv_backward_weight(float *dweight, const float *dout, const float *inp,
+// Writes; convolutions cannot add to what is there.
+void onednn_conv_backward_input(void *dinp, const void *dout, const void *weight,
+                                const onednn_conv *z, void *scratch, stream *s);
+void onednn_conv_backward_weight(float *dweight, const void *dout, const void *inp,
                                  const onednn_conv *z, int acc, void *scratch, stream *s);
 
 // out (M, N) = a (M, K) b, + bias (N) unless NULL, + what is in out if acc (not both); b is (N, K)
@@ -31,11 +38,12 @@ void onednn_conv_backward_weight(float *dweight, const float *dout, const float 
 typedef struct onednn_product {
     int64_t M, N, K;
     bool transposed;
+    dtype type;
 } onednn_product;
 
 size_t onednn_matmul_scratch(const onednn_product *z, stream *s);
-void onednn_matmul(float *out, const float *a, const float *b, const float *bias,
+void onednn_matmul(void *out, const void *a, const void *b, const float *bias,
                    const onednn_product *z, int acc, void *scratch, stream *s);
-// out (N, K) = the transpose of a (M, N) times b (M, K), + what is in out if acc.
+// In f32: out (N, K) = the transpose of a (M, N) times b (M, K), + what is in out if acc.
 void onednn_matmul_transposed(float *out, const float *a, const float *b, int64_t M, int64_t N,
                               int64_t K, int acc, stream *s);

@@ -91,3 +91,23 @@ float f16_to_float(uint16_t bits) {
     if (rest < 0x400) return (sign ? -1.0f : 1.0f) * (float)rest * 0x1p-24f;
     return bits_float(sign | ((rest << 13) + (112u << 23)));
 }
+
+double element_get(const void *data, int64_t i, dtype type) {
+    switch (type) {
+    case DTYPE_F64: return ((const double *)data)[i];
+    case DTYPE_F32: return (double)((const float *)data)[i];
+    case DTYPE_BF16: return (double)bf16_to_float(((const uint16_t *)data)[i]);
+    case DTYPE_F16: return (double)f16_to_float(((const uint16_t *)data)[i]);
+    default: die("element_get: type %s", dtype_name(type));
+    }
+}
+
+void element_put(void *data, int64_t i, double value, dtype type) {
+    switch (type) {
+    case DTYPE_F64: ((double *)data)[i] = value; return;
+    case DTYPE_F32: ((float *)data)[i] = (float)value; return;
+    case DTYPE_BF16: ((uint16_t *)data)[i] = bf16_from_float((float)value); return;
+    case DTYPE_F16: ((uint16_t *)data)[i] = f16_from_float((float)value); return;
+    default: die("element_put: type %s", dtype_name(type));
+    }
+}

@@ -61,6 +61,10 @@ char *shape_text(char text[SHAPE_TEXT_SIZE], int rank, const int64_t *dim);
 // Dies unless X has this rank and these sizes; a size of -1 fits anything. WHO is "op argument".
 void tensor_expect(const tensor *x, const char *who, int rank, const int64_t *dim);
 
+// Element I of numbers of TYPE (f64, f32, bf16 or f16) in host memory; putting rounds to the nearest.
+double element_get(const void *data, int64_t i, dtype type);
+void element_put(void *data, int64_t i, double value, dtype type);
+
 // Rounds to nearest even.
 uint16_t bf16_from_float(float value);
 float bf16_to_float(uint16_t bits);

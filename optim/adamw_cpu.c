@@ -3,6 +3,7 @@
 // Scalars are computed in double and elements in the blocks' type, as torch's single-tensor AdamW
 // does. One loop serves both conventions: each sets the factors it does not have to 1 or 0, which
 // is exact.
+#include "core/bf16.h"
 #include "optim/kernels.h"
 
 #include <math.h>
@@ -145,4 +146,16 @@ void adamw_update_cpu(void *param, void *m, void *v, const void *grad,
         update_f64(param, m, v, grad, &f, count);
     else
         die("adamw_update: type %s, expected F32 or F64", dtype_name(type));
+}
+
+void narrow_cpu(void *out, const void *param, int64_t count, dtype type, stream *s) {
+    (void)s;
+    if (type != DTYPE_BF16) die("narrow: type %s, expected BF16", dtype_name(type));
+    int64_t blocks = (count + OPTIM_SUM_BLOCK - 1) / OPTIM_SUM_BLOCK;
+#pragma omp parallel for schedule(static) if (count >= PARALLEL_FROM)
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t at = b * OPTIM_SUM_BLOCK, rest = count - at;
+        bf16_from_floats((uint16_t *)out + at, (const float *)param + at,
+                         rest < OPTIM_SUM_BLOCK ? rest : OPTIM_SUM_BLOCK);
+    }
 }

@@ -42,7 +42,10 @@ typedef struct adamw_args {
     /* writes nothing if that norm is not finite */                                                \
     X(adamw_update,                                                                                \
       (void *param, void *m, void *v, const void *grad, const adamw_progress *progress,            \
-       const adamw_args *args, int64_t count, dtype type, stream *s))
+       const adamw_args *args, int64_t count, dtype type, stream *s))                              \
+    /* out (count) of TYPE, which is not wide, = param (count) in f32, rounded to the nearest: */  \
+    /* the copy that the model computes with */                                                    \
+    X(narrow, (void *out, const void *param, int64_t count, dtype type, stream *s))
 
 struct optim_kernels {
 #define X(name, args) void(*name) args;

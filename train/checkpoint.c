@@ -111,7 +111,8 @@ static status write_manifest(run *r, const char *folder) {
                  (long long)r->step, (long long)adamw_steps(&r->optimizer, r->device));
     buffer_print(&m, "  \"seed\": %lld,\n  \"steps_per_epoch\": %lld,\n", (long long)r->seed,
                  (long long)r->steps_per_epoch);
-    buffer_print(&m, "  \"device\": \"%s\",\n  \"threads\": %d,\n  \"ranks\": %d,\n", r->device->name,
+    buffer_print(&m, "  \"device\": \"%s\",\n  \"precision\": \"%s\",\n  \"threads\": %d,\n"
+                     "  \"ranks\": %d,\n", r->device->name, dtype_name(r->device->type),
                  stream_threads(r->device->stream), r->comm->size);
     if (r->best.known) {
         buffer_text(&m, "  \"best\": {\"score\": ");
@@ -306,12 +307,13 @@ static status load_optimizer(run *r, const char *folder) {
 
 typedef struct manifest {
     int64_t step, updates, threads, ranks;
+    char precision[8];
     best_score best;
 } manifest;
 
 static status read_manifest(manifest *m, const run *r, const char *folder) {
     char path[PATH_SIZE];
-    const char *format, *stage_name;
+    const char *format, *stage_name, *precision;
     json *document = NULL;
     json_value files;
     int64_t version;
@@ -327,6 +329,8 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
         rc = json_fail(root, "is a checkpoint of stage %s, not %s", stage_name, r->stage->name);
     if (!rc) rc = json_member_int(&m->step, root, "step", 0, INT64_MAX);
     if (!rc) rc = json_member_int(&m->updates, root, "updates", 0, INT64_MAX);
+    if (!rc) rc = json_member_text(&precision, root, "precision");
+    if (!rc) snprintf(m->precision, sizeof m->precision, "%s", precision);
     if (!rc) rc = json_member_int(&m->threads, root, "threads", 1, INT32_MAX);
     if (!rc) rc = json_member_int(&m->ranks, root, "ranks", 1, INT32_MAX);
     if (!rc && best.node) {
@@ -353,6 +357,10 @@ static status load_folder(run *r, const char *folder, const manifest *m) {
         log_warn("%s was made with %lld threads and %lld ranks, this run has %d and %d: it goes on, but "
                  "its numbers will differ in the last bits", folder, (long long)m->threads,
                  (long long)m->ranks, threads, r->comm->size);
+    const char *precision = dtype_name(r->device->type);
+    if (strcmp(m->precision, precision))
+        log_warn("%s was made in %s, this run computes in %s: it goes on from the same weights, with "
+                 "other roundings", folder, m->precision, precision);
     return point_to_best(r);
 }
 

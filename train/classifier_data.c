@@ -76,14 +76,11 @@ void classifier_score_dry(tape *t, const classifier *m, int64_t batch_size, int 
     classifier_logits(t, m, batch_to_device(t, NULL, batch_size, size, false).image);
 }
 
-status classifier_score(tape *t, const classifier *m, loader *l, int64_t batch_size, int size,
+status classifier_score(tape *t, const classifier *m, loader *l, int size,
                         bool blank, float *logits, uint8_t *targets, int64_t *record,
                         metric_mean *batch_f1) {
-    device *d = t->device;
     int64_t steps = loader_steps_per_epoch(l), done = 0;
-    double *wide = NULL;
     status rc = loader_seek(l, 0);
-    if (!rc) rc = mem_new(&wide, batch_size * CLASS_COUNT, "logits");
     for (int64_t step = 0; step < steps && !rc; step++) {
         batch *b;
         rc = loader_next(l, &b);
@@ -91,11 +88,9 @@ status classifier_score(tape *t, const classifier *m, loader *l, int64_t batch_s
         tape_begin(t, false);
         t->training = false;
         tensor *y = classifier_logits(t, m, batch_to_device(t, b, 0, size, blank).image);
-        d->download(d, wide, y->data, tensor_bytes(y));
-        rc = tape_failed(t);
         float *out = logits + done * CLASS_COUNT;
-        for (int64_t i = 0; i < b->count * CLASS_COUNT; i++)
-            out[i] = y->type == DTYPE_F64 ? (float)wide[i] : ((float *)wide)[i];
+        device_read(t->device, out, y);
+        rc = tape_failed(t);
         for (int64_t i = 0; targets && i < b->count * CLASS_COUNT; i++)
             targets[done * CLASS_COUNT + i] = b->labels[i] == LABEL_POSITIVE;
         if (record) memcpy(record + done, b->record, (size_t)b->count * sizeof *record);
@@ -105,6 +100,5 @@ status classifier_score(tape *t, const classifier *m, loader *l, int64_t batch_s
                             b->count);
         done += b->count;
     }
-    mem_free(wide);
     return rc;
 }

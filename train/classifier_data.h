@@ -21,7 +21,7 @@ device_batch batch_to_device(tape *t, const batch *b, int64_t count, int size, b
 
 // Logits of every record of L's split, in its order, for one epoch: LOGITS (records, classes) and, if
 // not NULL, TARGETS likewise and RECORD (records). PART 1 of the score per batch goes to BATCH_F1.
-status classifier_score(tape *t, const classifier *m, loader *l, int64_t batch_size, int size,
+status classifier_score(tape *t, const classifier *m, loader *l, int size,
                         bool blank, float *logits, uint8_t *targets, int64_t *record,
                         metric_mean *batch_f1);
 // A dry run of the largest batch that classifier_score will see.

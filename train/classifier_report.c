@@ -50,7 +50,7 @@ static status score_test(run *r, const classifier *m, const dataset *data, test_
     if (!rc) rc = mem_new(&logits, rows * CLASS_COUNT, "test scores");
     if (!rc) rc = mem_new(&targets, rows * CLASS_COUNT, "test labels");
     if (!rc)
-        rc = classifier_score(&r->tape, m, l, options.batch, options.size,
+        rc = classifier_score(&r->tape, m, l, options.size,
                               config_bool(r->config, "data.blank"), logits, targets, NULL, &batch_f1);
     if (!rc) rc = metrics_classify(&out->metrics, logits, targets, NULL, rows, CLASS_COUNT);
     out->batch_f1 = metric_mean_value(&batch_f1);

@@ -7,6 +7,7 @@
 #include "train/classifier_data.h"
 #include "train/commands.h"
 #include "train/config_keys.h"
+#include "train/devices.h"
 #include "train/settings.h"
 
 #include <stdio.h>
@@ -50,9 +51,7 @@ static status predictor_config(predictor *p, const arguments *a, const char *fol
     status rc = settings_open(&p->config, tables, a);
     if (!rc) rc = path_join(path, sizeof path, folder, "config.json");
     if (!rc) rc = config_load(p->config, path);
-    for (int i = 0; i < a->count && !rc; i++)
-        if (!strcmp(a->given[i].option->name, "set")) rc = config_set(p->config, a->given[i].value);
-    return rc;
+    return rc ? rc : settings_overrides(p->config, a);
 }
 
 static status predictor_open(predictor *p, const arguments *a) {
@@ -69,9 +68,8 @@ static status predictor_open(predictor *p, const arguments *a) {
         rc = status_fail(STATUS_USAGE, "classify: --checkpoint is too long");
     if (!rc) rc = predictor_config(p, a, folder);
     if (!rc) rc = classifier_from_config(&sizes, p->config);
-    if (!rc) rc = device_open_cpu(&p->device, (int)config_int(p->config, "run.threads"));
+    if (!rc) rc = device_from_config(&p->device, p->config);
     if (rc) return rc;
-    p->device->ops = &op_kernels_cpu;
     p->crop = (int)config_int(p->config, "data.crop");
     p->size = (int)config_int(p->config, "data.size");
     p->batch = config_is_set(p->config, "train.batch") ? config_int(p->config, "train.batch") : FILE_BATCH;
@@ -140,7 +138,7 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
     if (!rc) rc = mem_new(&logits, rows * CLASS_COUNT, "logits");
     if (!rc) rc = mem_new(&record, rows, "records");
     if (!rc)
-        rc = classifier_score(&p->tape, &p->model, l, p->batch, p->size, false, logits, NULL, record, NULL);
+        rc = classifier_score(&p->tape, &p->model, l, p->size, false, logits, NULL, record, NULL);
     for (int64_t i = 0; i < rows && !rc; i++)
         rc = print_prediction(out, dataset_id(data, record[i], ID_DICOM), logits + i * CLASS_COUNT);
     mem_free(record);
@@ -181,7 +179,7 @@ static status classify_file(predictor *p, const char *path, FILE *out, uint8_t *
     batch b = {.count = 1, .pixels = pixels, .lut = lut, .labels = labels};
     tape_begin(&p->tape, false);
     tensor *y = classifier_logits(&p->tape, &p->model, batch_to_device(&p->tape, &b, 0, p->size, false).image);
-    p->device->download(p->device, logits, y->data, tensor_bytes(y));
+    device_read(p->device, logits, y);
     rc = tape_failed(&p->tape);
     stem_of(id, sizeof id, path);
     return rc ? rc : print_prediction(out, id, logits);

@@ -12,6 +12,11 @@ const config_key run_keys[] = {
      .standard = "0", .help = "optimizer steps to do in all; 0: train.epochs"},
     {.section = "run", .name = "threads", .type = CONFIG_INT, .min = 0, .max = 4096,
      .standard = "0", .help = "compute threads; 0: one per core"},
+    {.section = "run", .name = "device", .type = CONFIG_CHOICE, .choices = "cpu|cuda",
+     .standard = "\"cpu\"", .help = "where to compute; --device is short for it"},
+    {.section = "run", .name = "precision", .type = CONFIG_CHOICE, .choices = "f32|bf16|fp16",
+     .standard = "\"f32\"",
+     .help = "of matrices and activations, beside master weights in f32; --precision is short for it"},
     {0},
 };
 

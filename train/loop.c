@@ -75,15 +75,15 @@ static status print_parameters(const params *p) {
     return rc;
 }
 
-static status print_memory(const run *r, tape_size size) {
-    const double mb = 1e-6, bytes = (double)dtype_size(r->device->type);
+static void print_memory(const run *r, tape_size size) {
     const params *p = &r->params;
+    const double mb = 1e-6, type = (double)dtype_size(r->device->type);
+    const double block = mb * (double)p->trainable * (double)dtype_size(dtype_wide(r->device->type));
     log_info("memory: %.1f MB parameters, %.1f MB gradients, %.1f MB moments, %.1f MB activations, "
              "%.1f MB gradients of activations",
-             (double)(p->trainable + p->frozen_count + p->buffer_count) * bytes * mb,
-             (double)p->trainable * bytes * mb, 2 * (double)p->trainable * bytes * mb,
-             (double)size.activations * mb, (double)size.gradients * mb);
-    return STATUS_OK;
+             block + (p->narrow ? mb * (double)p->trainable * type : 0) +
+                 mb * (double)(p->frozen_bytes + p->buffer_bytes),
+             block, 2 * block, (double)size.activations * mb, (double)size.gradients * mb);
 }
 
 // Goes through a training step and a validation batch with kernels that do nothing, and takes what
@@ -104,7 +104,7 @@ static status plan_memory(run *r) {
     rc = r->stage->validate(r, &ignored, &score);
     buffer_free(&ignored);
     tape_size size = tape_used(&r->tape);
-    if (!rc) rc = print_memory(r, size);
+    if (!rc) print_memory(r, size);
     return rc ? rc : tape_allocate(&r->tape, size);
 }
 
@@ -143,7 +143,7 @@ static int touched_slices(run *r) {
     for (size_t i = 0; i < r->params.count; i++) {
         const param *q = r->params.item[i];
         if (!q->value.grad || !q->grad.written) continue;
-        int64_t count = (tensor_count(&q->value) + 15) / 16 * 16; // with its padding, which is zero
+        int64_t count = (tensor_count(&q->value) + 31) / 32 * 32; // with its padding, which is zero
         double own_decay = q->decay ? decay : 0;
         optim_slice *last = n ? &r->slices[n - 1] : NULL;
         if (last && last->offset + last->count == q->offset && !(last->weight_decay < own_decay) &&
@@ -158,9 +158,10 @@ static int touched_slices(run *r) {
 
 static void reduce_gradients(run *r, int slices) {
     device *d = r->device;
+    dtype type = dtype_wide(d->type);
     for (int i = 0; i < slices; i++) {
-        char *block = (char *)r->params.gradients + (size_t)r->slices[i].offset * dtype_size(d->type);
-        r->comm->all_reduce_sum(r->comm, block, r->slices[i].count, d->type, d);
+        char *block = (char *)r->params.gradients + (size_t)r->slices[i].offset * dtype_size(type);
+        r->comm->all_reduce_sum(r->comm, block, r->slices[i].count, type, d);
     }
 }
 
@@ -184,6 +185,8 @@ static status launch_step(loop *l) {
     reduce_gradients(r, slices);
     adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices,
                l->lr[slot]);
+    if (r->params.narrow)
+        d->optim->narrow(r->params.narrow, r->params.values, r->params.trainable, d->type, d->stream);
     d->copy(d, &l->result[slot].norm, &r->optimizer.progress->norm, sizeof(double));
     r->step++;
     return tape_failed(&r->tape);

@@ -1,4 +1,5 @@
 #include "train/run.h"
+#include "train/devices.h"
 #include "core/log.h"
 
 #include <string.h>
@@ -8,10 +9,8 @@ status run_open(run *r, const stage *s, const config *c) {
     const char *dir = config_text(c, "run.dir");
     if (strlen(dir) >= sizeof r->dir / 2) return status_fail(STATUS_USAGE, "run.dir is too long");
     strcpy(r->dir, dir);
-    status rc = device_open_cpu(&r->device, (int)config_int(c, "run.threads"));
+    status rc = device_from_config(&r->device, c);
     if (rc) return rc;
-    r->device->ops = &op_kernels_cpu;
-    r->device->optim = &optim_kernels_cpu;
     rc = device_open_dry(&r->dry, r->device);
     if (!rc) rc = comm_open_single(&r->comm);
     if (!rc) rc = params_open(&r->params, r->device);
@@ -22,6 +21,7 @@ status run_open(run *r, const stage *s, const config *c) {
 
 void run_close(run *r) {
     if (r->stage && r->stage->free && r->state) r->stage->free(r);
+    if (!r->device) return; // it could not be opened, so there is nothing on it
     adamw_free(&r->optimizer, r->device);
     mem_free(r->slices);
     tape_free(&r->tape);

@@ -1,28 +1,32 @@
 #include "train/settings.h"
 
+#include <stdio.h>
 #include <string.h>
 
-// What this build computes with.
-static status check_device(const arguments *a) {
-    const char *device = argument(a, "device"), *precision = argument(a, "precision");
-    if (device && strcmp(device, "cpu"))
-        return status_fail(STATUS_USAGE, "--device %s: this build computes on the CPU only (--device cpu)",
-                           device);
-    if (precision && strcmp(precision, "f32"))
-        return status_fail(STATUS_USAGE, "--precision %s: the CPU computes in f32 (--precision f32)",
-                           precision);
-    return STATUS_OK;
+// --device and --precision are short for keys, where the command has them.
+static status set_short(config *c, const arguments *a, const char *name) {
+    char assignment[256];
+    const char *value = argument(a, name);
+    if (!value) return STATUS_OK;
+    if (snprintf(assignment, sizeof assignment, "run.%s=%s", name, value) >= (int)sizeof assignment)
+        return status_fail(STATUS_USAGE, "--%s is too long", name);
+    return config_set(c, assignment);
+}
+
+status settings_overrides(config *c, const arguments *a) {
+    status rc = STATUS_OK;
+    for (int i = 0; i < a->count && !rc; i++)
+        if (!strcmp(a->given[i].option->name, "set")) rc = config_set(c, a->given[i].value);
+    if (!rc) rc = set_short(c, a, "device");
+    return rc ? rc : set_short(c, a, "precision");
 }
 
 status settings_open(config **out, const config_key *const *tables, const arguments *a) {
     const char *path = argument(a, "config");
     *out = NULL;
-    status rc = check_device(a);
-    if (!rc) rc = config_open(out, tables);
+    status rc = config_open(out, tables);
     if (!rc && path) rc = config_load(*out, path);
-    for (int i = 0; i < a->count && !rc; i++)
-        if (!strcmp(a->given[i].option->name, "set")) rc = config_set(*out, a->given[i].value);
-    return rc;
+    return rc ? rc : settings_overrides(*out, a);
 }
 
 status settings_help(buffer *out, const config_key *const *tables) {

@@ -4,5 +4,7 @@
 #include "train/cli.h"
 
 status settings_open(config **out, const config_key *const *tables, const arguments *a);
+// What the command line alone says: --set, --device, --precision.
+status settings_overrides(config *c, const arguments *a);
 // Appends the help text of the tables' keys.
 status settings_help(buffer *out, const config_key *const *tables);

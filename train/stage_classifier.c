@@ -174,7 +174,7 @@ static status validate(run *r, buffer *out, double *score) {
         classifier_score_dry(&r->tape, &s->model, s->batch_size, s->size);
         return STATUS_OK;
     }
-    status rc = classifier_score(&r->tape, &s->model, s->validate, s->batch_size, s->size, s->blank,
+    status rc = classifier_score(&r->tape, &s->model, s->validate, s->size, s->blank,
                                  s->logits, s->targets, NULL, &batch_f1);
     if (!rc)
         rc = metrics_classify(&m, s->logits, s->targets, NULL, loader_records(s->validate), CLASS_COUNT);

@@ -21,6 +21,7 @@ void params_close(params *p) {
     if (p->device) {
         p->device->release(p->device, p->values);
         p->device->release(p->device, p->gradients);
+        p->device->release(p->device, p->narrow);
         p->device->release(p->device, p->frozen);
         p->device->release(p->device, p->buffers);
     }
@@ -35,7 +36,9 @@ tensor *param_add(params *p, param_role role, const char *name, init how, int ra
     char *copy = arena_take(&p->names, strlen(name) + 1);
     if (params_find(p, name)) die("param_add: %s is declared twice", name);
     *q = (param){.name = strcpy(copy, name), .role = role, .init = how, .file_rank = rank};
-    q->value = (tensor){.type = p->device->type, .rank = rank};
+    dtype type = p->device->type;
+    bool vector = rank < 2 || role == PARAM_BUFFER;
+    q->value = (tensor){.type = vector ? dtype_wide(type) : type, .rank = rank};
     for (int i = 0; i < rank; i++) q->value.dim[i] = q->file_dim[i] = dim[i];
     status rc = mem_grow((void **)&p->item, &p->capacity, p->count + 1, sizeof *p->item, "parameters");
     if (rc)
@@ -70,9 +73,13 @@ int params_freeze(params *p, const char *prefix) {
     return frozen;
 }
 
-static int64_t *counter_of(params *p, const param *q) {
-    if (q->role != PARAM_WEIGHT) return &p->buffer_count;
-    return q->frozen ? &p->frozen_count : &p->trainable;
+static bool trains(const param *q) {
+    return q->role == PARAM_WEIGHT && !q->frozen;
+}
+
+// Of the copy that a block holds: p->values or an optimizer's block, else the tensor's only one.
+static dtype stored_type(const params *p, const param *q) {
+    return trains(q) ? dtype_wide(p->device->type) : q->value.type;
 }
 
 void *param_block(const params *p, const param *q) {
@@ -80,33 +87,50 @@ void *param_block(const params *p, const param *q) {
     return q->frozen ? p->frozen : p->values;
 }
 
-static char *at(const params *p, void *block, int64_t offset) {
-    return (char *)block + (size_t)offset * dtype_size(p->device->type);
+static void *at(void *block, int64_t offset, dtype type) {
+    return (char *)block + (size_t)offset * dtype_size(type);
+}
+
+// Every tensor begins on 64 bytes, narrow or wide: kernels load whole vectors.
+static void lay_out(params *p) {
+    for (size_t i = 0; i < p->count; i++) {
+        param *q = p->item[i];
+        int64_t count = (tensor_count(&q->value) + 31) / 32 * 32;
+        if (trains(q)) {
+            q->offset = p->trainable;
+            p->trainable += count;
+            continue;
+        }
+        size_t *bytes = q->role == PARAM_WEIGHT ? &p->frozen_bytes : &p->buffer_bytes;
+        size_t size = dtype_size(q->value.type);
+        q->offset = (int64_t)(*bytes / size);
+        *bytes += (size_t)count * size;
+    }
+}
+
+// Where the tensor that ops see lies: the block's copy, or the narrow one beside it.
+static void place(params *p, param *q) {
+    dtype wide = dtype_wide(p->device->type);
+    bool narrow = trains(q) && q->value.type != wide;
+    q->value.data = at(narrow ? p->narrow : param_block(p, q), q->offset, q->value.type);
+    if (!trains(q)) return;
+    q->grad = (gradient){.data = at(p->gradients, q->offset, wide), .type = wide};
+    q->value.grad = &q->grad;
 }
 
 status params_allocate(params *p) {
     if (p->failed) return p->failed;
     device *d = p->device;
-    for (size_t i = 0; i < p->count; i++) {
-        param *q = p->item[i];
-        int64_t *counter = counter_of(p, q);
-        q->offset = *counter;
-        // Offsets on 64 bytes: kernels load whole vectors.
-        *counter += (tensor_count(&q->value) + 15) / 16 * 16;
-    }
-    size_t size = dtype_size(d->type);
-    status rc = d->take(d, (size_t)p->trainable * size, "trainable parameters", &p->values);
-    if (!rc) rc = d->take(d, (size_t)p->trainable * size, "gradients", &p->gradients);
-    if (!rc) rc = d->take(d, (size_t)p->frozen_count * size, "frozen parameters", &p->frozen);
-    if (!rc) rc = d->take(d, (size_t)p->buffer_count * size, "buffers", &p->buffers);
+    lay_out(p);
+    size_t size = dtype_size(dtype_wide(d->type)), count = (size_t)p->trainable;
+    status rc = d->take(d, count * size, "trainable parameters", &p->values);
+    if (!rc) rc = d->take(d, count * size, "gradients", &p->gradients);
+    if (!rc && d->type != dtype_wide(d->type))
+        rc = d->take(d, count * dtype_size(d->type), "parameters to compute with", &p->narrow);
+    if (!rc) rc = d->take(d, p->frozen_bytes, "frozen parameters", &p->frozen);
+    if (!rc) rc = d->take(d, p->buffer_bytes, "buffers", &p->buffers);
     if (rc) return rc;
-    for (size_t i = 0; i < p->count; i++) {
-        param *q = p->item[i];
-        q->value.data = at(p, param_block(p, q), q->offset);
-        if (q->role != PARAM_WEIGHT || q->frozen) continue;
-        q->grad = (gradient){.data = at(p, p->gradients, q->offset), .type = d->type};
-        q->value.grad = &q->grad;
-    }
+    for (size_t i = 0; i < p->count; i++) place(p, p->item[i]);
     return STATUS_OK;
 }
 
@@ -171,36 +195,37 @@ static int64_t memory_index(const param *q, int64_t e) {
 
 status param_read(const params *p, const param *q, const void *block, float *out) {
     device *d = p->device;
+    dtype type = stored_type(p, q);
     int64_t count = tensor_count(&q->value);
-    size_t size = dtype_size(d->type);
+    size_t size = dtype_size(type);
     char *raw;
     status rc = mem_take((void **)&raw, (size_t)count, size, q->name);
     if (rc) return rc;
     d->download(d, raw, (const char *)block + (size_t)q->offset * size, (size_t)count * size);
-    for (int64_t e = 0; e < count; e++) {
-        int64_t m = memory_index(q, e);
-        out[e] = d->type == DTYPE_F64 ? (float)((double *)raw)[m] : ((float *)raw)[m];
-    }
+    for (int64_t e = 0; e < count; e++)
+        out[e] = (float)element_get(raw, memory_index(q, e), type);
+    mem_free(raw);
+    return STATUS_OK;
+}
+
+static status upload_as(const params *p, const param *q, void *to, const float *values, dtype type) {
+    device *d = p->device;
+    int64_t count = tensor_count(&q->value);
+    char *raw;
+    status rc = mem_take((void **)&raw, (size_t)count, dtype_size(type), q->name);
+    if (rc) return rc;
+    for (int64_t e = 0; e < count; e++)
+        element_put(raw, memory_index(q, e), (double)values[e], type);
+    d->upload(d, to, raw, (size_t)count * dtype_size(type));
+    d->wait(d);
     mem_free(raw);
     return STATUS_OK;
 }
 
 status param_write(const params *p, const param *q, void *block, const float *values) {
-    device *d = p->device;
-    int64_t count = tensor_count(&q->value);
-    size_t size = dtype_size(d->type);
-    char *raw;
-    status rc = mem_take((void **)&raw, (size_t)count, size, q->name);
-    if (rc) return rc;
-    for (int64_t e = 0; e < count; e++) {
-        int64_t m = memory_index(q, e);
-        if (d->type == DTYPE_F64)
-            ((double *)raw)[m] = values[e];
-        else
-            ((float *)raw)[m] = values[e];
-    }
-    d->upload(d, (char *)block + (size_t)q->offset * size, raw, (size_t)count * size);
-    d->wait(d);
-    mem_free(raw);
-    return STATUS_OK;
+    dtype type = stored_type(p, q);
+    status rc = upload_as(p, q, at(block, q->offset, type), values, type);
+    if (!rc && block == p->values && q->value.type != type)
+        rc = upload_as(p, q, q->value.data, values, q->value.type);
+    return rc;
 }

@@ -3,6 +3,10 @@
 // A model first declares everything by name (its layers call param_add), then rules freeze parts of it,
 // then params_allocate lays all trainable values, and their gradients, out in two flat blocks with equal
 // offsets; frozen values and buffers get blocks of their own. Names are those of the public checkpoints.
+//
+// Where the device computes in bf16 or fp16, vectors (biases, norms, statistics) stay wide (dtype_wide),
+// and so do the trainable values that the optimizer updates: matrices compute with a narrow copy of them
+// that is renewed after each update. Frozen matrices exist in the device's type alone.
 #pragma once
 #include "core/arena.h"
 #include "models/ops/ops.h"
@@ -27,7 +31,7 @@ typedef struct param {
     bool decay;           // weight decay applies (set by a rule of the stage)
     tensor value;         // conv weights: OHWI
     gradient grad;        // value.grad points here where the parameter trains
-    int64_t offset;       // in elements, in its block
+    int64_t offset;       // in elements of its block's copy of it
     bool conv;            // a convolution's weight: OHWI in memory, OIHW in files
     int file_rank;        // shape in checkpoint files
     int64_t file_dim[TENSOR_MAX_RANK];
@@ -39,10 +43,11 @@ typedef struct params {
     param **item;
     size_t count, capacity;
     status failed; // sticky, of param_add
-    // Blocks, each of the device's type.
-    void *values, *gradients; // (trainable)
-    void *frozen, *buffers;
-    int64_t trainable, frozen_count, buffer_count; // elements
+    void *values, *gradients;      // (trainable) wide
+    void *narrow;                  // (trainable) in the device's type; NULL where that is wide
+    void *frozen, *buffers;        // each tensor in its own type
+    int64_t trainable;             // elements
+    size_t frozen_bytes, buffer_bytes;
 } params;
 
 status params_open(params *p, device *d);

@@ -75,16 +75,22 @@ typedef struct head {
     uint32_t *words;            // (TILE, TK): draws
     float factor;               // 1 / (1 - dropout)
     uint32_t limit;
+    dtype type;
 } head;
+
+static void expect_arguments(const attention_shape *z, dtype type) {
+    cpu_expect("attention", type);
+    if (z->D > ROW) die("attention: heads of width %lld, expected at most %d", (long long)z->D, ROW);
+}
 
 static int64_t whole_vectors(int64_t n) {
     return (n + LANES - 1) / LANES * LANES;
 }
 
 // Lays H out in BASE (NULL: only counts); the number of floats.
-static int64_t head_layout(head *h, const attention_shape *z, float *base) {
+static int64_t head_layout(head *h, const attention_shape *z, dtype type, float *base) {
     int64_t keys = whole_vectors(z->TK), width = whole_vectors(z->D), used = 0;
-    *h = (head){.z = z, .row = z->H * z->D, .keys = keys, .width = width};
+    *h = (head){.z = z, .row = z->H * z->D, .keys = keys, .width = width, .type = type};
     float **const large[] = {&h->k_turned, &h->v_turned, &h->k, &h->v, &h->dk, &h->dv};
     float **const tile[] = {&h->q, &h->dout, &h->dq}, **const score[] = {&h->p, &h->dp};
     for (int i = 0; i < 6; i++, used += keys * width) *large[i] = base ? base + used : NULL;
@@ -97,19 +103,23 @@ static int64_t head_layout(head *h, const attention_shape *z, float *base) {
 }
 
 size_t attention_scratch_cpu(const attention_shape *z, dtype type, stream *s) {
-    (void)type;
     head unused;
-    return (size_t)(head_layout(&unused, z, NULL) * stream_threads(s)) * sizeof(float);
+    return (size_t)(head_layout(&unused, z, type, NULL) * stream_threads(s)) * sizeof(float);
 }
 
 // --- copies in and out ---------------------------------------------------------------------------
-// to (tokens padded to PADDED, width) = factor * from (tokens, D) of this head, zeros around.
-static void pack(const head *h, float *to, const float *from, int64_t tokens, int64_t padded,
-                 float factor) {
+// to (tokens padded to PADDED, width) = factor * this head's (tokens, D), which begin at element AT of
+// FROM; zeros around.
+static void pack(const head *h, float *to, const void *from, int64_t at, int64_t tokens,
+                 int64_t padded, float factor) {
     int64_t D = h->z->D;
-    for (int64_t i = 0; i < padded; i++)
-        for (int64_t d = 0; d < h->width; d++)
-            to[i * h->width + d] = i < tokens && d < D ? factor * from[i * h->row + d] : 0;
+    float buffer[ROW];
+    for (int64_t i = 0; i < tokens; i++) {
+        const float *x = row_read(buffer, from, at + i * h->row, D, h->type);
+        for (int64_t d = 0; d < D; d++) to[i * h->width + d] = factor * x[d];
+        for (int64_t d = D; d < h->width; d++) to[i * h->width + d] = 0;
+    }
+    for (int64_t i = tokens * h->width; i < padded * h->width; i++) to[i] = 0;
 }
 
 // to (width, keys) = the transpose of from (keys, width).
@@ -119,14 +129,19 @@ static void turn(const head *h, float *to, const float *from) {
             for (int64_t l = i; l < i + LANES; l++) to[d * h->keys + l] = from[l * h->width + d];
 }
 
-// to (tokens, D) of this head = or += factor * from (tokens, width).
-static void unpack(const head *h, float *to, const float *from, int64_t tokens, float factor,
-                   int acc) {
-    for (int64_t i = 0; i < tokens; i++)
-        for (int64_t d = 0; d < h->z->D; d++) {
-            float value = factor * from[i * h->width + d], *at = &to[i * h->row + d];
-            *at = acc ? *at + value : value;
+// This head's (tokens, D), which begin at element AT of TO, = or += factor * from (tokens, width).
+static void unpack(const head *h, void *to, int64_t at, const float *from, int64_t tokens,
+                   float factor, int acc) {
+    int64_t D = h->z->D;
+    float buffer[ROW];
+    for (int64_t i = 0; i < tokens; i++) {
+        float *y = row_begin(buffer, to, at + i * h->row, D, acc, h->type);
+        for (int64_t d = 0; d < D; d++) {
+            float value = factor * from[i * h->width + d];
+            y[d] = acc ? y[d] + value : value;
         }
+        row_end(to, at + i * h->row, y, D, h->type);
+    }
 }
 
 // Where the head's first token is in (B, T, H, D).
@@ -179,10 +194,10 @@ static void drop_row(const head *h, float *x, int64_t i) {
             x[j] = words[j] >> 8 >= h->limit ? x[j] * h->factor : 0;
 }
 
-static void forward_tile(const head *h, float *out, float *lse, const float *q, int64_t first,
-                         int64_t rows) {
+static void forward_tile(const head *h, void *out, float *lse, const void *q, int64_t at,
+                         int64_t first, int64_t rows) {
     const attention_shape *z = h->z;
-    pack(h, h->q, q, rows, rows, (float)z->scale);
+    pack(h, h->q, q, at, rows, rows, (float)z->scale);
     product(h->p, h->keys, h->q, h->width, 1, h->k_turned, h->keys, rows, h->keys, z->D, 0);
     draw_tile(h, first, rows);
     float part[TILE];
@@ -196,28 +211,27 @@ static void forward_tile(const head *h, float *out, float *lse, const float *q, 
     }
     product(h->dq, h->width, h->p, h->keys, 1, h->v, h->width, rows, h->width, z->TK, 0);
     for (int64_t i = 0; i < rows; i++)
-        unpack(h, out + i * h->row, h->dq + i * h->width, 1, part[i], 0);
+        unpack(h, out, at + i * h->row, h->dq + i * h->width, 1, part[i], 0);
 }
 
 void attention_forward_cpu(void *out, void *lse, const void *q, const void *k, const void *v,
                            const attention_shape *z, dtype type, void *scratch, stream *s) {
-    cpu_expect_f32("attention", type);
+    expect_arguments(z, type);
 #pragma omp parallel num_threads(stream_threads(s))
     {
         head h, unused;
-        int64_t size = head_layout(&unused, z, NULL);
-        head_layout(&h, z, (float *)scratch + omp_get_thread_num() * size);
+        int64_t size = head_layout(&unused, z, type, NULL);
+        head_layout(&h, z, type, (float *)scratch + omp_get_thread_num() * size);
 #pragma omp for schedule(static)
         for (int64_t bh = 0; bh < z->B * z->H; bh++) {
             h.b = bh / z->H, h.h = bh % z->H;
             int64_t query = head_start(&h, z->TQ), key = head_start(&h, z->TK);
-            pack(&h, h.k, (const float *)k + key, z->TK, h.keys, 1);
-            pack(&h, h.v, (const float *)v + key, z->TK, h.keys, 1);
+            pack(&h, h.k, k, key, z->TK, h.keys, 1);
+            pack(&h, h.v, v, key, z->TK, h.keys, 1);
             turn(&h, h.k_turned, h.k);
             for (int64_t i = 0; i < z->TQ; i += TILE) {
                 int64_t rows = i + TILE < z->TQ ? TILE : z->TQ - i, at = query + i * h.row;
-                forward_tile(&h, (float *)out + at, (float *)lse + bh * z->TQ + i,
-                             (const float *)q + at, i, rows);
+                forward_tile(&h, out, (float *)lse + bh * z->TQ + i, q, at, i, rows);
             }
         }
     }
@@ -233,8 +247,9 @@ static void backward_row(const head *h, float *p, float *dp, float lse, float de
 }
 
 typedef struct backward_arguments {
-    float *dq;
-    const float *dout, *out, *lse, *q;
+    void *dq;
+    const void *dout, *out, *q;
+    const float *lse;
     int acc_q;
 } backward_arguments;
 
@@ -242,14 +257,16 @@ static void backward_tile(const head *h, const backward_arguments *a, int64_t at
                           int64_t rows) {
     const attention_shape *z = h->z;
     int64_t width = h->width, keys = h->keys;
-    pack(h, h->q, a->q + at, rows, rows, (float)z->scale);
-    pack(h, h->dout, a->dout + at, rows, rows, 1);
+    pack(h, h->q, a->q, at, rows, rows, (float)z->scale);
+    pack(h, h->dout, a->dout, at, rows, rows, 1);
     product(h->p, keys, h->q, width, 1, h->k_turned, keys, rows, keys, z->D, 0);
     product(h->dp, keys, h->dout, width, 1, h->v_turned, keys, rows, keys, z->D, 0);
     draw_tile(h, first, rows);
     const float *lse = a->lse + (h->b * z->H + h->h) * z->TQ + first;
     for (int64_t i = 0; i < rows; i++) {
-        const float *out = a->out + at + i * h->row, *dout = h->dout + i * width;
+        float buffer[ROW];
+        const float *out = row_read(buffer, a->out, at + i * h->row, z->D, h->type);
+        const float *dout = h->dout + i * width;
         double delta = 0;
         for (int64_t d = 0; d < z->D; d++) delta += (double)out[d] * (double)dout[d];
         backward_row(h, h->p + i * keys, h->dp + i * keys, lse[i], (float)delta, i);
@@ -258,34 +275,34 @@ static void backward_tile(const head *h, const backward_arguments *a, int64_t at
     product(h->dk, width, h->dp, 1, keys, h->q, width, z->TK, width, rows, 1); // q holds the scale
     if (!a->dq) return;
     product(h->dq, width, h->dp, keys, 1, h->k, width, rows, width, z->TK, 0);
-    unpack(h, a->dq + at, h->dq, rows, (float)z->scale, a->acc_q);
+    unpack(h, a->dq, at, h->dq, rows, (float)z->scale, a->acc_q);
 }
 
 void attention_backward_cpu(void *dq, void *dk, void *dv, const void *dout, const void *out,
                             const void *lse, const void *q, const void *k, const void *v,
                             const attention_shape *z, int acc_q, int acc_k, int acc_v, dtype type,
                             void *scratch, stream *s) {
-    cpu_expect_f32("attention", type);
-    const backward_arguments a = {dq, dout, out, lse, q, acc_q};
+    expect_arguments(z, type);
+    const backward_arguments a = {dq, dout, out, q, lse, acc_q};
 #pragma omp parallel num_threads(stream_threads(s))
     {
         head h, unused;
-        int64_t size = head_layout(&unused, z, NULL);
-        head_layout(&h, z, (float *)scratch + omp_get_thread_num() * size);
+        int64_t size = head_layout(&unused, z, type, NULL);
+        head_layout(&h, z, type, (float *)scratch + omp_get_thread_num() * size);
 #pragma omp for schedule(static)
         for (int64_t bh = 0; bh < z->B * z->H; bh++) {
             h.b = bh / z->H, h.h = bh % z->H;
             int64_t query = head_start(&h, z->TQ), key = head_start(&h, z->TK);
-            pack(&h, h.k, (const float *)k + key, z->TK, h.keys, 1);
-            pack(&h, h.v, (const float *)v + key, z->TK, h.keys, 1);
+            pack(&h, h.k, k, key, z->TK, h.keys, 1);
+            pack(&h, h.v, v, key, z->TK, h.keys, 1);
             turn(&h, h.k_turned, h.k);
             turn(&h, h.v_turned, h.v);
             for (int64_t i = 0; i < h.keys * h.width; i++) h.dk[i] = h.dv[i] = 0;
             for (int64_t i = 0; i < z->TQ; i += TILE)
                 backward_tile(&h, &a, query + i * h.row, i, i + TILE < z->TQ ? TILE : z->TQ - i);
             // After dq, so that one tensor may be query, key and value at once.
-            if (dk) unpack(&h, (float *)dk + key, h.dk, z->TK, 1, acc_k);
-            if (dv) unpack(&h, (float *)dv + key, h.dv, z->TK, 1, acc_v);
+            if (dk) unpack(&h, dk, key, h.dk, z->TK, 1, acc_k);
+            if (dv) unpack(&h, dv, key, h.dv, z->TK, 1, acc_v);
         }
     }
 }

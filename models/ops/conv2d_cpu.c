@@ -12,7 +12,7 @@ static int64_t pixels(const window_shape *z) {
     return z->B * z->OH * z->OW;
 }
 
-static onednn_conv sizes(const window_shape *z) {
+static onednn_conv sizes(const window_shape *z, dtype type) {
     return (onednn_conv){.B = z->B,
                          .H = z->H,
                          .W = z->W,
@@ -22,20 +22,30 @@ static onednn_conv sizes(const window_shape *z) {
                          .OW = z->OW,
                          .K = z->K,
                          .stride = z->stride,
-                         .pad = z->pad};
+                         .pad = z->pad,
+                         .type = type};
+}
+
+static size_t image_bytes(const window_shape *z, dtype type) {
+    return ((size_t)(z->B * z->H * z->W * z->C) * dtype_size(type) + 63) / 64 * 64;
 }
 
 size_t conv2d_scratch_cpu(const window_shape *z, dtype type, stream *s) {
-    cpu_expect_f32("conv2d", type);
+    cpu_expect("conv2d", type);
     if (is_product(z)) return linear_scratch_cpu(pixels(z), z->O, z->C, type, s);
-    onednn_conv conv = sizes(z);
-    return onednn_conv_scratch(&conv, s);
+    onednn_conv conv = sizes(z, type);
+    // A gradient that is to be added is computed beside what is there.
+    return onednn_conv_scratch(&conv, s) + image_bytes(z, type);
+}
+
+static void add_image(void *dinp, const void *fresh, const window_shape *z, dtype type, stream *s) {
+    add_backward_cpu(dinp, fresh, z->B * z->H * z->W * z->C, 1, type, s);
 }
 
 void conv2d_forward_cpu(void *out, const void *inp, const void *weight, const void *bias,
                         const window_shape *z, dtype type, void *scratch, stream *s) {
-    cpu_expect_f32("conv2d", type);
-    onednn_conv conv = sizes(z);
+    cpu_expect("conv2d", type);
+    onednn_conv conv = sizes(z, type);
     if (is_product(z))
         linear_forward_cpu(out, inp, weight, bias, pixels(z), z->O, z->C, type, scratch, s);
     else
@@ -45,24 +55,29 @@ void conv2d_forward_cpu(void *out, const void *inp, const void *weight, const vo
 void conv2d_backward_input_cpu(void *dinp, const void *dout, const void *weight,
                                const window_shape *z, int acc, dtype type, void *scratch,
                                stream *s) {
-    cpu_expect_f32("conv2d", type);
-    onednn_conv conv = sizes(z);
+    cpu_expect("conv2d", type);
+    onednn_conv conv = sizes(z, type);
     if (is_product(z))
         linear_backward_input_cpu(dinp, dout, weight, pixels(z), z->O, z->C, acc, type, scratch, s);
-    else
-        onednn_conv_backward_input(dinp, dout, weight, &conv, acc, scratch, s);
+    else if (acc) {
+        void *fresh = scratch;
+        onednn_conv_backward_input(fresh, dout, weight, &conv, (char *)scratch + image_bytes(z, type),
+                                   s);
+        add_image(dinp, fresh, z, type, s);
+    } else
+        onednn_conv_backward_input(dinp, dout, weight, &conv, scratch, s);
 }
 
 void conv2d_backward_weight_cpu(void *dweight, void *dbias, const void *dout, const void *inp,
                                 const window_shape *z, int acc_weight, int acc_bias, dtype type,
                                 void *scratch, stream *s) {
-    cpu_expect_f32("conv2d", type);
-    onednn_conv conv = sizes(z);
+    cpu_expect("conv2d", type);
+    onednn_conv conv = sizes(z, type);
     if (dweight && is_product(z))
         linear_backward_weight_cpu(dweight, NULL, dout, inp, pixels(z), z->O, z->C, acc_weight, 0,
                                    type, scratch, s);
     else if (dweight)
         onednn_conv_backward_weight(dweight, dout, inp, &conv, acc_weight, scratch, s);
     // One more read of dout, but in an order that is the same for any number of threads.
-    if (dbias) column_sums_cpu(dbias, dout, pixels(z), z->O, acc_bias);
+    if (dbias) column_sums_cpu(dbias, dout, pixels(z), z->O, z->O, acc_bias, type);
 }

@@ -7,6 +7,15 @@
 // instruction set, and vector code on most.
 enum { LANES = 16 };
 
+// The widest row in bf16, which passes through the stack.
+enum { NORM_WIDTH = 8192 };
+
+static void expect_arguments(int64_t D, dtype type) {
+    cpu_expect("layer_norm", type);
+    if (D > NORM_WIDTH && type != DTYPE_F32)
+        die("layer_norm: rows of %lld, expected at most %d", (long long)D, NORM_WIDTH);
+}
+
 static double sum_lanes(const double lane[LANES]) {
     double sum = 0;
     for (int l = 0; l < LANES; l++) sum += lane[l];
@@ -38,13 +47,14 @@ static double row_squares(const float *x, float mean, int64_t n) {
 void layer_norm_forward_cpu(void *out, void *mean, void *rstd, const void *inp, const void *weight,
                             const void *bias, int64_t rows, int64_t D, double eps, dtype type,
                             stream *s) {
-    cpu_expect_f32("layer_norm", type);
+    expect_arguments(D, type);
     (void)s;
     const float *w = weight, *b = bias;
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < rows; r++) {
-        float *y = (float *)out + r * D;
-        const float *x = (const float *)inp + r * D;
+        float buffer[2][NORM_WIDTH];
+        const float *x = row_read(buffer[0], inp, r * D, D, type);
+        float *y = row_begin(buffer[1], out, r * D, D, 0, type);
         // The mean is subtracted before squaring; where it is large, what its rounding to float
         // costs is corrected in the variance and in the output.
         double m = row_sum(x, D) / (double)D;
@@ -54,6 +64,7 @@ void layer_norm_forward_cpu(void *out, void *mean, void *rstd, const void *inp, 
         ((float *)mean)[r] = shift;
         ((float *)rstd)[r] = scale;
         for (int64_t i = 0; i < D; i++) y[i] = (x[i] - shift - rest) * scale * w[i] + b[i];
+        row_end(out, r * D, y, D, type);
     }
 }
 
@@ -106,7 +117,7 @@ void layer_norm_backward_cpu(void *dinp, void *dweight, void *dbias, const void 
                              const void *inp, const void *mean, const void *rstd,
                              const void *weight, int64_t rows, int64_t D, int acc_inp,
                              int acc_weight, int acc_bias, dtype type, void *scratch, stream *s) {
-    cpu_expect_f32("layer_norm", type);
+    expect_arguments(D, type);
     (void)s;
     float *partial = scratch; // (blocks, 2, D): dweight, dbias
     int64_t blocks = rows < SUM_BLOCKS ? rows : SUM_BLOCKS;
@@ -115,10 +126,15 @@ void layer_norm_backward_cpu(void *dinp, void *dweight, void *dbias, const void 
         float *dw = partial + block * 2 * D, *db = dw + D;
         for (int64_t i = 0; i < 2 * D; i++) dw[i] = 0;
         int64_t end = block_start(rows, block + 1, blocks);
-        for (int64_t r = block_start(rows, block, blocks); r < end; r++)
-            backward_row(dinp ? (float *)dinp + r * D : NULL, dw, db, (const float *)dout + r * D,
-                         (const float *)inp + r * D, weight, ((const float *)mean)[r],
+        for (int64_t r = block_start(rows, block, blocks); r < end; r++) {
+            float buffer[3][NORM_WIDTH];
+            const float *dy = row_read(buffer[0], dout, r * D, D, type);
+            const float *x = row_read(buffer[1], inp, r * D, D, type);
+            float *dx = dinp ? row_begin(buffer[2], dinp, r * D, D, acc_inp, type) : NULL;
+            backward_row(dx, dw, db, dy, x, weight, ((const float *)mean)[r],
                          ((const float *)rstd)[r], D, acc_inp);
+            if (dx) row_end(dinp, r * D, dx, D, type);
+        }
     }
     sum_blocks(dweight, partial, blocks, D, acc_weight);
     sum_blocks(dbias, partial + D, blocks, D, acc_bias);

@@ -3,7 +3,8 @@
 //
 // Kernels take raw pointers, sizes and the device's stream; the prototype is the same on every device.
 //   TYPE   is that of matrices and activations, "wide" (dtype_wide) that of vectors beside them (biases,
-//          norm weights, statistics) and of parameters' gradients. The CPU takes f32, the oracle f64.
+//          norm weights, statistics) and of weights' gradients. The CPU takes f32 and bf16, the oracle
+//          f64.
 //   acc    0 writes the result, 1 adds to what is there (first touch writes, later touches add).
 //   d...   is a gradient. Optional pointers may be NULL; a gradient that is not wanted is NULL.
 // Activations of images are NHWC, convolution weights OHWI. Draws are keyed by rng_key, sample, element.

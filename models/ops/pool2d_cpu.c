@@ -3,7 +3,9 @@
 #include "models/ops/ops.h"
 #include "models/ops/ops_cpu.h"
 
-#include <string.h>
+#include <math.h>
+
+enum { CHANNELS = 256 }; // of a pixel, handled at once
 
 typedef struct range {
     int64_t from, to; // from <= i < to
@@ -20,122 +22,160 @@ static range covering(int64_t i, const window_shape *z, int64_t count) {
     return (range){from <= 0 ? 0 : (from + z->stride - 1) / z->stride, to < count ? to : count};
 }
 
-static const float *pixel(const float *image, const window_shape *z, int64_t b, int64_t y,
-                          int64_t x) {
-    return image + ((b * z->H + y) * z->W + x) * z->C;
+// The first elements of an input's and an output's pixel.
+static int64_t pixel(const window_shape *z, int64_t b, int64_t y, int64_t x) {
+    return ((b * z->H + y) * z->W + x) * z->C;
+}
+
+static int64_t cell(const window_shape *z, int64_t b, int64_t y, int64_t x) {
+    return ((b * z->OH + y) * z->OW + x) * z->C;
+}
+
+static int64_t channels_from(int64_t first, int64_t C) {
+    return C - first < CHANNELS ? C - first : CHANNELS;
 }
 
 // --- maximum -------------------------------------------------------------------------------------
-// NaN wins over all, so that it does not go unseen.
-static void take_larger(float *restrict best, uint8_t *restrict index, const float *restrict x,
-                        uint8_t place, int64_t C) {
+// NaN wins over all, so that it does not go unseen. Places are as wide as numbers here: one kind of
+// vector lane.
+static void take_larger(float *restrict best, int32_t *restrict winner, const float *restrict x,
+                        int32_t place, int64_t n) {
 #pragma omp simd
-    for (int64_t c = 0; c < C; c++) {
+    for (int64_t c = 0; c < n; c++) {
         bool wins = x[c] > best[c] || x[c] != x[c];
         best[c] = wins ? x[c] : best[c];
-        index[c] = wins ? place : index[c];
+        winner[c] = wins ? place : winner[c];
     }
 }
 
-static void max_of_window(float *best, uint8_t *index, const float *inp, const window_shape *z,
-                          int64_t b, int64_t top, int64_t left) {
+static void max_of_window(void *out, uint8_t *index, const void *inp, const window_shape *z,
+                          int64_t b, int64_t oy, int64_t ox, dtype type) {
+    int64_t top = oy * z->stride - z->pad, left = ox * z->stride - z->pad, at = cell(z, b, oy, ox);
     range ys = inside(top, z->K, z->H), xs = inside(left, z->K, z->W);
-    memcpy(best, pixel(inp, z, b, top + ys.from, left + xs.from), (size_t)z->C * sizeof *best);
-    memset(index, (int)(ys.from * z->K + xs.from), (size_t)z->C);
-    for (int64_t y = ys.from; y < ys.to; y++)
-        for (int64_t x = xs.from; x < xs.to; x++)
-            take_larger(best, index, pixel(inp, z, b, top + y, left + x), (uint8_t)(y * z->K + x),
-                        z->C);
+    for (int64_t first = 0; first < z->C; first += CHANNELS) {
+        int64_t n = channels_from(first, z->C);
+        float best[CHANNELS], buffer[CHANNELS];
+        int32_t winner[CHANNELS];
+        for (int64_t c = 0; c < n; c++) {
+            best[c] = -INFINITY;
+            winner[c] = (int32_t)(ys.from * z->K + xs.from);
+        }
+        for (int64_t y = ys.from; y < ys.to; y++)
+            for (int64_t x = xs.from; x < xs.to; x++) {
+                int64_t from = pixel(z, b, top + y, left + x) + first;
+                take_larger(best, winner, row_read(buffer, inp, from, n, type),
+                            (int32_t)(y * z->K + x), n);
+            }
+        float *to = row_begin(buffer, out, at + first, n, 0, type);
+        memcpy(to, best, (size_t)n * sizeof *to);
+        row_end(out, at + first, to, n, type);
+        for (int64_t c = 0; c < n; c++) index[at + first + c] = (uint8_t)winner[c];
+    }
 }
 
 void max_pool2d_forward_cpu(void *out, uint8_t *index, const void *inp, const window_shape *z,
                             dtype type, stream *s) {
-    cpu_expect_f32("max_pool2d", type);
+    cpu_expect("max_pool2d", type);
     (void)s;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t b = 0; b < z->B; b++)
         for (int64_t y = 0; y < z->OH; y++)
-            for (int64_t x = 0; x < z->OW; x++) {
-                int64_t at = ((b * z->OH + y) * z->OW + x) * z->C;
-                max_of_window((float *)out + at, index + at, inp, z, b, y * z->stride - z->pad,
-                              x * z->stride - z->pad);
-            }
+            for (int64_t x = 0; x < z->OW; x++) max_of_window(out, index, inp, z, b, y, x, type);
 }
 
 static void add_where_won(float *restrict dx, const float *restrict dy,
-                          const uint8_t *restrict index, int64_t place, int64_t C) {
+                          const uint8_t *restrict index, int32_t place, int64_t n) {
 #pragma omp simd
-    for (int64_t c = 0; c < C; c++) dx[c] += index[c] == place ? dy[c] : 0;
+    for (int64_t c = 0; c < n; c++) dx[c] += (int32_t)index[c] == place ? dy[c] : 0;
 }
 
-static void max_back_to_pixel(float *dx, const float *dout, const uint8_t *index,
-                              const window_shape *z, int64_t b, int64_t iy, int64_t ix) {
+static void max_back_to_pixel(float *dx, const void *dout, const uint8_t *index,
+                              const window_shape *z, int64_t b, int64_t iy, int64_t ix,
+                              int64_t first, int64_t n, dtype type) {
     range ys = covering(iy, z, z->OH), xs = covering(ix, z, z->OW);
+    float buffer[CHANNELS];
     for (int64_t y = ys.from; y < ys.to; y++)
         for (int64_t x = xs.from; x < xs.to; x++) {
-            int64_t at = ((b * z->OH + y) * z->OW + x) * z->C;
+            int64_t at = cell(z, b, y, x) + first;
             int64_t ky = iy - (y * z->stride - z->pad), kx = ix - (x * z->stride - z->pad);
-            add_where_won(dx, dout + at, index + at, ky * z->K + kx, z->C);
+            add_where_won(dx, row_read(buffer, dout, at, n, type), index + at,
+                          (int32_t)(ky * z->K + kx), n);
         }
 }
 
-void max_pool2d_backward_cpu(void *dinp, const void *dout, const uint8_t *index,
-                             const window_shape *z, int acc, dtype type, stream *s) {
-    cpu_expect_f32("max_pool2d", type);
-    (void)s;
-#pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t b = 0; b < z->B; b++)
-        for (int64_t y = 0; y < z->H; y++)
-            for (int64_t x = 0; x < z->W; x++) {
-                float *dx = (float *)dinp + ((b * z->H + y) * z->W + x) * z->C;
-                if (!acc) memset(dx, 0, (size_t)z->C * sizeof *dx);
-                max_back_to_pixel(dx, dout, index, z, b, y, x);
-            }
+// --- mean ----------------------------------------------------------------------------------------
+static void add_scaled(float *restrict to, const float *restrict from, float scale, int64_t n) {
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++) to[c] += from[c] * scale;
 }
 
-// --- mean ----------------------------------------------------------------------------------------
-static void add_scaled(float *restrict to, const float *restrict from, float scale, int64_t C) {
-#pragma omp simd
-    for (int64_t c = 0; c < C; c++) to[c] += from[c] * scale;
+static void mean_of_window(void *out, const void *inp, const window_shape *z, int64_t b, int64_t oy,
+                           int64_t ox, dtype type) {
+    float share = 1 / (float)(z->K * z->K);
+    for (int64_t first = 0; first < z->C; first += CHANNELS) {
+        int64_t n = channels_from(first, z->C), at = cell(z, b, oy, ox) + first;
+        float sum[CHANNELS] = {0}, buffer[CHANNELS];
+        for (int64_t k = 0; k < z->K * z->K; k++) {
+            int64_t from = pixel(z, b, oy * z->stride + k / z->K, ox * z->stride + k % z->K);
+            add_scaled(sum, row_read(buffer, inp, from + first, n, type), share, n);
+        }
+        float *to = row_begin(buffer, out, at, n, 0, type);
+        memcpy(to, sum, (size_t)n * sizeof *to);
+        row_end(out, at, to, n, type);
+    }
 }
 
 void avg_pool2d_forward_cpu(void *out, const void *inp, const window_shape *z, dtype type,
                             stream *s) {
-    cpu_expect_f32("avg_pool2d", type);
+    cpu_expect("avg_pool2d", type);
     (void)s;
-    float share = 1 / (float)(z->K * z->K);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t b = 0; b < z->B; b++)
         for (int64_t y = 0; y < z->OH; y++)
-            for (int64_t x = 0; x < z->OW; x++) {
-                float *to = (float *)out + ((b * z->OH + y) * z->OW + x) * z->C;
-                memset(to, 0, (size_t)z->C * sizeof *to);
-                for (int64_t k = 0; k < z->K * z->K; k++)
-                    add_scaled(to,
-                               pixel(inp, z, b, y * z->stride + k / z->K, x * z->stride + k % z->K),
-                               share, z->C);
+            for (int64_t x = 0; x < z->OW; x++) mean_of_window(out, inp, z, b, y, x, type);
+}
+
+static void avg_back_to_pixel(float *dx, const void *dout, const window_shape *z, int64_t b,
+                              int64_t iy, int64_t ix, int64_t first, int64_t n, dtype type) {
+    range ys = covering(iy, z, z->OH), xs = covering(ix, z, z->OW);
+    float share = 1 / (float)(z->K * z->K), buffer[CHANNELS];
+    for (int64_t y = ys.from; y < ys.to; y++)
+        for (int64_t x = xs.from; x < xs.to; x++) {
+            int64_t at = cell(z, b, y, x) + first;
+            add_scaled(dx, row_read(buffer, dout, at, n, type), share, n);
+        }
+}
+
+// --- backward of both ----------------------------------------------------------------------------
+// INDEX says which pixel won; NULL: the mean.
+static void backward(void *dinp, const void *dout, const uint8_t *index, const window_shape *z,
+                     int acc, dtype type) {
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t b = 0; b < z->B; b++)
+        for (int64_t y = 0; y < z->H; y++)
+            for (int64_t i = 0; i < z->W * ((z->C + CHANNELS - 1) / CHANNELS); i++) {
+                int64_t x = i % z->W, first = i / z->W * CHANNELS, n = channels_from(first, z->C);
+                int64_t at = pixel(z, b, y, x) + first;
+                float buffer[CHANNELS], *dx = row_begin(buffer, dinp, at, n, acc, type);
+                if (!acc) memset(dx, 0, (size_t)n * sizeof *dx);
+                if (index)
+                    max_back_to_pixel(dx, dout, index, z, b, y, x, first, n, type);
+                else
+                    avg_back_to_pixel(dx, dout, z, b, y, x, first, n, type);
+                row_end(dinp, at, dx, n, type);
             }
 }
 
-static void avg_back_to_pixel(float *dx, const float *dout, const window_shape *z, int64_t b,
-                              int64_t iy, int64_t ix) {
-    range ys = covering(iy, z, z->OH), xs = covering(ix, z, z->OW);
-    float share = 1 / (float)(z->K * z->K);
-    for (int64_t y = ys.from; y < ys.to; y++)
-        for (int64_t x = xs.from; x < xs.to; x++)
-            add_scaled(dx, dout + ((b * z->OH + y) * z->OW + x) * z->C, share, z->C);
+void max_pool2d_backward_cpu(void *dinp, const void *dout, const uint8_t *index,
+                             const window_shape *z, int acc, dtype type, stream *s) {
+    cpu_expect("max_pool2d", type);
+    (void)s;
+    backward(dinp, dout, index, z, acc, type);
 }
 
 void avg_pool2d_backward_cpu(void *dinp, const void *dout, const window_shape *z, int acc,
                              dtype type, stream *s) {
-    cpu_expect_f32("avg_pool2d", type);
+    cpu_expect("avg_pool2d", type);
     (void)s;
-#pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t b = 0; b < z->B; b++)
-        for (int64_t y = 0; y < z->H; y++)
-            for (int64_t x = 0; x < z->W; x++) {
-                float *dx = (float *)dinp + ((b * z->H + y) * z->W + x) * z->C;
-                if (!acc) memset(dx, 0, (size_t)z->C * sizeof *dx);
-                avg_back_to_pixel(dx, dout, z, b, y, x);
-            }
+    backward(dinp, dout, NULL, z, acc, type);
 }

@@ -20,13 +20,13 @@ static void expect_labels(const uint8_t *target, const float *mask, int64_t B, i
 void sigmoid_cross_entropy_forward_cpu(void *loss, const void *logits, const uint8_t *target,
                                        const float *positive_weight, const float *mask, int64_t B,
                                        int64_t C, double count, dtype type, stream *s) {
-    cpu_expect_f32("sigmoid_cross_entropy", type);
+    cpu_expect("sigmoid_cross_entropy", type);
     expect_labels(target, mask, B, C, s);
     double sum = 0;
     for (int64_t i = 0; i < B * C; i++) {
         int64_t c = i % C;
         if (mask[c] == 0) continue;
-        double x = (double)((const float *)logits)[i], p = (double)positive_weight[c];
+        double x = (double)number_read(logits, i, type), p = (double)positive_weight[c];
         double wrong = target[i] ? -x : x; // l = w softplus(wrong)
         double softplus = log1p(exp(-fabs(x))) + (wrong > 0 ? wrong : 0);
         sum += (double)mask[c] * (target[i] ? p : 1) * softplus;
@@ -38,15 +38,14 @@ void sigmoid_cross_entropy_backward_cpu(void *dlogits, const void *dloss, const 
                                         const uint8_t *target, const float *positive_weight,
                                         const float *mask, int64_t B, int64_t C, double count,
                                         int acc, dtype type, stream *s) {
-    cpu_expect_f32("sigmoid_cross_entropy", type);
+    cpu_expect("sigmoid_cross_entropy", type);
     (void)s;
-    float *dx = dlogits;
     double scale = (double)*(const float *)dloss / count;
     for (int64_t i = 0; i < B * C; i++) {
         int64_t c = i % C;
-        double x = (double)((const float *)logits)[i], p = (double)positive_weight[c], d = 0;
+        double x = (double)number_read(logits, i, type), p = (double)positive_weight[c], d = 0;
         if (mask[c] != 0)
             d = scale * (double)mask[c] * (target[i] ? -p / (1 + exp(x)) : 1 / (1 + exp(-x)));
-        dx[i] = (float)d + (acc ? dx[i] : 0);
+        number_write(dlogits, i, (float)d + (acc ? number_read(dlogits, i, type) : 0), type);
     }
 }

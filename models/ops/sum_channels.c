@@ -10,7 +10,7 @@ static void sum_channels_rule(tape *t, const tape_node *node) {
     int acc;
     void *dx = tape_gradient(t, x, &acc);
     t->device->ops->sum_channels_backward(dx, tape_output_gradient(y), tensor_count(y), x->dim[3],
-                                          acc, y->type, t->device->stream);
+                                          acc, y->grad->type, t->device->stream);
 }
 
 tensor *sum_channels(tape *t, tensor *weight) {
@@ -20,5 +20,6 @@ tensor *sum_channels(tape *t, tensor *weight) {
     t->device->ops->sum_channels_forward(y->data, weight->data, tensor_count(y), d[3], y->type,
                                          t->device->stream);
     tape_record(t, "sum_channels", sum_channels_rule, NULL, &y, 1, &weight, 1);
+    if (y->grad) y->grad->type = dtype_wide(y->type); // it is a weight, whose gradient is wide
     return y;
 }

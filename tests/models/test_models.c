@@ -348,7 +348,7 @@ START_TEST(frozen_parts_get_no_gradient) {
     ck_assert_int_eq(params_allocate(&f.params), 0);
     ck_assert_int_eq(classifier_fill(&f.model, &f.params), 0);
     randomize(&f.params);
-    size_t bytes = (size_t)f.params.buffer_count * sizeof(float);
+    size_t bytes = f.params.buffer_bytes;
     float *before = malloc(bytes);
     memcpy(before, f.params.buffers, bytes);
     run_loss(&f, false, true, true);

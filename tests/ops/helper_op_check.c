@@ -14,20 +14,24 @@ typedef struct device_pair {
     comm *comm;
 } device_pair;
 
-static const device_pair *devices(bool oracle) {
-    static device_pair pairs[2];
-    device_pair *p = &pairs[oracle];
+static const device_pair *devices(int which) {
+    static device_pair pairs[TEST_DEVICES];
+    device_pair *p = &pairs[which];
     if (!p->real) {
-        ck_assert_int_eq(oracle ? device_open_oracle(&p->real) : device_open_cpu(&p->real, 2), 0);
-        if (!oracle) p->real->ops = &op_kernels_cpu;
+        status rc = which == ON_ORACLE ? device_open_oracle(&p->real)
+                    : which == ON_CPU  ? device_open_cpu(&p->real, 2)
+                                       : device_open_cpu_bf16(&p->real, 2);
+        if (rc == STATUS_USAGE && which == ON_CPU_BF16) return p;
+        ck_assert_int_eq(rc, STATUS_OK);
+        if (which != ON_ORACLE) p->real->ops = &op_kernels_cpu;
         ck_assert_int_eq(device_open_dry(&p->dry, p->real), 0);
         ck_assert_int_eq(comm_open_single(&p->comm), 0);
     }
     return p;
 }
 
-device *test_device(bool oracle) {
-    return devices(oracle)->real;
+device *test_device(int which) {
+    return devices(which)->real;
 }
 
 static tensor constant(const void *data, dtype type, int rank, const int64_t *dim) {
@@ -69,21 +73,15 @@ static void mutate(void *context, tape *t, const tape_node *node) {
     for (int i = 0; i < node->ins; i++) {
         if (node->in[i] != m->input) continue;
         const gradient *g = m->input->grad;
-        for (int64_t e = 0; e < tensor_count(m->input); e++) {
-            if (g->type == DTYPE_F64)
-                ((double *)g->data)[e] *= MUTATION;
-            else
-                ((float *)g->data)[e] *= (float)MUTATION;
-        }
+        for (int64_t e = 0; e < tensor_count(m->input); e++)
+            element_put(g->data, e, MUTATION * element_get(g->data, e, g->type), g->type);
     }
 }
 
-static double value_at(const void *data, dtype type, int64_t i) {
-    return type == DTYPE_F64 ? ((const double *)data)[i] : ((const float *)data)[i];
-}
-
+// A number that bf16 holds exactly.
 static double weight_of(int64_t i) {
-    return 2 * (double)rng_uniform((rng_key){77, rng_site("weights"), 0}, 0, (uint64_t)i) - 1;
+    float u = rng_uniform((rng_key){77, rng_site("weights"), 0}, 0, (uint64_t)i);
+    return (double)bf16_to_float(bf16_from_float(2 * u - 1));
 }
 
 // loss = sum of weight * (y1 + y2), an op of the tests so that rules see an arbitrary output
@@ -94,12 +92,9 @@ static void weigh_rule(tape *t, const tape_node *node) {
         int acc;
         void *dy = tape_gradient(t, y, &acc);
         if (!dy || t->device == t->dry) continue;
-        for (int64_t i = 0; i < tensor_count(y); i++) {
-            if (y->type == DTYPE_F64)
-                ((double *)dy)[i] = weight_of(i) + (acc ? ((double *)dy)[i] : 0);
-            else
-                ((float *)dy)[i] = (float)weight_of(i) + (acc ? ((float *)dy)[i] : 0);
-        }
+        for (int64_t i = 0; i < tensor_count(y); i++)
+            element_put(dy, i, weight_of(i) + (acc ? element_get(dy, i, y->grad->type) : 0),
+                        y->grad->type);
     }
 }
 
@@ -108,7 +103,7 @@ static tensor *weigh(tape *t, tensor **y, int uses, double *sum) {
     *sum = 0;
     for (int u = 0; u < uses && t->device != t->dry; u++)
         for (int64_t i = 0; i < tensor_count(y[u]); i++)
-            *sum += weight_of(i) * value_at(y[u]->data, y[u]->type, i);
+            *sum += weight_of(i) * element_get(y[u]->data, i, y[u]->type);
     tape_record(t, "weigh", weigh_rule, NULL, &loss, 1, y, uses);
     return loss;
 }
@@ -129,21 +124,18 @@ typedef struct leaf {
 
 static void leaf_open(leaf *l, const op_input *in, const double *values, dtype type) {
     memset(l, 0, sizeof *l);
-    l->x = (tensor){.type = type, .rank = in->rank};
+    dtype wide = dtype_wide(type);
+    l->x = (tensor){.type = in->rank < 2 ? wide : type, .rank = in->rank};
     memcpy(l->x.dim, in->dim, sizeof in->dim);
     int64_t count = tensor_count(&l->x);
-    l->bytes = (size_t)count * dtype_size(type);
-    l->x.data = malloc(l->bytes + 1);
-    for (int64_t i = 0; i < count; i++) {
-        if (type == DTYPE_F64)
-            ((double *)l->x.data)[i] = values[i];
-        else
-            ((float *)l->x.data)[i] = (float)values[i];
-    }
+    l->x.data = malloc((size_t)count * dtype_size(l->x.type) + 1);
+    for (int64_t i = 0; i < count; i++) element_put(l->x.data, i, values[i], l->x.type);
     if (!in->gradient) return;
+    l->g = (gradient){.type = in->weight ? wide : l->x.type};
+    l->bytes = (size_t)count * dtype_size(l->g.type);
     l->block = malloc(l->bytes + 2 * GUARD);
     memset(l->block, 0xab, l->bytes + 2 * GUARD);
-    l->g = (gradient){.data = l->block + GUARD, .type = type};
+    l->g.data = l->block + GUARD;
     l->x.grad = &l->g;
 }
 
@@ -154,7 +146,7 @@ static void leaf_close(leaf *l) {
 
 static double *as_doubles(const void *data, dtype type, int64_t count) {
     double *out = malloc((size_t)(count + 1) * sizeof *out);
-    for (int64_t i = 0; i < count; i++) out[i] = value_at(data, type, i);
+    for (int64_t i = 0; i < count; i++) out[i] = element_get(data, i, type);
     return out;
 }
 
@@ -198,9 +190,9 @@ static void take_gradients(const op_case *c, leaf *leaves, run_result *result) {
     }
 }
 
-static run_result run_case(const op_case *c, double *const *values, bool oracle, int uses,
+static run_result run_case(const op_case *c, double *const *values, int which, int uses,
                            bool backward, int mutated) {
-    const device_pair *p = devices(oracle);
+    const device_pair *p = devices(which);
     dtype type = p->real->type;
     leaf leaves[OP_MAX_INPUTS] = {0};
     run_result result = {0};
@@ -250,7 +242,7 @@ static int64_t input_count(const op_input *in) {
 }
 
 static double loss_at(const op_case *c, double *const *values) {
-    run_result r = run_case(c, values, true, 1, false, -1);
+    run_result r = run_case(c, values, ON_ORACLE, 1, false, -1);
     double loss = r.loss;
     result_free(&r);
     return loss;
@@ -314,6 +306,67 @@ static double **draw_values(const op_case *c) {
     return values;
 }
 
+// The CPU in one of its types against the oracle on equal inputs.
+static void check_cpu(const op_case *c, double **values, int which, double tolerance,
+                      const run_result *exact) {
+    const char *type = dtype_name(devices(which)->real->type);
+    run_result once = run_case(c, values, which, 1, true, -1);
+    run_result twice = run_case(c, values, which, 2, true, -1);
+    double error = relative_error(once.output, exact->output, exact->count, 1);
+    ck_assert_msg(error <= tolerance, "%s: the CPU's output in %s is off by %g, allowed %g", c->op,
+                  type, error, tolerance);
+    for (int i = 0; i < c->inputs; i++) {
+        if (!c->input[i].gradient) continue;
+        int64_t count = input_count(&c->input[i]);
+        error = relative_error(once.gradient[i], exact->gradient[i], count, 1);
+        ck_assert_msg(error <= tolerance,
+                      "%s: the CPU's gradient of input %d in %s is off by %g, allowed %g", c->op, i,
+                      type, error, tolerance);
+        error = relative_error(twice.gradient[i], exact->gradient[i], count, 2);
+        ck_assert_msg(error <= tolerance, "%s: the CPU does not add up input %d in %s (%g)", c->op,
+                      i, type, error);
+        run_result wrong = run_case(c, values, which, 1, true, i);
+        error = relative_error(wrong.gradient[i], exact->gradient[i], count, 1);
+        ck_assert_msg(!(error <= tolerance), "%s: a rule scaled by 1.01 passes in %s (input %d)",
+                      c->op, type, i);
+        result_free(&wrong);
+    }
+    result_free(&once);
+    result_free(&twice);
+}
+
+// The oracle against central differences and itself.
+static void check_oracle(const op_case *c, double **values, const run_result *exact) {
+    const double tolerance = 2e-6;
+    run_result twice = run_case(c, values, ON_ORACLE, 2, true, -1);
+    for (int i = 0; i < c->inputs; i++) {
+        if (!c->input[i].gradient) continue;
+        double error = difference_error(c, values, i, exact->gradient[i]);
+        ck_assert_msg(error <= tolerance,
+                      "%s: gradient of input %d is off by %g from central differences", c->op, i,
+                      error);
+        error = relative_error(twice.gradient[i], exact->gradient[i], input_count(&c->input[i]), 2);
+        ck_assert_msg(error <= 1e-12, "%s: the oracle does not add up input %d (%g)", c->op, i,
+                      error);
+        run_result wrong = run_case(c, values, ON_ORACLE, 1, true, i);
+        error = difference_error(c, values, i, wrong.gradient[i]);
+        ck_assert_msg(!(error <= tolerance),
+                      "%s: a rule scaled by 1.01 passes the differences (input %d)", c->op, i);
+        result_free(&wrong);
+    }
+    result_free(&twice);
+}
+
+static void round_values(const op_case *c, double **values) {
+    for (int i = 0; i < c->inputs; i++)
+        for (int64_t e = 0; e < input_count(&c->input[i]); e++)
+            values[i][e] = (double)bf16_to_float(bf16_from_float((float)values[i][e]));
+}
+
+// Half a unit in the last place is 2^-9 of the largest numbers; a rule reads rounded outputs and writes
+// rounded gradients. Scaling by 1.01 must stay outside.
+static const double BF16_TOLERANCE = 6e-3;
+
 void op_check(const op_case *c) {
     double **values = draw_values(c), tolerance = c->tolerance;
     if (tolerance <= 0) {
@@ -322,46 +375,16 @@ void op_check(const op_case *c) {
             if (input_count(&c->input[i]) > largest) largest = input_count(&c->input[i]);
         tolerance = fmin(2e-6 * sqrt((double)largest), 1e-4);
     }
-    const double difference_tolerance = 2e-6;
-    run_result exact = run_case(c, values, true, 1, true, -1);
-    run_result twice = run_case(c, values, true, 2, true, -1);
-    run_result cpu = run_case(c, values, false, 1, true, -1);
-    run_result cpu_twice = run_case(c, values, false, 2, true, -1);
-
-    double error = relative_error(cpu.output, exact.output, exact.count, 1);
-    ck_assert_msg(error <= tolerance, "%s: the CPU's output is off by %g, allowed %g", c->op, error,
-                  tolerance);
-    for (int i = 0; i < c->inputs; i++) {
-        if (!c->input[i].gradient) continue;
-        int64_t count = input_count(&c->input[i]);
-        error = difference_error(c, values, i, exact.gradient[i]);
-        ck_assert_msg(error <= difference_tolerance,
-                      "%s: gradient of input %d is off by %g from central differences", c->op, i,
-                      error);
-        error = relative_error(cpu.gradient[i], exact.gradient[i], count, 1);
-        ck_assert_msg(error <= tolerance, "%s: the CPU's gradient of input %d is off by %g", c->op,
-                      i, error);
-        error = relative_error(twice.gradient[i], exact.gradient[i], count, 2);
-        ck_assert_msg(error <= 1e-12, "%s: the oracle does not add up input %d (%g)", c->op, i,
-                      error);
-        error = relative_error(cpu_twice.gradient[i], exact.gradient[i], count, 2);
-        ck_assert_msg(error <= tolerance, "%s: the CPU does not add up input %d (%g)", c->op, i,
-                      error);
-
-        run_result wrong = run_case(c, values, true, 1, true, i);
-        run_result cpu_wrong = run_case(c, values, false, 1, true, i);
-        error = difference_error(c, values, i, wrong.gradient[i]);
-        ck_assert_msg(!(error <= difference_tolerance),
-                      "%s: a rule scaled by 1.01 passes the differences (input %d)", c->op, i);
-        error = relative_error(cpu_wrong.gradient[i], exact.gradient[i], count, 1);
-        ck_assert_msg(!(error <= tolerance), "%s: a scaled CPU rule passes (input %d)", c->op, i);
-        result_free(&wrong);
-        result_free(&cpu_wrong);
-    }
+    run_result exact = run_case(c, values, ON_ORACLE, 1, true, -1);
+    check_oracle(c, values, &exact);
+    check_cpu(c, values, ON_CPU, tolerance, &exact);
     result_free(&exact);
-    result_free(&twice);
-    result_free(&cpu);
-    result_free(&cpu_twice);
+    if (test_device(ON_CPU_BF16)) {
+        round_values(c, values);
+        exact = run_case(c, values, ON_ORACLE, 1, true, -1);
+        check_cpu(c, values, ON_CPU_BF16, BF16_TOLERANCE, &exact);
+        result_free(&exact);
+    }
     for (int i = 0; i < c->inputs; i++) free(values[i]);
     free(values);
 }

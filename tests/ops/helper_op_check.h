@@ -1,10 +1,12 @@
-// Checks one op on one set of shapes, in five ways:
+// Checks one op on one set of shapes, in six ways:
 //   1. the oracle's gradients against central differences in double (signed error, random output
 //      weights; every coordinate of small inputs, random directions of large ones);
 //   2. the CPU's output and gradients against the oracle's, on equal inputs;
 //   3. using the op twice doubles every gradient on both devices (write first, then add);
 //   4. guard words around gradients and behind outputs stay as they were;
-//   5. each backward rule scaled by 1.01, input by input, is caught by 1 and by 2.
+//   5. each backward rule scaled by 1.01, input by input, is caught by 1 and by 2;
+//   6. the same as 2 to 5 in bf16 where the CPU has it, on inputs that bf16 holds exactly, so that
+//      what is left are roundings of results.
 #pragma once
 #include "models/ops/ops.h"
 #include <check.h>
@@ -15,6 +17,7 @@ typedef struct op_input {
     int rank;
     int64_t dim[TENSOR_MAX_RANK];
     bool gradient;    // wants one
+    bool weight;      // a parameter's matrix: its gradient is wide (vectors are wide in any case)
     double low, high; // uniform range; both 0: -1 to 1
     double gap;       // values are kept this far from 0 (kinks); differences use a smaller step
 } op_input;
@@ -33,8 +36,9 @@ typedef struct op_case {
 // Fails the running test with a message that names the op, the input and the numbers.
 void op_check(const op_case *c);
 
-// Devices shared by all tests of a program.
-device *test_device(bool oracle);
+// Devices shared by all tests of a program; NULL where the CPU has no bf16.
+enum { ON_CPU, ON_ORACLE, ON_CPU_BF16, TEST_DEVICES };
+device *test_device(int which);
 
 // Constants for run functions: host arrays as tensors without gradient.
 tensor constant_u8(const uint8_t *data, int rank, const int64_t *dim);

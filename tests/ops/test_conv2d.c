@@ -39,7 +39,7 @@ START_TEST(conv2d_shapes) {
     op_check(&(op_case){
         .op = "conv2d",
         .input = {{.rank = 4, .dim = {c->B, c->H, c->W, c->C}, .gradient = true},
-                  {.rank = 4, .dim = {c->O, c->K, c->K, c->C}, .gradient = true},
+                  {.rank = 4, .dim = {c->O, c->K, c->K, c->C}, .gradient = true, .weight = true},
                   {.rank = 1, .dim = {c->O}, .gradient = true}},
         .inputs = c->bias ? 3 : 2,
         .run = run,
@@ -54,7 +54,7 @@ START_TEST(conv2d_parts_of_the_gradient) {
     op_check(&(op_case){
         .op = "conv2d",
         .input = {{.rank = 4, .dim = {c->B, c->H, c->W, c->C}, .gradient = _i % 3 == 0},
-                  {.rank = 4, .dim = {c->O, c->K, c->K, c->C}, .gradient = _i % 3 == 1},
+                  {.rank = 4, .dim = {c->O, c->K, c->K, c->C}, .gradient = _i % 3 == 1, .weight = true},
                   {.rank = 1, .dim = {c->O}, .gradient = c->bias && _i % 3 == 2}},
         .inputs = c->bias ? 3 : 2,
         .run = run,

@@ -28,7 +28,7 @@ START_TEST(embedding_shapes) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         op_check(&(op_case){
             .op = "embedding",
-            .input = {{.rank = 2, .dim = {cases[i].V, cases[i].D}, .gradient = true}},
+            .input = {{.rank = 2, .dim = {cases[i].V, cases[i].D}, .gradient = true, .weight = true}},
             .inputs = 1,
             .run = run,
             .context = &cases[i],

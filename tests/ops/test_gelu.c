@@ -14,7 +14,7 @@ START_TEST(gelu_shapes) {
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         op_check(&(op_case){
             .op = "gelu",
-            .input = {{.rank = 1, .dim = {counts[i]}, .gradient = true, .low = -4, .high = 4.1}},
+            .input = {{.rank = 2, .dim = {1, counts[i]}, .gradient = true, .low = -4, .high = 4.1}},
             .inputs = 1,
             .run = run,
         });

@@ -27,7 +27,7 @@ START_TEST(linear_shapes) {
     op_check(&(op_case){
         .op = "linear",
         .input = {{.rank = 2, .dim = {c->M, c->K}, .gradient = true},
-                  {.rank = 2, .dim = {c->N, c->K}, .gradient = true},
+                  {.rank = 2, .dim = {c->N, c->K}, .gradient = true, .weight = true},
                   {.rank = 1, .dim = {c->N}, .gradient = true}},
         .inputs = c->bias ? 3 : 2,
         .run = run,
@@ -42,7 +42,7 @@ START_TEST(linear_ranks) {
         op_check(&(op_case){
             .op = "linear",
             .input = {{.rank = 4, .dim = {2, 3, 2, 5}, .gradient = frozen != 0},
-                      {.rank = 2, .dim = {4, 5}, .gradient = frozen != 1},
+                      {.rank = 2, .dim = {4, 5}, .gradient = frozen != 1, .weight = true},
                       {.rank = 1, .dim = {4}, .gradient = frozen != 2}},
             .inputs = 3,
             .run = run,

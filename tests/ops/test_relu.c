@@ -10,8 +10,8 @@ START_TEST(relu_shapes) {
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         op_check(&(op_case){
             .op = "relu",
-            .input = {{.rank = 1,
-                       .dim = {counts[i]},
+            .input = {{.rank = 2,
+                       .dim = {1, counts[i]},
                        .gradient = true,
                        .gap = 1e-3,
                        .low = counts[i] == 1 ? 0.5 : -1,

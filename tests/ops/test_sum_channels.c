@@ -14,7 +14,7 @@ START_TEST(sum_channels_shapes) {
         const int64_t *d = dims[i];
         op_check(&(op_case){
             .op = "sum_channels",
-            .input = {{.rank = 4, .dim = {d[0], d[1], d[2], d[3]}, .gradient = true}},
+            .input = {{.rank = 4, .dim = {d[0], d[1], d[2], d[3]}, .gradient = true, .weight = true}},
             .inputs = 1,
             .run = run,
         });

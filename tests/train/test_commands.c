@@ -50,7 +50,8 @@ START_TEST(usage_errors) {
         {"train classifier --set model.widths=[1,2]", "four numbers"},
         {"train classifier --set data.size=64", "data.size 64|model.pool"},
         {"train classifier --device cuda", "--device cuda|cpu"},
-        {"train classifier --precision bf16", "--precision bf16|f32"},
+        {"train classifier --precision fp16", "--precision fp16|f32 or bf16"},
+        {"train classifier --precision bf8", "run.precision|f32|bf16"},
         {"classify x", "--checkpoint PATH is missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
