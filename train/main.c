@@ -3,6 +3,7 @@
 #include "core/nearest.h"
 #include "train/commands.h"
 #include "train/signals.h"
+#include "train/waiting.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ static status run_command(const command *c, int argc, char *const *argv) {
 
 int main(int argc, char **argv) {
     int words = 0;
+    waiting_set(argv);
     const char *fail = getenv("RADIALOG_FAIL_ALLOC");
     if (fail) mem_fail_at(strtoll(fail, NULL, 10));
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
