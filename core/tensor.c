@@ -35,6 +35,7 @@ size_t tensor_bytes(const tensor *x) {
 
 char *shape_text(char text[SHAPE_TEXT_SIZE], int rank, const int64_t *dim) {
     int length = snprintf(text, SHAPE_TEXT_SIZE, "(");
+    if (rank > 8) die("shape_text: rank %d", rank);
     for (int i = 0; i < rank; i++)
         length += snprintf(text + length, (size_t)(SHAPE_TEXT_SIZE - length), "%s%lld",
                            i ? ", " : "", (long long)dim[i]);

@@ -55,8 +55,8 @@ typedef struct tensor {
 // Number of elements; 1 for rank 0.
 int64_t tensor_count(const tensor *x);
 size_t tensor_bytes(const tensor *x);
-// "(2, 3, 4)" in TEXT, which is returned.
-enum { SHAPE_TEXT_SIZE = 128 };
+// "(2, 3, 4)" in TEXT, which is returned. Room for the 8 dimensions that files may have, of any size.
+enum { SHAPE_TEXT_SIZE = 192 };
 char *shape_text(char text[SHAPE_TEXT_SIZE], int rank, const int64_t *dim);
 // Dies unless X has this rank and these sizes; a size of -1 fits anything. WHO is "op argument".
 void tensor_expect(const tensor *x, const char *who, int rank, const int64_t *dim);

@@ -1,7 +1,6 @@
-// radialog inspect PATH: what a shard directory, a checkpoint or a safetensors file holds.
-#include "core/checksum.h"
+// radialog inspect PATH: what a shard directory, a checkpoint or a file of weights holds.
 #include "core/files/fs.h"
-#include "core/files/safetensors.h"
+#include "core/files/weights.h"
 #include "data/dataset.h"
 #include "eval/table.h"
 #include "train/checkpoint.h"
@@ -92,36 +91,68 @@ done:
 }
 
 // --- tensors -----------------------------------------------------------------------------------------------
-static status inspect_tensors(const char *path, bool json) {
-    safetensors *file = NULL;
-    table t = {0};
-    char shape[SHAPE_TEXT_SIZE], crc[16];
-    status rc = safetensors_open(&file, path);
-    if (rc) return rc;
+// The numbers of all tensors are read: what is printed is what loading would find.
+static status tensors_json(weights *file) {
+    buffer text = {0};
+    int64_t elements = 0, bytes = 0;
+    status rc = STATUS_OK;
+    buffer_text(&text, "{\"file\":");
+    buffer_json(&text, weights_path(file));
+    buffer_print(&text, ",\"format\":\"%s\",\"tensors\":[", weights_format(file));
+    for (size_t i = 0; i < weights_count(file) && !rc; i++) {
+        const weight *e = weights_at(file, i);
+        uint32_t crc;
+        rc = weights_checksum(file, e, &crc);
+        buffer_print(&text, "%s{\"name\":", i ? ",\n" : "\n");
+        buffer_json(&text, e->name);
+        buffer_print(&text, ",\"type\":\"%s\",\"shape\":[", e->type_name);
+        for (int k = 0; k < e->rank; k++)
+            buffer_print(&text, "%s%lld", k ? "," : "", (long long)e->dim[k]);
+        buffer_print(&text, "],\"bytes\":%zu,\"crc32\":\"%08x\"}", e->bytes, crc);
+        elements += e->count;
+        bytes += (int64_t)e->bytes;
+    }
+    buffer_print(&text, "],\n\"count\":%zu,\"elements\":%lld,\"bytes\":%lld}\n", weights_count(file),
+                 (long long)elements, (long long)bytes);
+    if (!rc) rc = text.failed;
+    if (!rc) fputs(text.data, stdout);
+    buffer_free(&text);
+    return rc;
+}
+
+static status tensors_table(weights *file) {
     static const char *const columns[] = {"tensor", "type", "shape", "bytes", "CRC-32"};
+    table t = {0};
+    char shape[SHAPE_TEXT_SIZE], text[16];
+    int64_t elements = 0, bytes = 0;
+    status rc = STATUS_OK;
     for (int i = 0; i < 5; i++) table_column(&t, columns[i]);
-    for (size_t i = 0; i < safetensors_count(file); i++) {
-        const safetensors_entry *e = safetensors_at(file, i);
-        shape_text(shape, e->rank, e->dim);
-        snprintf(crc, sizeof crc, "%08x", checksum_crc32(0, e->data, e->bytes));
-        if (json) {
-            buffer name = {0};
-            buffer_json(&name, e->name);
-            if (!name.failed)
-                printf("{\"name\":%s,\"type\":\"%s\",\"shape\":\"%s\",\"bytes\":%zu,\"crc32\":\"%s\"}\n",
-                       name.data, e->type_name, shape, e->bytes, crc);
-            buffer_free(&name);
-            continue;
-        }
+    for (size_t i = 0; i < weights_count(file) && !rc; i++) {
+        const weight *e = weights_at(file, i);
+        uint32_t crc;
+        rc = weights_checksum(file, e, &crc);
+        snprintf(text, sizeof text, "%08x", crc);
         table_text(&t, e->name);
         table_text(&t, e->type_name);
-        table_text(&t, shape);
+        table_text(&t, shape_text(shape, e->rank, e->dim));
         table_integer(&t, (int64_t)e->bytes);
-        table_text(&t, crc);
+        table_text(&t, text);
+        elements += e->count;
+        bytes += (int64_t)e->bytes;
     }
-    if (!json) rc = print_table(&t);
+    if (!rc) rc = print_table(&t);
+    if (!rc)
+        printf("%s (%s): %zu tensors, %lld numbers, %lld bytes\n", weights_path(file), weights_format(file),
+               weights_count(file), (long long)elements, (long long)bytes);
     table_free(&t);
-    safetensors_close(file);
+    return rc;
+}
+
+static status inspect_tensors(const char *path, bool json) {
+    weights *file = NULL;
+    status rc = weights_open(&file, path);
+    if (!rc) rc = json ? tensors_json(file) : tensors_table(file);
+    weights_close(file);
     return rc;
 }
 
@@ -161,7 +192,7 @@ static status inspect(const arguments *a) {
 const command command_inspect = {
     .name = "inspect",
     .positional = "PATH",
-    .summary = "shows what a shard directory, checkpoint, run or .safetensors file holds",
+    .summary = "shows what a shard directory, checkpoint, run or file of weights holds",
     .options = options,
     .run = inspect,
 };

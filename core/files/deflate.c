@@ -54,10 +54,9 @@ void zlib_compress(deflater *d, void *out, size_t *written, const void *in, size
             capacity);
 }
 
-status zlib_expand(deflater *d, void *out, const void *in, size_t out_size, size_t in_size) {
-    size_t taken = 0, made = 0;
-    switch (
-        libdeflate_zlib_decompress_ex(d->decompressor, in, in_size, out, out_size, &taken, &made)) {
+static status judge(enum libdeflate_result result, size_t made, size_t out_size, size_t taken,
+                    size_t in_size) {
+    switch (result) {
     case LIBDEFLATE_SUCCESS:
         break;
     case LIBDEFLATE_INSUFFICIENT_SPACE:
@@ -73,4 +72,18 @@ status zlib_expand(deflater *d, void *out, const void *in, size_t out_size, size
         return status_fail(STATUS_FORMAT, "compressed data end after %zu of %zu bytes", taken,
                            in_size);
     return STATUS_OK;
+}
+
+status zlib_expand(deflater *d, void *out, const void *in, size_t out_size, size_t in_size) {
+    size_t taken = 0, made = 0;
+    enum libdeflate_result result =
+        libdeflate_zlib_decompress_ex(d->decompressor, in, in_size, out, out_size, &taken, &made);
+    return judge(result, made, out_size, taken, in_size);
+}
+
+status deflate_expand(deflater *d, void *out, const void *in, size_t out_size, size_t in_size) {
+    size_t taken = 0, made = 0;
+    enum libdeflate_result result = libdeflate_deflate_decompress_ex(
+        d->decompressor, in, in_size, out, out_size, &taken, &made);
+    return judge(result, made, out_size, taken, in_size);
 }

@@ -1,4 +1,5 @@
-// Compression of whole blocks in zlib's format (RFC 1950), which HDF5 chunks use.
+// Compression of whole blocks in zlib's format (RFC 1950), which HDF5 chunks use, and expansion of the
+// bare deflate streams (RFC 1951) of zip archives.
 //
 // The only file beside core/checksum.c that knows libdeflate. Not a stream: input and output are
 // whole in memory, and the size of what comes out is known to the caller before.
@@ -23,3 +24,6 @@ void zlib_compress(deflater *d, void *out, size_t *written, const void *in, size
 // Expands all of IN into exactly OUT_SIZE bytes. Damaged input, another size, a wrong Adler-32 or
 // bytes after the stream are STATUS_FORMAT; the text says which of them, the caller adds the place.
 status zlib_expand(deflater *d, void *out, const void *in, size_t out_size, size_t in_size);
+
+// The same for a bare deflate stream, which has no checksum of its own.
+status deflate_expand(deflater *d, void *out, const void *in, size_t out_size, size_t in_size);
