@@ -4,6 +4,7 @@
 #include "core/files/json.h"
 #include "core/files/safetensors.h"
 #include "core/log.h"
+#include "models/nn/load.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -237,9 +238,9 @@ static bool same_shape(const param *q, const safetensors_entry *e) {
     return true;
 }
 
-// Copies every wanted tensor of FILE into BLOCK's place (NULL: the parameter's own), after all of them
-// were found to fit. PREFIX ("m", "v" or "") stands before the names.
-static status load_tensors(params *p, const safetensors *file, const char *path, const char *prefix,
+// Copies every moment of FILE into BLOCK, after all of them were found to fit. PREFIX ("m" or "v") stands
+// before the names.
+static status load_moments(params *p, const safetensors *file, const char *path, const char *prefix,
                            void *block) {
     char name[NAME_SIZE];
     buffer list = {0};
@@ -249,7 +250,7 @@ static status load_tensors(params *p, const safetensors *file, const char *path,
     for (int pass = 0; pass < 2 && !wrong; pass++) {
         for (size_t i = 0; i < p->count && !rc; i++) {
             const param *q = p->item[i];
-            if (block ? !has_moments(q) : !is_saved(q)) continue;
+            if (!has_moments(q)) continue;
             const safetensors_entry *e = safetensors_lookup(file, name_in(name, prefix, q->name));
             if (pass == 0) {
                 if (!e)
@@ -261,7 +262,7 @@ static status load_tensors(params *p, const safetensors *file, const char *path,
             rc = mem_new(&values, tensor_count(&q->value), name);
             if (rc) break;
             memcpy(values, e->data, e->bytes);
-            rc = param_write(p, q, block ? block : param_block(p, q), values);
+            rc = param_write(p, q, block, values);
             mem_free(values);
         }
     }
@@ -272,25 +273,21 @@ static status load_tensors(params *p, const safetensors *file, const char *path,
     return rc;
 }
 
-static status unknown_tensors(const params *p, const safetensors *file, const char *path) {
-    for (size_t i = 0; i < safetensors_count(file); i++) {
-        const char *name = safetensors_at(file, i)->name;
-        if (!params_find(p, name))
-            return status_fail(STATUS_FORMAT, "%s: holds %s, which the model of this configuration does "
-                                              "not have", path, name);
-    }
-    return STATUS_OK;
+status checkpoint_weights(char *out, size_t size, const char *path) {
+    if (folder_exists(path)) return path_join(out, size, path, model_file);
+    if ((size_t)snprintf(out, size, "%s", path) < size) return STATUS_OK;
+    return status_fail(STATUS_IO, "%s: the path is too long", path);
 }
 
-status checkpoint_load_model(params *p, const char *path) {
-    char file_path[PATH_SIZE];
-    safetensors *file = NULL;
-    status rc = folder_exists(path) ? path_join(file_path, sizeof file_path, path, model_file)
-                                    : path_join(file_path, sizeof file_path, ".", path);
-    if (!rc) rc = safetensors_open(&file, folder_exists(path) ? file_path : path);
-    if (!rc) rc = unknown_tensors(p, file, path);
-    if (!rc) rc = load_tensors(p, file, path, "", NULL);
-    safetensors_close(file);
+status checkpoint_load_model(params *p, const char *folder) {
+    static const load_recipe own = {.what = "a checkpoint of radialog", .strict = true};
+    char path[PATH_SIZE];
+    weights *file = NULL;
+    load_counts counts;
+    status rc = checkpoint_weights(path, sizeof path, folder);
+    if (!rc) rc = weights_open(&file, path);
+    if (!rc) rc = params_load(p, file, &own, &counts);
+    weights_close(file);
     return rc;
 }
 
@@ -299,8 +296,8 @@ static status load_optimizer(run *r, const char *folder) {
     safetensors *file = NULL;
     status rc = path_join(path, sizeof path, folder, optimizer_file);
     if (!rc) rc = safetensors_open(&file, path);
-    if (!rc) rc = load_tensors(&r->params, file, path, "m", r->optimizer.m);
-    if (!rc) rc = load_tensors(&r->params, file, path, "v", r->optimizer.v);
+    if (!rc) rc = load_moments(&r->params, file, path, "m", r->optimizer.m);
+    if (!rc) rc = load_moments(&r->params, file, path, "v", r->optimizer.v);
     safetensors_close(file);
     return rc;
 }

@@ -13,9 +13,11 @@ status checkpoint_save(run *r, int keep, bool best);
 // damaged one is named in a warning and the one before it is taken. *FOUND tells whether any was.
 status checkpoint_resume(run *r, bool *found);
 
-// Parameters alone, from a checkpoint folder or a model.safetensors file. Missing, unknown and misshapen
-// tensors are named in one error.
-status checkpoint_load_model(params *p, const char *path);
+// Parameters alone, from a checkpoint folder. Missing, unknown and misshapen tensors stand in one table.
+status checkpoint_load_model(params *p, const char *folder);
+
+// The file of weights at PATH in OUT: a checkpoint folder's model, or PATH itself.
+status checkpoint_weights(char *out, size_t size, const char *path);
 
 // The folder of the best checkpoint, or the newest if there is no best, in OUT.
 status checkpoint_choose(const char *run_dir, char *out, size_t size);

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "data/image.h"
 #include "data/augment.h"
+#include "models/classifier_weights.h"
 #include "train/checkpoint.h"
 #include "train/classifier_data.h"
 #include "train/commands.h"
@@ -14,7 +15,9 @@
 #include <string.h>
 
 static const option options[] = {
-    {"checkpoint", "PATH", "a run directory (its best checkpoint) or a checkpoint folder"},
+    {"checkpoint", "PATH", "a run directory (its best checkpoint), a checkpoint folder, or a file of weights "
+                           "(RaDialog's .ckpt; sizes then come from --config and --set, the paper's "
+                           "without)"},
     {"split", "NAME", "of a shard directory: train, validate or test (default test)"},
     {"limit", "N", "only the first N records of the split"},
     {"out", "FILE", "write there instead of to stdout"},
@@ -45,22 +48,23 @@ static void predictor_close(predictor *p) {
     config_close(p->config);
 }
 
-// The configuration that the checkpoint carries, then --config and --set.
+// The configuration that the checkpoint folder carries, then --config and --set.
 static status predictor_config(predictor *p, const arguments *a, const char *folder) {
     char path[PATH_SIZE];
     status rc = settings_open(&p->config, tables, a);
+    if (file_exists(folder)) return rc; // weights alone carry none
     if (!rc) rc = path_join(path, sizeof path, folder, "config.json");
     if (!rc) rc = config_load(p->config, path);
     return rc ? rc : settings_overrides(p->config, a);
 }
 
 static status predictor_open(predictor *p, const arguments *a) {
-    char folder[PATH_SIZE];
+    char folder[PATH_SIZE], file[PATH_SIZE];
     classifier_config sizes;
     const char *given = argument(a, "checkpoint");
     if (!given)
-        return status_fail(STATUS_USAGE, "classify: --checkpoint PATH is missing: a run directory or a "
-                                         "checkpoint folder");
+        return status_fail(STATUS_USAGE, "classify: --checkpoint PATH is missing: a run directory, a "
+                                         "checkpoint folder or a file of weights");
     status rc = path_join(folder, sizeof folder, given, "checkpoints");
     if (!rc && folder_exists(folder))
         rc = checkpoint_choose(given, folder, sizeof folder);
@@ -82,7 +86,8 @@ static status predictor_open(predictor *p, const arguments *a) {
     params_freeze(&p->params, ""); // inference: no gradients
     rc = params_allocate(&p->params);
     if (!rc) rc = classifier_fill(&p->model, &p->params);
-    if (!rc) rc = checkpoint_load_model(&p->params, folder);
+    if (!rc) rc = checkpoint_weights(file, sizeof file, folder);
+    if (!rc) rc = classifier_load(&p->params, file, true, true);
     if (rc) return rc;
     classifier_score_dry(&p->tape, &p->model, p->batch, p->size);
     return tape_allocate(&p->tape, tape_used(&p->tape));

@@ -100,7 +100,7 @@ static status tensors_json(weights *file) {
     buffer_json(&text, weights_path(file));
     buffer_print(&text, ",\"format\":\"%s\",\"tensors\":[", weights_format(file));
     for (size_t i = 0; i < weights_count(file) && !rc; i++) {
-        const weight *e = weights_at(file, i);
+        const weight_entry *e = weights_at(file, i);
         uint32_t crc;
         rc = weights_checksum(file, e, &crc);
         buffer_print(&text, "%s{\"name\":", i ? ",\n" : "\n");
@@ -128,7 +128,7 @@ static status tensors_table(weights *file) {
     status rc = STATUS_OK;
     for (int i = 0; i < 5; i++) table_column(&t, columns[i]);
     for (size_t i = 0; i < weights_count(file) && !rc; i++) {
-        const weight *e = weights_at(file, i);
+        const weight_entry *e = weights_at(file, i);
         uint32_t crc;
         rc = weights_checksum(file, e, &crc);
         snprintf(text, sizeof text, "%08x", crc);

@@ -115,7 +115,12 @@ const config_key classifier_keys[] = {
     {.section = "model", .name = "batch_norm", .type = CONFIG_CHOICE, .choices = "batch|running",
      .standard = "\"batch\"", .help = "statistics that training normalises with"},
     {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
-     .help = "checkpoint folder or .safetensors file to begin from; empty: random"},
+     .help = "what to begin from: a checkpoint folder, or weights as .safetensors, .pt, .ckpt or .bin "
+             "(BioViL-T's image model, RaDialog's classifier, our own); empty: random"},
+    {.section = "model", .name = "init_projector", .type = CONFIG_CHOICE, .choices = "random|file",
+     .standard = "\"random\"",
+     .help = "of a BioViL-T image model in model.init: random drops its projector as RaDialog does, "
+             "file takes it"},
     {.section = "loss", .name = "class_weights", .type = CONFIG_CHOICE, .choices = "none|lin|log",
      .standard = "\"log\"", .help = "weight of positives: 1, N / count, ln(N / count)"},
     {.section = "loss", .name = "parity", .type = CONFIG_BOOL, .standard = "false",

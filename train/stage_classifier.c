@@ -2,6 +2,7 @@
 // weighted by how rare they are, everything trained unless model.train_encoder is false.
 #include "train/stage_classifier.h"
 #include "core/log.h"
+#include "models/classifier_weights.h"
 #include "train/checkpoint.h"
 #include "train/classifier_data.h"
 #include "train/classifier_report.h"
@@ -97,6 +98,16 @@ static void choose_decay(params *p) {
     for (size_t i = 0; i < p->count; i++) p->item[i]->decay = p->item[i]->value.rank > 1;
 }
 
+// model.init: a checkpoint folder or a public file of weights.
+static status begin_from(run *r) {
+    char file[4096];
+    const char *path = config_text(r->config, "model.init");
+    if (!*path) return STATUS_OK;
+    bool projector = !strcmp(config_text(r->config, "model.init_projector"), "file");
+    status rc = checkpoint_weights(file, sizeof file, path);
+    return rc ? rc : classifier_load(&r->params, file, false, projector);
+}
+
 static status build_model(run *r, state *s) {
     const config *c = r->config;
     classifier_config sizes;
@@ -111,9 +122,7 @@ static status build_model(run *r, state *s) {
     choose_decay(&r->params);
     rc = run_build(r);
     if (!rc) rc = classifier_fill(&s->model, &r->params);
-    const char *beginning = config_text(c, "model.init");
-    if (!rc && *beginning) rc = checkpoint_load_model(&r->params, beginning);
-    return rc;
+    return rc ? rc : begin_from(r);
 }
 
 static status setup(run *r) {

@@ -24,8 +24,8 @@ struct weights {
     char format[32];
     part *part;
     size_t parts, part_room;
-    weight *entry;
-    const weight **by_name;
+    weight_entry *entry;
+    const weight_entry **by_name;
     size_t count, room;
     json *index;
     unsigned char *piece; // PIECE elements of the widest type
@@ -59,7 +59,7 @@ static status find_kind(const char *path, kind *out) {
     return STATUS_OK;
 }
 
-static status add_entry(weights *w, const weight *e) {
+static status add_entry(weights *w, const weight_entry *e) {
     status rc = mem_grow((void **)&w->entry, &w->room, w->count + 1, sizeof *w->entry, "the list of tensors");
     if (!rc) w->entry[w->count++] = *e;
     return rc;
@@ -69,7 +69,7 @@ static status add_safetensors(weights *w, part *p, uint32_t number) {
     status rc = safetensors_open(&p->safe, p->path);
     for (size_t i = 0; !rc && i < safetensors_count(p->safe); i++) {
         const safetensors_entry *s = safetensors_at(p->safe, i);
-        weight e = {.name = s->name, .type = element_find(s->type_name), .type_name = s->type_name,
+        weight_entry e = {.name = s->name, .type = element_find(s->type_name), .type_name = s->type_name,
                     .rank = s->rank, .bytes = s->bytes, .part = number, .place = i, .count = 1};
         for (int k = 0; k < s->rank; k++) e.dim[k] = s->dim[k];
         for (int k = 0; k < s->rank; k++) e.count = s->bytes ? e.count * s->dim[k] : 0;
@@ -82,7 +82,7 @@ static status add_torch(weights *w, part *p, uint32_t number) {
     status rc = torch_file_open(&p->torch, p->path);
     for (size_t i = 0; !rc && i < torch_file_count(p->torch); i++) {
         const torch_entry *t = torch_file_at(p->torch, i);
-        weight e = {.name = t->name, .type = t->type, .type_name = element_name(t->type), .rank = t->rank,
+        weight_entry e = {.name = t->name, .type = t->type, .type_name = element_name(t->type), .rank = t->rank,
                     .count = t->count, .bytes = (size_t)t->count * element_size(t->type), .part = number,
                     .place = i};
         for (int k = 0; k < t->rank; k++) e.dim[k] = t->dim[k];
@@ -141,7 +141,7 @@ static status read_index(weights *w, json_value *map) {
 static status check_index(const weights *w, json_value map) {
     size_t listed = 0;
     for (json_value v = json_first(map); v.node; v = json_next(v), listed++) {
-        const weight *e = weights_lookup(w, json_key(v));
+        const weight_entry *e = weights_lookup(w, json_key(v));
         const char *name = NULL, *slash;
         if (json_text(&name, v)) return STATUS_FORMAT;
         if (!e) return json_fail(v, "is a tensor that %s does not hold", name);
@@ -157,7 +157,7 @@ static status check_index(const weights *w, json_value map) {
 
 // --- interface -----------------------------------------------------------------------------------------------
 static int compare_entries(const void *a, const void *b) {
-    return strcmp((*(const weight *const *)a)->name, (*(const weight *const *)b)->name);
+    return strcmp((*(const weight_entry *const *)a)->name, (*(const weight_entry *const *)b)->name);
 }
 
 static status sort_entries(weights *w) {
@@ -236,21 +236,21 @@ size_t weights_count(const weights *w) {
     return w->count;
 }
 
-const weight *weights_at(const weights *w, size_t index) {
+const weight_entry *weights_at(const weights *w, size_t index) {
     if (index >= w->count) die("weights_at: %zu of %zu tensors", index, w->count);
     return &w->entry[index];
 }
 
-const weight *weights_lookup(const weights *w, const char *name) {
-    weight wanted = {.name = name};
-    const weight *key = &wanted;
-    const weight **found =
+const weight_entry *weights_lookup(const weights *w, const char *name) {
+    weight_entry wanted = {.name = name};
+    const weight_entry *key = &wanted;
+    const weight_entry **found =
         w->count ? bsearch(&key, w->by_name, w->count, sizeof *w->by_name, compare_entries) : NULL;
     return found ? *found : NULL;
 }
 
 // Elements FIRST to FIRST + COUNT - 1 in memory: the file's own bytes, or a copy in w->piece.
-static status piece_of(weights *w, const weight *e, int64_t first, int64_t count, const void **out) {
+static status piece_of(weights *w, const weight_entry *e, int64_t first, int64_t count, const void **out) {
     part *p = &w->part[e->part];
     *out = w->piece;
     if (p->torch) return torch_file_copy(p->torch, torch_file_at(p->torch, e->place), first, count, w->piece);
@@ -258,7 +258,7 @@ static status piece_of(weights *w, const weight *e, int64_t first, int64_t count
     return STATUS_OK;
 }
 
-static status read_numbers(weights *w, const weight *e, float *narrow, double *wide) {
+static status read_numbers(weights *w, const weight_entry *e, float *narrow, double *wide) {
     const void *bytes = NULL;
     if (e->type == ELEMENT_COUNT)
         return status_fail(STATUS_FORMAT, "%s: \"%.200s\" is of type %s, which is not supported", w->path,
@@ -275,15 +275,15 @@ static status read_numbers(weights *w, const weight *e, float *narrow, double *w
     return STATUS_OK;
 }
 
-status weights_read_f32(weights *w, const weight *e, float *out) {
+status weights_read_f32(weights *w, const weight_entry *e, float *out) {
     return read_numbers(w, e, out, NULL);
 }
 
-status weights_read_f64(weights *w, const weight *e, double *out) {
+status weights_read_f64(weights *w, const weight_entry *e, double *out) {
     return read_numbers(w, e, NULL, out);
 }
 
-status weights_checksum(weights *w, const weight *e, uint32_t *crc) {
+status weights_checksum(weights *w, const weight_entry *e, uint32_t *crc) {
     const void *bytes = NULL;
     const part *p = &w->part[e->part];
     *crc = 0;

@@ -9,7 +9,7 @@
 
 enum { WEIGHT_MAX_RANK = 8 };
 
-typedef struct weight {
+typedef struct weight_entry {
     const char *name;
     element_type type;     // ELEMENT_COUNT: one that cannot be converted (F8_E4M3, ...)
     const char *type_name; // as safetensors names it: "F32", "BOOL"
@@ -19,7 +19,7 @@ typedef struct weight {
     size_t bytes;                 // row-major without gaps
     uint32_t part;                // of the file's parts, and place therein
     size_t place;
-} weight;
+} weight_entry;
 
 typedef struct weights weights;
 
@@ -33,11 +33,11 @@ const char *weights_path(const weights *w);
 
 // Entries in the order of the file. Borrowed until weights_close.
 size_t weights_count(const weights *w);
-const weight *weights_at(const weights *w, size_t index);
-const weight *weights_lookup(const weights *w, const char *name); // NULL: none
+const weight_entry *weights_at(const weights *w, size_t index);
+const weight_entry *weights_lookup(const weights *w, const char *name); // NULL: none
 
 // All numbers of E in row-major order. An ELEMENT_COUNT type is FORMAT.
-status weights_read_f32(weights *w, const weight *e, float *out);   // (e->count)
-status weights_read_f64(weights *w, const weight *e, double *out);  // (e->count)
+status weights_read_f32(weights *w, const weight_entry *e, float *out);   // (e->count)
+status weights_read_f64(weights *w, const weight_entry *e, double *out);  // (e->count)
 // CRC-32 of the little-endian, row-major bytes.
-status weights_checksum(weights *w, const weight *e, uint32_t *crc);
+status weights_checksum(weights *w, const weight_entry *e, uint32_t *crc);

@@ -1,0 +1,186 @@
+#include "models/nn/load.h"
+#include "core/log.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool starts(const char *text, const char *prefix) {
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool any_start(const char *const *prefixes, const char *name) {
+    for (; prefixes && *prefixes; prefixes++)
+        if (starts(name, *prefixes)) return true;
+    return false;
+}
+
+static bool is_ignored(const load_recipe *r, const char *name) {
+    for (const char *const *i = r->ignored; i && *i; i++)
+        if (**i == '^' ? starts(name, *i + 1) : strstr(name, *i) != NULL) return true;
+    return false;
+}
+
+// The file's name of a parameter, in TEXT.
+static const char *file_name(char text[NAME_SIZE], const load_recipe *r, const char *name) {
+    for (const load_name *n = r->names; n && n->file; n++) {
+        if (!starts(name, n->model)) continue;
+        if (snprintf(text, NAME_SIZE, "%s%s", n->file, name + strlen(n->model)) >= NAME_SIZE)
+            die("params_load: %s%s is too long", n->file, name);
+        return text;
+    }
+    return name;
+}
+
+static bool wanted(const load_recipe *r, const param *q) {
+    return q->role != PARAM_CONSTANT && !any_start(r->keep, q->name);
+}
+
+// --- the table of what does not fit ------------------------------------------------------------------------
+typedef struct findings {
+    buffer rows;
+    int count, missing, misshapen, unknown;
+    int width; // of the column of names
+} findings;
+
+static void print_cells(buffer *out, int width, const char *name, const char *file, const char *model,
+                        const char *verdict) {
+    buffer_print(out, "  %-*s  %-22s  %-22s  %s\n", width, name, file, model, verdict);
+}
+
+static void add_row(findings *f, const char *name, const char *file, const char *model,
+                    const char *verdict) {
+    if (f->count++ < LOAD_TABLE_ROWS) print_cells(&f->rows, f->width, name, file, model, verdict);
+}
+
+static status print_findings(findings *f, const load_recipe *r, const char *path) {
+    buffer text = {0};
+    if (!f->count) return f->rows.failed;
+    buffer_print(&text, "%s as %s: tensors that do not fit\n", path, r->what);
+    print_cells(&text, f->width, "tensor", "in the file", "in the model", "verdict");
+    if (f->rows.data) buffer_text(&text, f->rows.data);
+    if (f->count > LOAD_TABLE_ROWS)
+        buffer_print(&text, "  and %d more\n", f->count - LOAD_TABLE_ROWS);
+    if (text.length) text.data[text.length - 1] = 0; // the log ends the line
+    status rc = text.failed ? text.failed : f->rows.failed;
+    if (!rc) log_warn("%s", text.data);
+    buffer_free(&text);
+    return rc;
+}
+
+// --- comparison --------------------------------------------------------------------------------------------
+static bool same_shape(const param *q, const weight_entry *e) {
+    if (e->rank != q->file_rank) return false;
+    for (int i = 0; i < e->rank; i++)
+        if (e->dim[i] != q->file_dim[i]) return false;
+    return true;
+}
+
+static void compare(findings *f, const param *q, const weight_entry *e, const char *name) {
+    char have[SHAPE_TEXT_SIZE], want[SHAPE_TEXT_SIZE];
+    shape_text(want, q->file_rank, q->file_dim);
+    if (!e) {
+        f->missing++;
+        add_row(f, name, "-", want, "missing");
+        return;
+    }
+    shape_text(have, e->rank, e->dim);
+    if (!same_shape(q, e)) {
+        f->misshapen++;
+        add_row(f, name, have, want, "another shape");
+    } else if (e->type == ELEMENT_COUNT) {
+        f->misshapen++;
+        add_row(f, name, e->type_name, "F32", "a type that is not supported");
+    }
+}
+
+static int compare_texts(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int widest(const weights *file, const params *p) {
+    size_t width = 6;
+    for (size_t i = 0; i < weights_count(file); i++)
+        if (strlen(weights_at(file, i)->name) > width) width = strlen(weights_at(file, i)->name);
+    for (size_t i = 0; i < p->count; i++)
+        if (strlen(p->item[i]->name) > width) width = strlen(p->item[i]->name);
+    return width > 80 ? 80 : (int)width;
+}
+
+// Tensors of the file that no parameter takes.
+static void find_unknown(findings *f, load_counts *counts, const weights *file, const load_recipe *r,
+                         const char **taken, size_t count) {
+    char have[SHAPE_TEXT_SIZE];
+    qsort(taken, count, sizeof *taken, compare_texts);
+    for (size_t i = 0; i < weights_count(file); i++) {
+        const weight_entry *e = weights_at(file, i);
+        if (bsearch(&e->name, taken, count, sizeof *taken, compare_texts)) continue;
+        if (is_ignored(r, e->name)) {
+            counts->ignored++;
+            continue;
+        }
+        f->unknown++;
+        counts->unknown++;
+        add_row(f, e->name, shape_text(have, e->rank, e->dim), "-", "not in the model");
+    }
+}
+
+static status check_all(const params *p, const weights *file, const load_recipe *r, load_counts *counts) {
+    char name[NAME_SIZE];
+    findings f = {.width = widest(file, p)};
+    const char **taken = NULL;
+    size_t count = 0;
+    status rc = mem_new(&taken, p->count, "names of tensors");
+    if (rc) return rc;
+    for (size_t i = 0; i < p->count; i++) {
+        const param *q = p->item[i];
+        if (q->role == PARAM_CONSTANT) continue;
+        const char *own = file_name(name, r, q->name);
+        const weight_entry *e = weights_lookup(file, own);
+        if (wanted(r, q))
+            compare(&f, q, e, own);
+        else
+            counts->kept++;
+        if (wanted(r, q) && e) taken[count++] = e->name;
+    }
+    find_unknown(&f, counts, file, r, taken, count);
+    mem_free(taken);
+    rc = print_findings(&f, r, weights_path(file));
+    if (!rc && (f.missing || f.misshapen || (r->strict && f.unknown)))
+        rc = status_fail(STATUS_FORMAT, "%s: %d tensors missing, %d of another shape, %d not in the model: "
+                                        "they do not fit the model of this configuration (read as %s); the "
+                                        "table above names them",
+                         weights_path(file), f.missing, f.misshapen, f.unknown, r->what);
+    buffer_free(&f.rows);
+    return rc;
+}
+
+// --- loading -----------------------------------------------------------------------------------------------
+static status load_one(params *p, weights *file, const param *q, const weight_entry *e) {
+    float *values;
+    status rc = mem_new(&values, e->count, e->name);
+    if (rc) return rc;
+    rc = weights_read_f32(file, e, values);
+    for (int64_t i = 0; i < e->count && !rc; i++)
+        if (!isfinite(values[i]))
+            rc = status_fail(STATUS_FORMAT, "%s: \"%.200s\" holds %s at element %lld: weights must be finite "
+                                            "numbers of f32's range", weights_path(file), e->name,
+                             isnan(values[i]) ? "NaN" : "an infinity", (long long)i);
+    if (!rc) rc = param_write(p, q, param_block(p, q), values);
+    mem_free(values);
+    return rc;
+}
+
+status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts) {
+    char name[NAME_SIZE];
+    *counts = (load_counts){0};
+    status rc = check_all(p, file, recipe, counts);
+    for (size_t i = 0; i < p->count && !rc; i++) {
+        const param *q = p->item[i];
+        if (!wanted(recipe, q)) continue;
+        rc = load_one(p, file, q, weights_lookup(file, file_name(name, recipe, q->name)));
+        counts->loaded += !rc;
+    }
+    return rc;
+}

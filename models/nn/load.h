@@ -1,0 +1,32 @@
+// Weights from files into a model's parameters, under other names where the file has other ones.
+//
+// A recipe says how a kind of file names things. Tensors are compared as a whole first: what is missing,
+// misshapen or unknown stands in one table, and nothing is loaded unless everything fits.
+#pragma once
+#include "core/buffer.h"
+#include "core/files/weights.h"
+#include "models/nn/params.h"
+
+typedef struct load_name {
+    const char *file, *model; // prefixes: FILE + rest is the file's name of the model's MODEL + rest
+} load_name;
+
+typedef struct load_recipe {
+    const char *what;           // "a checkpoint of radialog", for messages
+    const load_name *names;     // the first whose MODEL fits decides; ended by {0}
+    const char *const *keep;    // parameters that begin as the model began them, by prefix; NULL-ended
+    const char *const *ignored; // tensors of the file that the model has no use for, by a part of their
+                                // name ("^" in front: by its beginning); NULL-ended
+    bool strict;                // a tensor that is neither used nor ignored is an error, not a notice
+} load_recipe;
+
+typedef struct load_counts {
+    int64_t loaded, ignored, unknown, kept;
+} load_counts;
+
+// Loads every weight and buffer of P but those of recipe->keep. Numbers of all types are converted to f32.
+// Errors: FORMAT when tensors are missing or misshapen (a table of at most LOAD_TABLE_ROWS rows goes to
+// the log as a warning) or hold NaN or an infinity (named); IO; MEMORY. After an error in a tensor's
+// numbers the tensors before it have been written: the parameters are then of no use.
+enum { LOAD_TABLE_ROWS = 40 };
+status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts);
