@@ -119,8 +119,8 @@ static status add_key(walk *w, const pickle_value *key, size_t index) {
     size_t before = w->name.length;
     if (before) buffer_text(&w->name, ".");
     if (key && key->kind == PICKLE_TEXT)
-        buffer_append(&w->name, key->as.text.data, key->as.text.length < TORCH_NAME_MAX
-                                                       ? key->as.text.length : TORCH_NAME_MAX);
+        buffer_append(&w->name, key->as.text.data, key->as.text.length <= TORCH_NAME_MAX
+                                                       ? key->as.text.length : TORCH_NAME_MAX + 1);
     else if (key && key->kind == PICKLE_INT)
         buffer_print(&w->name, "%lld", (long long)key->as.integer);
     else if (key && key->kind == PICKLE_GLOBAL)
