@@ -35,13 +35,22 @@ void log_quiet(int on) {
 }
 
 static void write_line(const char *mark, int to_stderr, const char *format, va_list args) {
-    char text[2048];
-    vsnprintf(text, sizeof text, format, args);
+    va_list again;
+    va_copy(again, args);
     pthread_mutex_lock(&lock);
-    if (to_stderr) fprintf(stderr, "%s%s%s\n", bar_shown ? "\r\x1b[K" : "", mark, text);
-    if (to_stderr) bar_shown = 0;
-    if (log_file) fprintf(log_file, "%s%s\n", mark, text);
+    if (to_stderr) {
+        fprintf(stderr, "%s%s", bar_shown ? "\r\x1b[K" : "", mark);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+        bar_shown = 0;
+    }
+    if (log_file) {
+        fputs(mark, log_file);
+        vfprintf(log_file, format, again);
+        fputc('\n', log_file);
+    }
     pthread_mutex_unlock(&lock);
+    va_end(again);
 }
 
 void log_info(const char *format, ...) {

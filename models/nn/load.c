@@ -39,26 +39,32 @@ static bool wanted(const load_recipe *r, const param *q) {
 
 // --- the table of what does not fit ------------------------------------------------------------------------
 typedef struct findings {
+    bool measuring; // the first time through: only the widths of the columns
     buffer rows;
     int count, missing, misshapen, unknown;
-    int width; // of the column of names
+    int width[3]; // of the columns before the verdict
 } findings;
 
-static void print_cells(buffer *out, int width, const char *name, const char *file, const char *model,
-                        const char *verdict) {
-    buffer_print(out, "  %-*s  %-22s  %-22s  %s\n", width, name, file, model, verdict);
+static void print_cells(findings *f, const char *const cell[4]) {
+    for (int i = 0; i < 3; i++) {
+        int length = (int)strlen(cell[i]);
+        if (f->measuring && length > f->width[i]) f->width[i] = length;
+    }
+    if (f->measuring) return;
+    buffer_print(&f->rows, "  %-*s  %-*s  %-*s  %s\n", f->width[0], cell[0], f->width[1], cell[1],
+                 f->width[2], cell[2], cell[3]);
 }
 
 static void add_row(findings *f, const char *name, const char *file, const char *model,
                     const char *verdict) {
-    if (f->count++ < LOAD_TABLE_ROWS) print_cells(&f->rows, f->width, name, file, model, verdict);
+    if (!f->count) print_cells(f, (const char *[]){"tensor", "in the file", "in the model", "verdict"});
+    if (f->count++ < LOAD_TABLE_ROWS) print_cells(f, (const char *[]){name, file, model, verdict});
 }
 
 static status print_findings(findings *f, const load_recipe *r, const char *path) {
     buffer text = {0};
     if (!f->count) return f->rows.failed;
     buffer_print(&text, "%s as %s: tensors that do not fit\n", path, r->what);
-    print_cells(&text, f->width, "tensor", "in the file", "in the model", "verdict");
     if (f->rows.data) buffer_text(&text, f->rows.data);
     if (f->count > LOAD_TABLE_ROWS)
         buffer_print(&text, "  and %d more\n", f->count - LOAD_TABLE_ROWS);
@@ -99,15 +105,6 @@ static int compare_texts(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int widest(const weights *file, const params *p) {
-    size_t width = 6;
-    for (size_t i = 0; i < weights_count(file); i++)
-        if (strlen(weights_at(file, i)->name) > width) width = strlen(weights_at(file, i)->name);
-    for (size_t i = 0; i < p->count; i++)
-        if (strlen(p->item[i]->name) > width) width = strlen(p->item[i]->name);
-    return width > 80 ? 80 : (int)width;
-}
-
 // Tensors of the file that no parameter takes.
 static void find_unknown(findings *f, load_counts *counts, const weights *file, const load_recipe *r,
                          const char **taken, size_t count) {
@@ -126,25 +123,36 @@ static void find_unknown(findings *f, load_counts *counts, const weights *file, 
     }
 }
 
-static status check_all(const params *p, const weights *file, const load_recipe *r, load_counts *counts) {
+// TAKEN has room for one name per parameter.
+static void compare_all(findings *f, const params *p, const weights *file, const load_recipe *r,
+                        load_counts *counts, const char **taken) {
     char name[NAME_SIZE];
-    findings f = {.width = widest(file, p)};
-    const char **taken = NULL;
     size_t count = 0;
-    status rc = mem_new(&taken, p->count, "names of tensors");
-    if (rc) return rc;
+    *counts = (load_counts){0};
+    f->count = f->missing = f->misshapen = f->unknown = 0;
     for (size_t i = 0; i < p->count; i++) {
         const param *q = p->item[i];
         if (q->role == PARAM_CONSTANT) continue;
+        if (!wanted(r, q)) {
+            counts->kept++;
+            continue;
+        }
         const char *own = file_name(name, r, q->name);
         const weight_entry *e = weights_lookup(file, own);
-        if (wanted(r, q))
-            compare(&f, q, e, own);
-        else
-            counts->kept++;
-        if (wanted(r, q) && e) taken[count++] = e->name;
+        compare(f, q, e, own);
+        if (e) taken[count++] = e->name;
     }
-    find_unknown(&f, counts, file, r, taken, count);
+    find_unknown(f, counts, file, r, taken, count);
+}
+
+static status check_all(const params *p, const weights *file, const load_recipe *r, load_counts *counts) {
+    findings f = {.measuring = true};
+    const char **taken = NULL;
+    status rc = mem_new(&taken, p->count, "names of tensors");
+    if (rc) return rc;
+    compare_all(&f, p, file, r, counts, taken);
+    f.measuring = false;
+    compare_all(&f, p, file, r, counts, taken);
     mem_free(taken);
     rc = print_findings(&f, r, weights_path(file));
     if (!rc && (f.missing || f.misshapen || (r->strict && f.unknown)))
