@@ -19,7 +19,7 @@ static status print_table(const table *t) {
     return rc;
 }
 
-// --- shard directories -----------------------------------------------------------------------------------
+// --- shard directories ---------------------------------------------------------------------------
 typedef struct label_count {
     int64_t positive, negative, uncertain, blank;
 } label_count;
@@ -90,7 +90,7 @@ done:
     return rc;
 }
 
-// --- tensors -----------------------------------------------------------------------------------------------
+// --- tensors -------------------------------------------------------------------------------------
 // The numbers of all tensors are read: what is printed is what loading would find.
 static status tensors_json(weights *file) {
     buffer text = {0};

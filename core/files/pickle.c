@@ -14,7 +14,7 @@ status pickle_fail(const pickle *p, const char *format, ...) {
     return status_fail(STATUS_FORMAT, "%s: byte %zu: %s", p->name, p->place, text);
 }
 
-// --- memory --------------------------------------------------------------------------------------------
+// --- memory --------------------------------------------------------------------------------------
 static status room(const pickle *p, void **block, size_t *capacity, size_t count, size_t size) {
     if (count >= PICKLE_MAX_VALUES)
         return pickle_fail(p, "more than %d values", PICKLE_MAX_VALUES);
@@ -56,7 +56,7 @@ status pickle_gather(pickle *p, pickle_ref container, size_t from) {
     return rc;
 }
 
-// --- the stream and the stack ----------------------------------------------------------------------------
+// --- the stream and the stack --------------------------------------------------------------------
 static status take(pickle *p, uint64_t count, const unsigned char **out) {
     *out = p->bytes + p->at;
     if (count > p->size - p->at)
@@ -185,7 +185,7 @@ static status global_of_stack(pickle *p) {
     return push_global(p, p->value[module].as.text, p->value[name].as.text);
 }
 
-// --- containers ----------------------------------------------------------------------------------------
+// --- containers ----------------------------------------------------------------------------------
 // A tuple of the COUNT topmost values; COUNT < 0: of those above the mark.
 static status push_tuple(pickle *p, pickle_kind kind, int count) {
     pickle_ref ref;
@@ -238,7 +238,7 @@ static status add(pickle *p, pickle_kind kind, size_t count) {
     return add_items(p, kind, p->depth - count, 0);
 }
 
-// --- memo ------------------------------------------------------------------------------------------------
+// --- memo ----------------------------------------------------------------------------------------
 // Picklers number from 0 upwards, so the size of the table is bounded by that of the pickle.
 static status memo_put(pickle *p, uint64_t index) {
     if (!p->depth || !p->stack[p->depth - 1]) return pickle_fail(p, "remembers from an empty stack");
@@ -258,7 +258,7 @@ static status memo_get(pickle *p, uint64_t index) {
     return pickle_push(p, p->memo[index]);
 }
 
-// --- opcodes -----------------------------------------------------------------------------------------------
+// --- opcodes -------------------------------------------------------------------------------------
 static status reduce(pickle *p, status (*what)(pickle *, pickle_ref, pickle_ref, pickle_ref *)) {
     pickle_ref args, callee, result;
     status rc = pop(p, &args);
@@ -404,7 +404,7 @@ static status run(pickle *p) {
     }
 }
 
-// --- interface -----------------------------------------------------------------------------------------------
+// --- interface -----------------------------------------------------------------------------------
 status pickle_read(pickle **out, const char *name, const unsigned char *bytes, size_t size, size_t *at) {
     pickle *p;
     pickle_ref mark;

@@ -42,7 +42,7 @@ static element_type type_of_dtype(const pickle_value *v) {
     return ELEMENT_COUNT;
 }
 
-// --- storages ------------------------------------------------------------------------------------------
+// --- storages ------------------------------------------------------------------------------------
 // False: no storage type that is read. ELEMENT_COUNT: untyped.
 static bool type_of_storage(const pickle_value *v, element_type *type) {
     static const struct {
@@ -95,7 +95,7 @@ status pickle_persistent(pickle *p, pickle_ref id, pickle_ref *out) {
     return STATUS_OK;
 }
 
-// --- tensors ---------------------------------------------------------------------------------------------
+// --- tensors -------------------------------------------------------------------------------------
 // The whole numbers of a tuple; *RANK is their number.
 static status read_sizes(pickle *p, pickle_ref tuple, const char *what, int64_t *out, int *rank) {
     const pickle_value *v = &p->value[tuple];
@@ -139,7 +139,7 @@ static status rebuild_tensor(pickle *p, const arguments *a, pickle_ref dtype_ref
     return STATUS_OK;
 }
 
-// --- calls -----------------------------------------------------------------------------------------------
+// --- calls ---------------------------------------------------------------------------------------
 static status call_tensor(pickle *p, const arguments *a, pickle_ref *out) {
     return rebuild_tensor(p, a, 0, out);
 }

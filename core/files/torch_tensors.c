@@ -25,7 +25,7 @@ static status bad(const walk *w, const char *what) {
                        what);
 }
 
-// --- one tensor --------------------------------------------------------------------------------------------
+// --- one tensor ----------------------------------------------------------------------------------
 static int compare_keys(const void *a, const void *b) {
     return strcmp(((const torch_storage *)a)->key, ((const torch_storage *)b)->key);
 }
@@ -113,7 +113,7 @@ static status add_tensor(walk *w, uint32_t index) {
     return rc;
 }
 
-// --- the walk ------------------------------------------------------------------------------------------------
+// --- the walk ------------------------------------------------------------------------------------
 static status add_key(walk *w, const pickle_value *key, size_t index) {
     char name[PICKLE_NAME_SIZE];
     size_t before = w->name.length;

@@ -31,7 +31,7 @@ struct weights {
     unsigned char *piece; // PIECE elements of the widest type
 };
 
-// --- one file ----------------------------------------------------------------------------------------------
+// --- one file ------------------------------------------------------------------------------------
 typedef enum kind { KIND_SAFETENSORS, KIND_TORCH, KIND_INDEX, KIND_UNKNOWN } kind;
 
 // What the first bytes say.
@@ -101,7 +101,7 @@ static status add_part(weights *w, const char *path, kind what) {
     return what == KIND_TORCH ? add_torch(w, p, number) : add_safetensors(w, p, number);
 }
 
-// --- an index of several -----------------------------------------------------------------------------------
+// --- an index of several -------------------------------------------------------------------------
 // Whether NAME may stand beside the index: a plain file name.
 static bool plain(const char *name) {
     return *name && *name != '.' && !strchr(name, '/') && strlen(name) < 256;
@@ -155,7 +155,7 @@ static status check_index(const weights *w, json_value map) {
     return STATUS_OK;
 }
 
-// --- interface -----------------------------------------------------------------------------------------------
+// --- interface -----------------------------------------------------------------------------------
 static int compare_entries(const void *a, const void *b) {
     return strcmp((*(const weight_entry *const *)a)->name, (*(const weight_entry *const *)b)->name);
 }

@@ -44,7 +44,7 @@ static status bad_entry(const zip_archive *z, const char *entry, const char *wha
     return status_fail(STATUS_FORMAT, "%s: entry \"%.200s\" %s", z->name, entry, what);
 }
 
-// --- the end of the archive --------------------------------------------------------------------------
+// --- the end of the archive ----------------------------------------------------------------------
 // The end record is the last one whose comment reaches exactly to the end of the file.
 static status find_end(const zip_archive *z, size_t *out) {
     for (size_t comment = 0; comment <= COMMENT_MAX && comment + END_SIZE <= z->size; comment++) {
@@ -102,7 +102,7 @@ static status read_end(zip_archive *z) {
     return STATUS_OK;
 }
 
-// --- entries -------------------------------------------------------------------------------------------
+// --- entries -------------------------------------------------------------------------------------
 typedef struct central {
     uint64_t packed, size, begin;
     const unsigned char *record;
@@ -234,7 +234,7 @@ static status check_entries(zip_archive *z) {
     return STATUS_OK;
 }
 
-// --- interface -------------------------------------------------------------------------------------------
+// --- interface -----------------------------------------------------------------------------------
 status zip_open(zip_archive **out, const char *name, const unsigned char *bytes, size_t size) {
     zip_archive *z;
     *out = NULL;

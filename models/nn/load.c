@@ -37,7 +37,7 @@ static bool wanted(const load_recipe *r, const param *q) {
     return q->role != PARAM_CONSTANT && !any_start(r->keep, q->name);
 }
 
-// --- the table of what does not fit ------------------------------------------------------------------------
+// --- the table of what does not fit --------------------------------------------------------------
 typedef struct findings {
     bool measuring; // the first time through: only the widths of the columns
     buffer rows;
@@ -75,7 +75,7 @@ static status print_findings(findings *f, const load_recipe *r, const char *path
     return rc;
 }
 
-// --- comparison --------------------------------------------------------------------------------------------
+// --- comparison ----------------------------------------------------------------------------------
 static bool same_shape(const param *q, const weight_entry *e) {
     if (e->rank != q->file_rank) return false;
     for (int i = 0; i < e->rank; i++)
@@ -164,7 +164,7 @@ static status check_all(const params *p, const weights *file, const load_recipe 
     return rc;
 }
 
-// --- loading -----------------------------------------------------------------------------------------------
+// --- loading -------------------------------------------------------------------------------------
 static status load_one(params *p, weights *file, const param *q, const weight_entry *e) {
     float *values;
     status rc = mem_new(&values, e->count, e->name);

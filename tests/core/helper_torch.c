@@ -15,7 +15,7 @@ void pk_bytes(buffer *b, const void *bytes, size_t count) {
 }
 
 void pk_number(buffer *b, uint64_t value, int width) {
-    for (int i = 0; i < width; i++) pk_byte(b, (int)(value >> (8 * i) & 0xff));
+    for (int i = 0; i < width; i++, value >>= 8) pk_byte(b, (int)(value & 0xff));
 }
 
 void pk_text(buffer *b, const char *text) {
@@ -70,7 +70,7 @@ void pk_close(buffer *b) {
     buffer_text(b, "u.");
 }
 
-// --- zip -----------------------------------------------------------------------------------------------------
+// --- zip -----------------------------------------------------------------------------------------
 typedef struct written {
     uint64_t place, packed, size;
     uint32_t crc;

@@ -3,7 +3,7 @@
 #include "core/buffer.h"
 #include <stdbool.h>
 
-// --- pickles -------------------------------------------------------------------------------------------
+// --- pickles -------------------------------------------------------------------------------------
 void pk_byte(buffer *b, int value);
 void pk_bytes(buffer *b, const void *bytes, size_t count);
 void pk_number(buffer *b, uint64_t value, int width); // little-endian
@@ -25,7 +25,7 @@ void pk_open(buffer *b);
 void pk_entry(buffer *b, const char *name, const pk_tensor *t);
 void pk_close(buffer *b);
 
-// --- zip -------------------------------------------------------------------------------------------------
+// --- zip -----------------------------------------------------------------------------------------
 typedef struct zip_part {
     const char *name;
     const void *data;
@@ -42,7 +42,7 @@ void zip_write(buffer *out, const zip_part *parts, int count, int flags);
 // ROOT/data.pkl and ROOT/data/0, of COUNT floats 0, 1, 2, ... The usual file.
 void torch_zip(buffer *out, const char *root, const buffer *pickle, int64_t count);
 
-// --- legacy ------------------------------------------------------------------------------------------------
+// --- legacy --------------------------------------------------------------------------------------
 // Magic, version and system, OBJECT, and the one storage "0" of COUNT floats 0, 1, 2, ... which says it has
 // SAYS.
 void torch_legacy(buffer *out, const buffer *object, int64_t count, int64_t says);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// --- golden files --------------------------------------------------------------------------------------
+// --- golden files --------------------------------------------------------------------------------
 static void compare_golden(weights *w, size_t index, const char *line) {
     char name[256], type[16], text[400];
     int rank, used, count;
@@ -83,7 +83,7 @@ START_TEST(files_of_torch) {
 }
 END_TEST
 
-// --- made by hand ----------------------------------------------------------------------------------------
+// --- made by hand --------------------------------------------------------------------------------
 static const pk_tensor six = {"0", "FloatStorage", 6, 0, 2, {2, 3}, {3, 1}};
 
 static void expect_floats(const buffer *file, size_t index, const char *name, int count,
@@ -265,7 +265,7 @@ START_TEST(other_rebuilds) {
 }
 END_TEST
 
-// --- refusals ----------------------------------------------------------------------------------------------
+// --- refusals ------------------------------------------------------------------------------------
 static void expect_refused(const buffer *file, const char *reason) {
     torch_file *f = NULL;
     char all[1 << 12];
@@ -553,7 +553,7 @@ START_TEST(wrong_legacy_files) {
 }
 END_TEST
 
-// --- every byte ------------------------------------------------------------------------------------------
+// --- every byte ----------------------------------------------------------------------------------
 static unsigned read_all(const torch_file *f) {
     unsigned sum = 0;
     static unsigned char numbers[1 << 16];
@@ -645,7 +645,7 @@ START_TEST(every_allocation_may_fail) {
 }
 END_TEST
 
-// --- one interface -----------------------------------------------------------------------------------------
+// --- one interface -------------------------------------------------------------------------------
 static void write_text(const char *name, const char *text) {
     scratch_write(scratch(name), text, strlen(text));
 }

@@ -53,7 +53,7 @@ static void fixture_close(fixture *f) {
     device_close(f->device);
 }
 
-// --- files -----------------------------------------------------------------------------------------------
+// --- files ---------------------------------------------------------------------------------------
 // The number that a written tensor holds at element I: different for every tensor and place.
 static float number_of(const char *parameter, int64_t i) {
     return (float)rng_normal((rng_key){77, rng_site(parameter), 0}, 0, (uint64_t)i);
@@ -128,7 +128,7 @@ static void write_plan(const params *p, const plan *how) {
     safetensors_writer_close(w.file);
 }
 
-// --- what is expected --------------------------------------------------------------------------------------
+// --- what is expected ----------------------------------------------------------------------------
 // Every parameter has the file's numbers, or still those of its beginning if its name starts with KEPT.
 static void expect_loaded(const params *p, const params *fresh, const char *const *kept) {
     for (size_t i = 0; i < p->count; i++) {

@@ -20,7 +20,7 @@ void make_text(buffer *out) {
     buffer_text(out, "dear model, these are no weights\n");
 }
 
-// --- archives --------------------------------------------------------------------------------------------
+// --- archives ------------------------------------------------------------------------------------
 // A dict of one tensor, T.
 static void dict_of(buffer *pickle, const pk_tensor *t) {
     pk_open(pickle);
@@ -75,7 +75,7 @@ void make_zip_script(buffer *out) {
     archive(out, 0, &(zip_part){0}, "model/constants.pkl");
 }
 
-// --- pickles -----------------------------------------------------------------------------------------------
+// --- pickles -------------------------------------------------------------------------------------
 static void archive_of(buffer *out, const void *pickle, size_t size) {
     buffer b = {0};
     raw(&b, pickle, size);
@@ -122,7 +122,7 @@ void make_pickle_text_beyond(buffer *out) {
     PICKLE(out, "\x80\2X\xff\xff\xff\x7f" "abc.");
 }
 
-// --- tensors -----------------------------------------------------------------------------------------------
+// --- tensors -------------------------------------------------------------------------------------
 static void tensor_file(buffer *out, const char *name, const pk_tensor *t) {
     buffer pickle = {0};
     pk_open(&pickle);
@@ -173,7 +173,7 @@ void make_legacy_cut(buffer *out) {
     out->length -= 4;
 }
 
-// --- safetensors ---------------------------------------------------------------------------------------------
+// --- safetensors ---------------------------------------------------------------------------------
 static void safetensors_file(buffer *out, const char *header, size_t data) {
     pk_number(out, strlen(header), 8);
     buffer_text(out, header);
@@ -224,7 +224,7 @@ void make_weights_other(buffer *out) {
     fc_bias(out, 2);
 }
 
-// --- configurations ------------------------------------------------------------------------------------------
+// --- configurations ------------------------------------------------------------------------------
 void make_config_unknown(buffer *out) {
     buffer_text(out, "{\n  \"optim\": {\n    \"learning_rate\": 1e-4\n  }\n}\n");
 }
@@ -249,7 +249,7 @@ void make_config_type(buffer *out) {
     buffer_text(out, "{\"optim\": {\"lr\": \"fast\"}}");
 }
 
-// --- tables --------------------------------------------------------------------------------------------------
+// --- tables --------------------------------------------------------------------------------------
 void make_csv_open_quote(buffer *out) {
     buffer_text(out, "image,patient,report\na.jpg,1,\"FINDINGS: the heart is large\nb.jpg,2,none\n");
 }
@@ -284,7 +284,7 @@ void make_csv_long_field(buffer *out) {
     for (int i = 0; i < 64; i++) gzip_member(out, letters, sizeof letters);
 }
 
-// --- pictures --------------------------------------------------------------------------------------------------
+// --- pictures ------------------------------------------------------------------------------------
 // A JPEG's headers up to its first scan, with this many components.
 static void jpeg_head(buffer *out, int width, int height, int components) {
     TEXT(out, "\xff\xd8");

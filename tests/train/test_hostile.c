@@ -31,39 +31,49 @@ static const hostile cases[] = {
     {make_nothing, "empty.pt", INSPECT,
      "radialog inspect: @: is empty", 1, 1},
     {make_text, "text.pt", INSPECT,
-     "radialog inspect: @: is neither a safetensors file nor one of PyTorch (.pt, .pth, .bin, .ckpt)", 1, 1},
+     "radialog inspect: @: is neither a safetensors file nor one of PyTorch (.pt, .pth, .bin, "
+     ".ckpt)", 1, 1},
     // Zip archives
     {make_zip_cut, "cut.pt", INSPECT,
      "radialog inspect: @: has no end of a zip archive; the file is cut", 1, 1},
     {make_zip_wrong_crc, "crc.pt", INSPECT,
-     "radialog inspect: @: entry \"model/data/0\" is damaged (CRC-32 1939e524, expected 1939e525)", 1, 1},
+     "radialog inspect: @: entry \"model/data/0\" is damaged (CRC-32 1939e524, expected "
+     "1939e525)", 1, 1},
     {make_zip_bomb, "bomb.pt", INSPECT,
-     "radialog inspect: @: entry \"model/data.pkl\" says it expands to 4000000189 bytes, in an archive of 387: refused as a decompression bomb", 1, 1},
+     "radialog inspect: @: entry \"model/data.pkl\" says it expands to 4000000189 bytes, in "
+     "an archive of 387: refused as a decompression bomb", 1, 1},
     {make_zip_names_twice, "twice.pt", INSPECT,
      "radialog inspect: @: entry \"model/data/0\" is there twice", 1, 1},
     {make_zip_upward_root, "upward.pt", INSPECT,
-     "radialog inspect: @: entry \"../../etc/cron.d/data.pkl\" has a name that is no plain relative path", 1, 1},
+     "radialog inspect: @: entry \"../../etc/cron.d/data.pkl\" has a name that is no plain "
+     "relative path", 1, 1},
     {make_zip_overlap, "overlap.pt", INSPECT,
      "radialog inspect: @: entry \"model/data/0\" overlaps the entry before it", 1, 1},
     {make_zip_script, "script.pt", INSPECT,
-     "radialog inspect: @: holds a TorchScript program, which is not run; save the model's state_dict() instead", 1, 1},
+     "radialog inspect: @: holds a TorchScript program, which is not run; save the model's "
+     "state_dict() instead", 1, 1},
     // Pickles
     {make_pickle_system, "system.pt", INSPECT,
-     "radialog inspect: @: data.pkl: byte 34: calls os.system, which is no tensor; files that run code are not read", 1, 1},
+     "radialog inspect: @: data.pkl: byte 34: calls os.system, which is no tensor; files that "
+     "run code are not read", 1, 1},
     {make_pickle_eval, "eval.pt", INSPECT,
-     "radialog inspect: @: data.pkl: byte 26: calls builtins.eval, which is no tensor; files that run code are not read", 1, 1},
+     "radialog inspect: @: data.pkl: byte 26: calls builtins.eval, which is no tensor; files "
+     "that run code are not read", 1, 1},
     {make_pickle_system_by_stack, "posix.pt", INSPECT,
-     "radialog inspect: @: data.pkl: byte 23: calls posix.system, which is no tensor; files that run code are not read", 1, 1},
+     "radialog inspect: @: data.pkl: byte 23: calls posix.system, which is no tensor; files "
+     "that run code are not read", 1, 1},
     {make_pickle_cycle, "cycle.pt", INSPECT,
      "radialog inspect: @: data.pkl: \"w\" contains itself", 1, 1},
     {make_pickle_deep, "deep.pt", INSPECT,
      "radialog inspect: @: data.pkl: nested more than 64 deep", 1, 1},
     {make_pickle_far_memo, "memo.pt", INSPECT,
-     "radialog inspect: @: data.pkl: byte 3: memo number 4294967295 is more than a pickle of 9 bytes can have", 1, 1},
+     "radialog inspect: @: data.pkl: byte 3: memo number 4294967295 is more than a pickle of "
+     "9 bytes can have", 1, 1},
     {make_pickle_long, "long.pt", INSPECT,
      "radialog inspect: @: data.pkl: byte 2: a number of -2147483648 bytes", 1, 1},
     {make_pickle_text_beyond, "beyond.pt", INSPECT,
-     "radialog inspect: @: data.pkl: byte 2: needs 2147483647 more bytes, there are 4; the file is cut or damaged", 1, 1},
+     "radialog inspect: @: data.pkl: byte 2: needs 2147483647 more bytes, there are 4; the "
+     "file is cut or damaged", 1, 1},
     // Tensors
     {make_tensor_negative, "negative.pt", INSPECT,
      "radialog inspect: @: data.pkl: byte 186: a tensor with a size of -3", 1, 1},
@@ -72,7 +82,8 @@ static const hostile cases[] = {
     {make_tensor_overflow, "overflow.pt", INSPECT,
      "radialog inspect: @: data.pkl: \"w\" has more elements than can exist", 1, 1},
     {make_tensor_repeated, "repeated.pt", INSPECT,
-     "radialog inspect: @: data.pkl: \"w\" repeats its storage to far more than the file holds: refused as a bomb", 1, 1},
+     "radialog inspect: @: data.pkl: \"w\" repeats its storage to far more than the file "
+     "holds: refused as a bomb", 1, 1},
     {make_tensor_escape_name, "escape.pt", INSPECT,
      "radialog inspect: @: data.pkl: a tensor's name holds the byte 0x1b", 1, 1},
     // The layout before PyTorch 1.6
@@ -84,7 +95,8 @@ static const hostile cases[] = {
      "radialog inspect: @: storage \"0\" reaches beyond the end of the file; the file is cut", 1, 1},
     // safetensors
     {make_safetensors_header, "header.safetensors", INSPECT,
-     "radialog inspect: @: header of 1099511627776 bytes, more than the format's limit of 100000000", 1, 1},
+     "radialog inspect: @: header of 1099511627776 bytes, more than the format's limit of "
+     "100000000", 1, 1},
     {make_safetensors_hole, "hole.safetensors", INSPECT,
      "radialog inspect: @: \"b\" leaves a hole in the data before it", 1, 1},
     {make_safetensors_overlap, "overlap.safetensors", INSPECT,
@@ -97,27 +109,34 @@ static const hostile cases[] = {
      "radialog inspect: @:2: \"w\" \"../../etc/passwd\" is no plain file name", 1, 1},
     // Weights that are whole, but not for this model
     {NULL, "nan.safetensors", INIT,
-     "radialog train classifier: @: \"fc2.bias\" holds NaN at element 13: weights must be finite numbers of f32's range", 1, 1},
+     "radialog train classifier: @: \"fc2.bias\" holds NaN at element 13: weights must be "
+     "finite numbers of f32's range", 1, 1},
     {make_weights_other, "other.pt", INIT,
-     "radialog train classifier: @: 113 tensors missing, 1 of another shape, 0 not in the model: they do not fit the model of this configuration (read as a checkpoint of radialog); the table above names them", 1, 44},
+     "radialog train classifier: @: 113 tensors missing, 1 of another shape, 0 not in the "
+     "model: they do not fit the model of this configuration (read as a checkpoint of "
+     "radialog); the table above names them", 1, 44},
     // Configurations
     {make_config_unknown, "unknown.json", CONFIG,
-     "radialog train classifier: @:3: there is no key optim.learning_rate; the nearest is optim.max_norm", 2, 1},
+     "radialog train classifier: @:3: there is no key optim.learning_rate; the nearest is "
+     "optim.max_norm", 2, 1},
     {make_config_twice, "twice.json", CONFIG,
      "radialog train classifier: @:4: \"lr\" is given twice", 2, 1},
     {make_config_comma, "comma.json", CONFIG,
      "radialog train classifier: @:4: a comma stands before the closing bracket", 2, 1},
     {make_config_nan, "nan.json", CONFIG,
-     "radialog train classifier: @:3: expected a value (null, true, false, a number, \"...\", [...] or {...}), found 'N'", 2, 1},
+     "radialog train classifier: @:3: expected a value (null, true, false, a number, \"...\", "
+     "[...] or {...}), found 'N'", 2, 1},
     {make_config_deep, "deep.json", CONFIG,
      "radialog train classifier: @:1: is nested more than 64 deep", 2, 1},
     {make_config_type, "type.json", CONFIG,
-     "radialog train classifier: @:1: optim.lr must be a number from 0 to 100, but it is \"fast\"", 2, 1},
+     "radialog train classifier: @:1: optim.lr must be a number from 0 to 100, but it is "
+     "\"fast\"", 2, 1},
     // Tables
     {make_csv_open_quote, "quote.csv", INGEST,
      "radialog ingest: @, line 2: the quote is never closed", 1, 1},
     {make_csv_long_field, "long.csv.gz", INGEST,
-     "radialog ingest: @, line 2: a field or row is too long (16 MiB, 64 MiB at the most); is a quote missing?", 1, 1},
+     "radialog ingest: @, line 2: a field or row is too long (16 MiB, 64 MiB at the most); is "
+     "a quote missing?", 1, 1},
     {make_csv_nul, "nul.csv", INGEST, // the row is skipped and listed
      "radialog ingest: %: no record could be kept, 1 skipped; %/out/skipped.csv tells why", 1, 1},
     {make_csv_columns, "columns.csv", INGEST,
@@ -146,7 +165,8 @@ static const hostile cases[] = {
     {NULL, "cut", "inspect @",
      "radialog inspect: @/manifest.json:15: a string is not closed", 1, 1},
     {NULL, "run-cut/model.safetensors", "classify %/empty.jpg --checkpoint %/run-cut --quiet",
-     "radialog classify: @: \"fc2.weight\" data_offsets [28016, 28464] are not inside the 28420 data bytes", 1, 1},
+     "radialog classify: @: \"fc2.weight\" data_offsets [28016, 28464] are not inside the "
+     "28420 data bytes", 1, 1},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
