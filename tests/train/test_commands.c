@@ -137,6 +137,41 @@ START_TEST(train_classify_inspect) {
 }
 END_TEST
 
+START_TEST(files_of_weights) {
+    char words[2048];
+    outcome o = program("inspect %s/torch/torch2_flat.pt", TEST_DATA);
+    ck_assert_msg(o.exit == 0, "%s", o.err);
+    ck_assert_ptr_nonnull(strstr(o.out, "(PyTorch zip): 22 tensors, 459 numbers, 1638 bytes\n"));
+    outcome_free(&o);
+    o = program("inspect %s/torch/torch1_single.pt --json", TEST_DATA);
+    ck_assert_int_eq(o.exit, 0);
+    ck_assert_ptr_nonnull(strstr(o.out, "\"format\":\"PyTorch zip\",\"tensors\":[\n{\"name\":\"tensor\","
+                                        "\"type\":\"F32\",\"shape\":[2,3],\"bytes\":24,\"crc32\":\""));
+    ck_assert_ptr_nonnull(strstr(o.out, "\"count\":1,\"elements\":6,\"bytes\":24}\n"));
+    outcome_free(&o);
+
+    // Weights alone, with the sizes from the command line, classify as their checkpoint does.
+    char sizes[1024];
+    snprintf(sizes, sizeof sizes, "%s", tiny_settings);
+    memset(strstr(sizes, "--set optim.lr=1e-3"), ' ', strlen("--set optim.lr=1e-3")); // not a key of classify
+    train("weights", "--set run.max_steps=2", 0);
+    o = program("classify %s/shards --split test --checkpoint %s/weights", work, work);
+    outcome again = program("classify %s/shards --split test --checkpoint %s/weights/checkpoints/best/"
+                            "model.safetensors %s", work, work, sizes);
+    ck_assert_msg(again.exit == 0, "%s", again.err);
+    ck_assert_str_eq(o.out, again.out);
+    outcome_free(&o);
+    outcome_free(&again);
+    snprintf(words, sizeof words, "--set run.max_steps=1 --set model.init=%s/weights/checkpoints/best", work);
+    train("begun", words, 0);
+    snprintf(words, sizeof words, "train classifier --quiet %s --set data.shards=%s/shards --set run.dir=%s/not "
+             "--set model.init=%s/torch/torch1_single.pt", tiny_settings, work, work, TEST_DATA);
+    expect_error(1, "verdict|missing|not in the model|they do not fit the model", words);
+    snprintf(words, sizeof words, "train classifier %s --set model.init_projector=fiel", tiny_settings);
+    expect_error(2, "model.init_projector|random", words);
+}
+END_TEST
+
 START_TEST(bad_image_among_good_ones) {
     char bad[512];
     train("mixed", "--set run.max_steps=1", 0);
@@ -227,6 +262,7 @@ int main(void) {
     tcase_add_test(tests, world_errors);
     tcase_add_test(tests, help_tells_everything);
     tcase_add_test(tests, train_classify_inspect);
+    tcase_add_test(tests, files_of_weights);
     tcase_add_test(tests, bad_image_among_good_ones);
     tcase_add_test(tests, training_fails_loudly);
     tcase_add_test(tests, damaged_shard);
