@@ -34,6 +34,12 @@ struct weights {
 // --- one file ------------------------------------------------------------------------------------
 typedef enum kind { KIND_SAFETENSORS, KIND_TORCH, KIND_INDEX, KIND_UNKNOWN } kind;
 
+static bool named_safetensors(const char *path) {
+    static const char ending[] = ".safetensors";
+    size_t length = strlen(path), own = sizeof ending - 1;
+    return length >= own && !strcmp(path + length - own, ending);
+}
+
 // What the first bytes say.
 static status find_kind(const char *path, kind *out) {
     unsigned char head[9] = {0};
@@ -48,14 +54,16 @@ static status find_kind(const char *path, kind *out) {
     if (!f) return status_fail(STATUS_IO, "%s: cannot open", path);
     size_t got = fread(head, 1, sizeof head, f);
     fclose(f);
-    size_t length = strlen(path);
-    bool named = length >= 12 && !strcmp(path + length - 12, ".safetensors");
-    if (torch_file_is_zip(head, got) || torch_file_is_legacy(head, got))
+    // First: the length of a safetensors header may begin with the bytes of another format, but a header
+    // is shorter than 2^32 bytes, and the others have no zeros there.
+    if (got == sizeof head && !memcmp(head + 4, "\0\0\0\0{", 5))
+        *out = KIND_SAFETENSORS;
+    else if (torch_file_is_zip(head, got) || torch_file_is_legacy(head, got))
         *out = KIND_TORCH;
     else if (head[0] == '{')
         *out = KIND_INDEX;
-    else if (named || (got == sizeof head && head[8] == '{'))
-        *out = KIND_SAFETENSORS;
+    else if (named_safetensors(path))
+        *out = KIND_SAFETENSORS; // a damaged one, which its reader names
     return STATUS_OK;
 }
 

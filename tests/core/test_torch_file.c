@@ -308,6 +308,9 @@ START_TEST(wrong_pickles) {
         BAD("\x80\2(\x8c\7storagectorch\nComplexFloatStorage\n\x8c\1\60\x8c\3cpuK\1tQ.",
             "storages of type torch.ComplexFloatStorage"),
         BAD("\x80\2(\x8c\7storagectorch\nFloatStorage\n\x8c\1\60\x8c\3cpuJ\xff\xff\xff\xfftQ.", "a storage of -1"),
+        BAD("\x80\2(\x8c\7storagectorch\nFloatStorage\n\x8c\1\60\x8c\3cpu\x8a\1\xfftQ.", "a storage of -1"),
+        BAD("\x80\2ctorch._utils\n_rebuild_tensor_v2\n((\x8c\7storagectorch\nFloatStorage\n\x8c\1\60\x8c\3cpu"
+            "K\1tQK\0K\1\x85K\1K\1\x86tR.", "a tensor of 1 sizes and 2 strides"),
         BAD("\x80\6.", "protocol 6"),
         BAD("\x80\1.", "protocol 1"),
         BAD("\x80\2\x95\xff\0\0\0\0\0\0\0N.", "a frame of 255 bytes"),
@@ -650,16 +653,23 @@ static void write_text(const char *name, const char *text) {
     scratch_write(scratch(name), text, strlen(text));
 }
 
-static void write_tensor(const char *name, const char *tensor_name) {
-    char header[128];
-    int length = snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+// The header is filled up with spaces to LENGTH bytes, if that is more than it needs.
+static void write_tensor_in(const char *name, const char *tensor_name, int length) {
+    char header[1024];
+    int needed = snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
                           tensor_name);
     buffer file = {0};
+    if (length < needed) length = needed;
     pk_number(&file, (uint64_t)length, 8);
     buffer_text(&file, header);
+    for (int i = needed; i < length; i++) pk_byte(&file, ' ');
     pk_bytes(&file, "\0\0\x80\x3f\0\0\0\x40", 8);
     scratch_write(scratch(name), file.data, file.length);
     buffer_free(&file);
+}
+
+static void write_tensor(const char *name, const char *tensor_name) {
+    write_tensor_in(name, tensor_name, 0);
 }
 
 START_TEST(index_of_several_files) {
@@ -704,6 +714,14 @@ START_TEST(told_apart_by_content) {
     ck_assert_int_eq(weights_open(&w, scratch("named.pt")), STATUS_OK);
     ck_assert_str_eq(weights_format(w), "safetensors");
     weights_close(w);
+    // Headers whose length begins with a pickle's or an index's first bytes.
+    static const int lengths[] = {0x180, 0x280, 0x7b, 0x17b};
+    for (int i = 0; i < 4; i++) {
+        write_tensor_in("named.pt", "a", lengths[i]);
+        ck_assert_msg(!weights_open(&w, scratch("named.pt")), "%s", status_text());
+        ck_assert_str_eq(weights_format(w), "safetensors");
+        weights_close(w);
+    }
     write_text("text.pt", "this is no file of weights");
     expect_failure(weights_open(&w, scratch("text.pt")), STATUS_FORMAT, "text", "text.pt", "neither");
     write_text("empty.pt", "");
