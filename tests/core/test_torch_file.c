@@ -703,6 +703,13 @@ START_TEST(index_of_several_files) {
         expect_failure(weights_open(&w, scratch("bad.index.json")), STATUS_FORMAT, cases[i].map,
                        "index.json", cases[i].reason);
     }
+    buffer flat = {0};
+    golden_file(&flat, "torch1_flat.pt");
+    scratch_write(scratch("flat.bin"), flat.data, flat.length);
+    buffer_free(&flat);
+    write_text("bad.index.json", "{\"weight_map\":{\"base\":\"flat.bin\"}}");
+    expect_failure(weights_open(&w, scratch("bad.index.json")), STATUS_FORMAT, "fewer", "index.json",
+                   "lists 1 tensors, its files hold 22");
     write_text("bad.index.json", "{\"weight_map\":{\"a\":\"gone.bin\"}}");
     expect_failure(weights_open(&w, scratch("bad.index.json")), STATUS_IO, "gone", "gone.bin", "No such");
 }
