@@ -10,7 +10,7 @@
 #include "core/memory.h"
 #include <stdbool.h>
 
-enum { PICKLE_MAX_VALUES = 1 << 22, PICKLE_MAX_RANK = 8 };
+enum { PICKLE_MAX_VALUES = 1 << 22, PICKLE_MAX_TENSORS = 1 << 18, PICKLE_MAX_RANK = 8 };
 
 typedef enum pickle_kind {
     PICKLE_MARK, // inside the machine only

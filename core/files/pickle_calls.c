@@ -85,7 +85,8 @@ status pickle_persistent(pickle *p, pickle_ref id, pickle_ref *out) {
     s.key = key->as.text;
     s.count = count->as.integer;
     if (s.count < 0) return pickle_fail(p, "a storage of %lld elements", (long long)s.count);
-    if (p->storages >= PICKLE_MAX_VALUES) return pickle_fail(p, "more than %d values", PICKLE_MAX_VALUES);
+    if (p->storages >= PICKLE_MAX_TENSORS)
+        return pickle_fail(p, "more than %d storages", PICKLE_MAX_TENSORS);
     status rc = mem_grow((void **)&p->storage, &p->storage_room, p->storages + 1, sizeof *p->storage,
                          "storages");
     if (!rc) rc = pickle_new(p, PICKLE_STORAGE, out);
@@ -130,7 +131,8 @@ static status rebuild_tensor(pickle *p, const arguments *a, pickle_ref dtype_ref
     if (strides != t.rank) return pickle_fail(p, "a tensor of %d sizes and %d strides", t.rank, strides);
     t.type = dtype_ref ? type_of_dtype(&p->value[dtype_ref]) : p->storage[t.storage].type;
     if (t.type == ELEMENT_COUNT) return pickle_fail(p, "a tensor of a type that is not read");
-    if (p->tensors >= PICKLE_MAX_VALUES) return pickle_fail(p, "more than %d values", PICKLE_MAX_VALUES);
+    if (p->tensors >= PICKLE_MAX_TENSORS)
+        return pickle_fail(p, "more than %d tensors", PICKLE_MAX_TENSORS);
     rc = mem_grow((void **)&p->tensor, &p->tensor_room, p->tensors + 1, sizeof *p->tensor, "tensors");
     if (!rc) rc = pickle_new(p, PICKLE_TENSOR, out);
     if (rc) return rc;

@@ -507,6 +507,15 @@ START_TEST(deep_and_wide) {
     pk_byte(&pickle, '.');
     torch_zip(&file, "archive", &pickle, 1);
     expect_refused(&file, "refers to its parts more than");
+    // One tensor, rebuilt again and again from what the memo holds.
+    pickle.length = file.length = 0;
+    buffer_text(&pickle, "\x80\2](ctorch._utils\n_rebuild_tensor_v2\nq\1((");
+    pk_text(&pickle, "storage");
+    pk_bytes(&pickle, "ctorch\nFloatStorage\n\x8c\1\60\x8c\3cpuK\1tQK\0))tq\2R", 40);
+    for (int i = 0; i < 1 << 18; i++) pk_bytes(&pickle, "h\1h\2R", 5);
+    buffer_text(&pickle, "e.");
+    torch_zip(&file, "archive", &pickle, 1);
+    expect_refused(&file, "more than 262144 tensors");
     // More values than any file of weights has.
     pickle.length = file.length = 0;
     buffer_text(&pickle, "\x80\2](");
