@@ -160,6 +160,12 @@ START_TEST(files_of_weights) {
                             "model.safetensors %s", work, work, sizes);
     ck_assert_msg(again.exit == 0, "%s", again.err);
     ck_assert_str_eq(o.out, again.out);
+    outcome_free(&again);
+    // Other weights, other answers.
+    train("others", "--set run.max_steps=2 --set run.seed=7", 0);
+    again = program("classify %s/shards --split test --checkpoint %s/others", work, work);
+    ck_assert_int_eq(again.exit, 0);
+    ck_assert_str_ne(o.out, again.out);
     outcome_free(&o);
     outcome_free(&again);
     snprintf(words, sizeof words, "--set run.max_steps=1 --set model.init=%s/weights/checkpoints/best", work);
