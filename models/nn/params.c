@@ -193,7 +193,9 @@ static int64_t memory_index(const param *q, int64_t e) {
     return (o * kk + place) * C + c;
 }
 
-status param_read(const params *p, const param *q, const void *block, float *out) {
+// Between a block in the device's layout and HOST_TYPE (f32 or f64) in that of files.
+static status values_read(const params *p, const param *q, const void *block, void *out,
+                          dtype host_type) {
     device *d = p->device;
     dtype type = stored_type(p, q);
     int64_t count = tensor_count(&q->value);
@@ -203,29 +205,47 @@ status param_read(const params *p, const param *q, const void *block, float *out
     if (rc) return rc;
     d->download(d, raw, (const char *)block + (size_t)q->offset * size, (size_t)count * size);
     for (int64_t e = 0; e < count; e++)
-        out[e] = (float)element_get(raw, memory_index(q, e), type);
+        element_put(out, e, element_get(raw, memory_index(q, e), type), host_type);
     mem_free(raw);
     return STATUS_OK;
 }
 
-static status upload_as(const params *p, const param *q, void *to, const float *values, dtype type) {
+static status upload_as(const params *p, const param *q, void *to, const void *values,
+                        dtype host_type, dtype type) {
     device *d = p->device;
     int64_t count = tensor_count(&q->value);
     char *raw;
     status rc = mem_take((void **)&raw, (size_t)count, dtype_size(type), q->name);
     if (rc) return rc;
     for (int64_t e = 0; e < count; e++)
-        element_put(raw, memory_index(q, e), (double)values[e], type);
+        element_put(raw, memory_index(q, e), element_get(values, e, host_type), type);
     d->upload(d, to, raw, (size_t)count * dtype_size(type));
     d->wait(d);
     mem_free(raw);
     return STATUS_OK;
 }
 
-status param_write(const params *p, const param *q, void *block, const float *values) {
+static status values_write(const params *p, const param *q, void *block, const void *values,
+                           dtype host_type) {
     dtype type = stored_type(p, q);
-    status rc = upload_as(p, q, at(block, q->offset, type), values, type);
+    status rc = upload_as(p, q, at(block, q->offset, type), values, host_type, type);
     if (!rc && block == p->values && q->value.type != type)
-        rc = upload_as(p, q, q->value.data, values, q->value.type);
+        rc = upload_as(p, q, q->value.data, values, host_type, q->value.type);
     return rc;
+}
+
+status param_read(const params *p, const param *q, const void *block, float *out) {
+    return values_read(p, q, block, out, DTYPE_F32);
+}
+
+status param_read_f64(const params *p, const param *q, const void *block, double *out) {
+    return values_read(p, q, block, out, DTYPE_F64);
+}
+
+status param_write(const params *p, const param *q, void *block, const float *values) {
+    return values_write(p, q, block, values, DTYPE_F32);
+}
+
+status param_write_f64(const params *p, const param *q, void *block, const double *values) {
+    return values_write(p, q, block, values, DTYPE_F64);
 }

@@ -80,6 +80,9 @@ param *params_find(const params *p, const char *name); // NULL if there is none
 // the parameter's layout: p->values for weights, or an optimizer's block with equal offsets.
 status param_read(const params *p, const param *q, const void *block, float *out);
 status param_write(const params *p, const param *q, void *block, const float *values);
+// The same as f64, which loses nothing of what a device in double holds.
+status param_read_f64(const params *p, const param *q, const void *block, double *out);
+status param_write_f64(const params *p, const param *q, void *block, const double *values);
 // The block that holds q's value.
 void *param_block(const params *p, const param *q);
 
