@@ -225,15 +225,33 @@ static tensor *temporal_pooler(tape *t, const biovil_t *m, tensor *current, tens
     return tape_view(t, x, 4, current->dim);
 }
 
+// (B, ...) twice -> (2 B, ...), and back.
+static tensor *samples_join(tape *t, tensor *a, tensor *b) {
+    int64_t B = a->dim[0], rows[3] = {1, B, tensor_count(a) / B}, both[TENSOR_MAX_RANK];
+    for (int i = 0; i < a->rank; i++) both[i] = i ? a->dim[i] : 2 * B;
+    tensor *joined = concat_tokens(t, tape_view(t, a, 3, rows), tape_view(t, b, 3, rows));
+    return tape_view(t, joined, a->rank, both);
+}
+
+static tensor *samples_half(tape *t, tensor *both, int which) {
+    int64_t B = both->dim[0] / 2, rows[3] = {1, 2 * B, tensor_count(both) / (2 * B)};
+    int64_t half[TENSOR_MAX_RANK];
+    for (int i = 0; i < both->rank; i++) half[i] = i ? both->dim[i] : B;
+    tensor *part = slice_tokens(t, tape_view(t, both, 3, rows), which * B, B);
+    return tape_view(t, part, both->rank, half);
+}
+
 tensor *biovil_t_patches(tape *t, const biovil_t *m, tensor *image, tensor *previous) {
-    tensor *own = trunk(t, m, image);
-    if (!previous) return concat_vector(t, own, m->missing_previous_emb);
-    tensor *change = temporal_pooler(t, m, own, trunk(t, m, previous));
+    if (!previous) return concat_vector(t, trunk(t, m, image), m->missing_previous_emb);
+    // One pass over both, as in the reference: in training they are one batch for the batch norms.
+    tensor *pair = trunk(t, m, samples_join(t, image, previous));
+    tensor *own = samples_half(t, pair, 0);
+    tensor *change = temporal_pooler(t, m, own, samples_half(t, pair, 1));
     int64_t B = own->dim[0], cells = (int64_t)m->grid * m->grid, D = m->config.vit_width;
     // Side by side in each cell: tokens of one channel row each.
     int64_t rows[3] = {B * cells, 1, D}, both[4] = {B, m->grid, m->grid, 2 * D};
-    tensor *pair = concat_tokens(t, tape_view(t, own, 3, rows), tape_view(t, change, 3, rows));
-    return tape_view(t, pair, 4, both);
+    tensor *fused = concat_tokens(t, tape_view(t, own, 3, rows), tape_view(t, change, 3, rows));
+    return tape_view(t, fused, 4, both);
 }
 
 tensor *biovil_t_pooled(tape *t, tensor *patches) { return mean_tokens(t, patches); }

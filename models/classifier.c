@@ -17,11 +17,14 @@ status classifier_fill(const classifier *m, params *p) {
     return biovil_t_fill(&m->encoder, p, prefix);
 }
 
-tensor *classifier_logits(tape *t, const classifier *m, tensor *image) {
-    tensor *patches = biovil_t_patches(t, &m->encoder, image, NULL);
-    tensor *h = biovil_t_project(t, &m->encoder, patches);
-    h = channels_first(t, avg_pool2d(t, h, m->config.pool, m->config.pool));
+tensor *classifier_head(tape *t, const classifier *m, tensor *projected) {
+    tensor *h = channels_first(t, avg_pool2d(t, projected, m->config.pool, m->config.pool));
     int64_t B = h->dim[0];
     h = tape_view(t, h, 2, (int64_t[]){B, tensor_count(h) / B});
     return linear_run(t, &m->fc2, relu(t, linear_run(t, &m->fc1, h)));
+}
+
+tensor *classifier_logits(tape *t, const classifier *m, tensor *image) {
+    tensor *patches = biovil_t_patches(t, &m->encoder, image, NULL);
+    return classifier_head(t, m, biovil_t_project(t, &m->encoder, patches));
 }

@@ -27,3 +27,5 @@ extern const char *const classifier_encoder_prefix;
 
 // IMAGE (B, S, S, 1) grey in [0, 1] -> logits (B, classes).
 tensor *classifier_logits(tape *t, const classifier *m, tensor *image);
+// The part behind the encoder: PROJECTED (B, grid, grid, P) -> logits (B, classes).
+tensor *classifier_head(tape *t, const classifier *m, tensor *projected);

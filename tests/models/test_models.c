@@ -112,10 +112,7 @@ static tensor *loss_of(fixture *f, int64_t B, bool prior, bool training) {
     if (prior) {
         tensor *before = image_of(t, B, c->encoder.image_size, 1);
         tensor *patches = biovil_t_patches(t, &f->model.encoder, image, before);
-        tensor *h = biovil_t_project(t, &f->model.encoder, patches);
-        h = channels_first(t, avg_pool2d(t, h, c->pool, c->pool));
-        h = tape_view(t, h, 2, (int64_t[]){B, tensor_count(h) / B});
-        logits = linear_run(t, &f->model.fc2, relu(t, linear_run(t, &f->model.fc1, h)));
+        logits = classifier_head(t, &f->model, biovil_t_project(t, &f->model.encoder, patches));
     } else {
         logits = classifier_logits(t, &f->model, image);
     }

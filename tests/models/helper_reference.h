@@ -1,0 +1,46 @@
+// The twin of scripts/golden/reference.py: weights, images and targets drawn by the same hash,
+// models of the same sizes, and the comparison "within t". For tests only: what is missing stops
+// the program.
+#pragma once
+#include "core/files/safetensors.h"
+#include "models/classifier.h"
+
+extern const classifier_config reference_full;  // the paper's
+extern const classifier_config reference_small; // the same architecture, SMALL in reference.py
+
+// In [0, 1), 24 bits; depends on (NAME, INDEX) alone.
+double reference_uniform(const char *name, int64_t index);
+
+// A classifier on the CPU in f32 or on the oracle in f64, its weights and statistics drawn.
+typedef struct reference_model {
+    device *device, *dry;
+    comm *comm;
+    params params;
+    tape tape;
+    classifier model;
+} reference_model;
+
+void reference_open(reference_model *m, bool oracle, const classifier_config *c);
+void reference_close(reference_model *m);
+// Draws all weights and statistics again.
+void reference_fill(reference_model *m);
+
+// (B, S, S, 1) with S of the model's configuration, in the tape's activations.
+tensor *reference_image(reference_model *m, const char *name, int64_t B);
+// The classifier's loss of (B, classes) logits against drawn targets, with the drawn class weights.
+tensor *reference_loss(reference_model *m, tensor *logits, const char *target);
+
+// Sizes the tape by a dry run of BODY, then runs it; with BACKWARD also back from the loss that
+// BODY returns. Keeps the tape's training flag and observer.
+typedef tensor *(*reference_body)(reference_model *m, void *context);
+tensor *reference_run(reference_model *m, reference_body body, void *context, bool backward);
+
+// The values of a tensor as doubles, freed with mem_free.
+double *reference_values(const tensor *x);
+double *reference_gradient(const reference_model *m, const param *q); // file order
+
+// A golden tensor; ROW (of the first dimension) or all of it for -1. Freed with mem_free.
+double *golden_tensor(const safetensors *file, const char *name, int64_t row, int64_t *count);
+
+// ||a - b|| / ||b||; infinite if ||b|| is zero. Compare with <=, so that NaN fails.
+double reference_error(const double *a, const double *b, int64_t count);
