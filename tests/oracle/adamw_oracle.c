@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-void sum_squares_oracle(double *partial, const void *grad, int64_t offset, int64_t count, dtype type,
-                        stream *s) {
+void sum_squares_oracle(double *partial, const void *grad, int64_t offset, int64_t count,
+                        dtype type, stream *s) {
     (void)type, (void)s;
     for (int64_t i = offset; i < offset + count; i++)
         partial[i / OPTIM_SUM_BLOCK] += ((const double *)grad)[i] * ((const double *)grad)[i];
