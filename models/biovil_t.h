@@ -55,6 +55,12 @@ void biovil_t_make(biovil_t *m, params *p, const char *prefix, const biovil_t_co
 // After params_allocate: the position table.
 status biovil_t_fill(const biovil_t *m, params *p, const char *prefix);
 
+// The projector of RaDialog's aligner (P = 1408) was random, frozen and never saved; it comes out of the
+// seed again: 42 in training and in the published embeddings, 16 in the published demo. Fills PREFIX's
+// projector as hi-ml's image model has it after torch.manual_seed(SEED) and construction on the CPU, bit
+// by bit. USAGE if the encoder has other sizes than the public one, whose draws are skipped.
+status biovil_t_fill_frozen_projector(const biovil_t *m, params *p, const char *prefix, uint32_t seed);
+
 // IMAGE (B, S, S, 1) grey in [0, 1] -> patch embeddings (B, grid, grid, 2 D): the image's own D channels,
 // then what is known of the change since PREVIOUS (same shape, or NULL: the learned stand-in).
 tensor *biovil_t_patches(tape *t, const biovil_t *m, tensor *image, tensor *previous);

@@ -1,12 +1,9 @@
 // Training of the findings classifier against hi-ml's encoder and transformers' AdamW. Two gates:
-//   (a) f32 on the CPU, each step from the reference's weights: loss within 1e-5, every gradient
-//   within
-//       1e-4, running statistics within 1e-5; the optimizer alone on equal gradients within 1e-6.
-//   (b) free-running in double on the oracle: losses within 1e-9, updates (end - start) of every
-//   tensor
-//       and of the running statistics within 1e-6.
-// Golden values: scripts/golden/classifier.py. Each gate is also run with mutations, and must turn
-// red.
+// (a) f32 on the CPU, each step from the reference's weights: loss within 1e-5, every gradient within
+//     1e-4, running statistics within 1e-5; the optimizer alone on equal gradients within 1e-6.
+// (b) free-running in double on the oracle: losses within 1e-9, updates (end - start) of every tensor
+//     and of the running statistics within 1e-6.
+// Golden values: scripts/golden/classifier.py. Both are also run with mutations, and must turn red.
 #include "optim/adamw.h"
 #include "tests/models/helper_reference.h"
 
