@@ -1,15 +1,25 @@
-"""Golden sections of synthetic reports, from the section rules in Python's regular expressions.
+"""Sections of reports, from the section rules in Python's regular expressions.
 
-    python3 scripts/golden/sections.py
+    python3 scripts/golden/sections.py                    writes tests/golden/sections.csv
+    python3 scripts/golden/sections.py OUT.csv SOURCE...  the same table of real reports (scripts/check_sections.sh)
 
-Writes tests/golden/sections.csv: report; its sections as "name start end" (bytes), joined by ";"; the stripped
-last impression, findings, last_paragraph and comparison; the findings with line feeds deleted. The reports are
-put together here, from sentences of this project and from every spelling of a header that the rules know.
+The table: report; its sections as "name start end" (bytes), joined by ";"; the stripped last impression, findings,
+last_paragraph and comparison; the findings with line feeds deleted. The golden reports are put together here, from
+sentences of this project and from every spelling of a header that the rules know. A SOURCE is a folder of .txt
+reports or a .tgz of Open-i's XML reports. Each of its reports comes as it is (XML: in the layout of MIMIC-CXR), then
+three times with its sentences under other headers, in other orders, with other gaps.
+
+parse() was compared with the section parser that MIT-LCP publishes (mimic-cxr, txt/section_parser.py) on all of
+these reports: no difference.
 """
 import csv
 import pathlib
 import random
 import re
+import sys
+import tarfile
+import textwrap
+import xml.etree.ElementTree
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
 HEADER = re.compile("\n ([-A-Z ()/,]+):\\s")
@@ -90,17 +100,70 @@ def compose(draw, headers):
     return text + draw.choice(["", "\n", "\n \n", " "])
 
 
-def main():
+# --- real reports ---
+def laid_out(parts):
+    """Header and text of each part, as MIMIC-CXR's reports are typed: one blank before each line."""
+    text = " " * 33 + "FINAL REPORT\n"
+    for header, words in parts:
+        text += "\n".join(" " + line for line in textwrap.wrap(f"{header}:  {words}", 88)) + "\n \n"
+    return text
+
+
+def perturbed(draw, text_of):
+    """Real sentences under any headers."""
+    headers = draw.choices(sorted(EXACT) + VIEWS + ["note", "old findings here", "final impression"], k=draw.randrange(6))
+    headers = [draw.choice(list(text_of)) if draw.random() < 0.4 else h for h in headers]
+    out = draw.choice(["", " ", " " * 33 + "FINAL REPORT\n", "FINAL REPORT"])
+    for header in headers:
+        words = draw.choice(list(text_of.values()))
+        if draw.random() < 0.2:
+            words = words.upper()
+        words = re.sub(r"\. ", lambda m: draw.choice([". ", ". ", ".\n ", ".\n \n ", ".\n\n", ": "]), words)
+        out += draw.choice(GAPS[:3] if draw.random() < 0.7 else GAPS) + header.upper()
+        out += draw.choice(ENDS[:3] if draw.random() < 0.7 else ENDS) + words
+    return out + draw.choice(["", "\n", "\n \n", " "])
+
+
+def read_folder(folder):
+    """Yields each report and its sections' words."""
+    for path in sorted(pathlib.Path(folder).rglob("*.txt")):
+        text = path.read_text(encoding="utf-8")
+        yield text, {name: " ".join(text[a:b].split()) for name, a, b in parse(text)}
+
+
+def read_archive(path):
+    with tarfile.open(path) as archive:
+        for member in sorted(archive.getmembers(), key=lambda m: m.name):
+            if member.name.endswith(".xml"):
+                tree = xml.etree.ElementTree.parse(archive.extractfile(member))
+                parts = [(x.get("Label"), x.text or "") for x in tree.iter("AbstractText")]
+                yield laid_out(parts), {header.lower(): words for header, words in parts} or {"none": ""}
+
+
+def real(sources):
+    draw = random.Random(6)
+    for source in sources:
+        for text, text_of in read_archive(source) if source.endswith(".tgz") else read_folder(source):
+            yield text
+            for _ in range(3):
+                yield perturbed(draw, text_of)
+
+
+def synthetic():
     draw = random.Random(14)
     common = ["impression", "findings", "history", "comparison", "indication", "examination", "technique"]
     odd = VIEWS + ["addendum to prior", "final impression", "old findings here", "m.d.", "a-b/c (d), e", " ", "x",
                    "recent history of", "opinion", "chest film", "note"]
-    reports = ["", " ", "\n", "No header at all", "No header\n \n two parts\n \n three", "\n FINDINGS:", "\n :\n"]
-    reports += [compose(draw, [name, "comment"]) for name in sorted(EXACT)]
+    yield from ["", " ", "\n", "No header at all", "No header\n \n two parts\n \n three", "\n FINDINGS:", "\n :\n"]
+    yield from [compose(draw, [name, "comment"]) for name in sorted(EXACT)]
     for _ in range(160):
         pool = common if draw.random() < 0.6 else common + odd
-        reports.append(compose(draw, [draw.choice(pool) for _ in range(draw.randrange(6))]))
-    with open(GOLDEN / "sections.csv", "w", newline="") as file:
+        yield compose(draw, [draw.choice(pool) for _ in range(draw.randrange(6))])
+
+
+def write(path, reports):
+    count = 0
+    with open(path, "w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
         out.writerow(["report", "sections", "impression", "findings", "last_paragraph", "comparison", "clean"])
         for text in reports:
@@ -110,7 +173,12 @@ def main():
             parts = [last(text, sections, n) for n in ("impression", "findings", "last_paragraph", "comparison")]
             clean = (parts[1] or "").replace("\n", "").strip()
             out.writerow([text, listed] + ["-" if p is None else p for p in parts] + [clean])
-    print(len(reports), "reports")
+            count += 1
+    print(count, "reports")
 
 
-main()
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        write(sys.argv[1], real(sys.argv[2:]))
+    else:
+        write(GOLDEN / "sections.csv", synthetic())
