@@ -181,6 +181,20 @@ tensor *reference_run(reference_model *m, reference_body body, void *context, bo
     return out;
 }
 
+void rule_mutate(void *mutation, tape *t, const tape_node *node) {
+    const rule_mutation *m = mutation;
+    (void)t;
+    if (!m->op || strcmp(node->op, m->op) || m->input >= node->ins || !node->in[m->input]) return;
+    const gradient *g = node->in[m->input]->grad;
+    if (!g || !g->data) return;
+    for (int64_t e = 0; e < tensor_count(node->in[m->input]); e++) {
+        if (g->type == DTYPE_F64)
+            ((double *)g->data)[e] *= 1.01;
+        else
+            ((float *)g->data)[e] *= 1.01f;
+    }
+}
+
 // --- numbers ---------------------------------------------------------------------------
 static double *doubles_new(int64_t count) {
     double *out;

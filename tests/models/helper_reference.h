@@ -35,6 +35,14 @@ tensor *reference_loss(reference_model *m, tensor *logits, const char *target);
 typedef tensor *(*reference_body)(reference_model *m, void *context);
 tensor *reference_run(reference_model *m, reference_body body, void *context, bool backward);
 
+// A backward rule that is wrong: where OP writes the gradient of its input INPUT, it is scaled
+// by 1.01. For a tape's observer, with the mutation as its context; OP NULL: nothing.
+typedef struct rule_mutation {
+    const char *op;
+    int input;
+} rule_mutation;
+void rule_mutate(void *mutation, tape *t, const tape_node *node);
+
 // The values of a tensor as doubles, freed with mem_free.
 double *reference_values(const tensor *x);
 double *reference_gradient(const reference_model *m, const param *q); // file order

@@ -1,7 +1,9 @@
 // Training of the findings classifier against hi-ml's encoder and transformers' AdamW. Two gates:
-// (a) f32 on the CPU, each step from the reference's weights: loss within 1e-5, every gradient within
+// (a) f32 on the CPU, each step from the reference's weights: loss within 1e-5, every gradient
+// within
 //     1e-4, running statistics within 1e-5; the optimizer alone on equal gradients within 1e-6.
-// (b) free-running in double on the oracle: losses within 1e-9, updates (end - start) of every tensor
+// (b) free-running in double on the oracle: losses within 1e-9, updates (end - start) of every
+// tensor
 //     and of the running statistics within 1e-6.
 // Golden values: scripts/golden/classifier.py. Both are also run with mutations, and must turn red.
 #include "optim/adamw.h"
@@ -18,25 +20,10 @@ static const int64_t batches[STEPS] = {4, 6, 5, 4, 6, 5}; // as in the script
 
 // --- mutations -------------------------------------------------------------------------
 typedef struct mutation {
-    const char *op; // its backward rule is scaled by 1.01, where it writes input INPUT
-    int input;
+    rule_mutation rule;
     bool eps_place;        // AdamW's eps inside the bias correction, as torch's
     bool stale_statistics; // running statistics that the last step did not update
 } mutation;
-
-static void scale_rule(void *context, tape *t, const tape_node *node) {
-    const mutation *m = context;
-    (void)t;
-    if (!m->op || strcmp(node->op, m->op) || m->input >= node->ins || !node->in[m->input]) return;
-    const gradient *g = node->in[m->input]->grad;
-    if (!g || !g->data) return;
-    for (int64_t e = 0; e < tensor_count(node->in[m->input]); e++) {
-        if (g->type == DTYPE_F64)
-            ((double *)g->data)[e] *= 1.01;
-        else
-            ((float *)g->data)[e] *= 1.01f;
-    }
-}
 
 // --- what a gate found -----------------------------------------------------------------
 typedef struct verdict {
@@ -62,8 +49,8 @@ static tensor *step_loss(reference_model *m, void *context) {
 
 static double run_step(reference_model *m, int step, mutation *change) {
     m->tape.training = true;
-    m->tape.observe = scale_rule;
-    m->tape.observe_context = change;
+    m->tape.observe = rule_mutate;
+    m->tape.observe_context = &change->rule;
     double *loss = reference_values(reference_run(m, step_loss, &step, true)), value = loss[0];
     mem_free(loss);
     return value;
@@ -321,29 +308,29 @@ END_TEST
 
 // Every rule on the classifier's tape, input by input.
 static const mutation mutations[] = {
-    {.op = "sigmoid_cross_entropy", .input = 0},
-    {.op = "linear", .input = 0},
-    {.op = "linear", .input = 1},
-    {.op = "linear", .input = 2},
-    {.op = "relu", .input = 0},
-    {.op = "channels_first", .input = 0},
-    {.op = "avg_pool2d", .input = 0},
-    {.op = "conv2d", .input = 0},
-    {.op = "conv2d", .input = 1},
-    {.op = "conv2d", .input = 2},
-    {.op = "batch_norm", .input = 0},
-    {.op = "batch_norm", .input = 1},
-    {.op = "batch_norm", .input = 2},
-    {.op = "batch_norm", .input = 3},
-    {.op = "concat_vector", .input = 0},
-    {.op = "max_pool2d", .input = 0},
-    {.op = "sum_channels", .input = 0},
+    {.rule = {"sigmoid_cross_entropy", 0}},
+    {.rule = {"linear", 0}},
+    {.rule = {"linear", 1}},
+    {.rule = {"linear", 2}},
+    {.rule = {"relu", 0}},
+    {.rule = {"channels_first", 0}},
+    {.rule = {"avg_pool2d", 0}},
+    {.rule = {"conv2d", 0}},
+    {.rule = {"conv2d", 1}},
+    {.rule = {"conv2d", 2}},
+    {.rule = {"batch_norm", 0}},
+    {.rule = {"batch_norm", 1}},
+    {.rule = {"batch_norm", 2}},
+    {.rule = {"batch_norm", 3}},
+    {.rule = {"concat_vector", 0}},
+    {.rule = {"max_pool2d", 0}},
+    {.rule = {"sum_channels", 0}},
     {.eps_place = true},
     {.stale_statistics = true},
 };
 
 static const char *name_of(const mutation *c) {
-    return c->op ? c->op : c->eps_place ? "the place of eps" : "stale statistics";
+    return c->rule.op ? c->rule.op : c->eps_place ? "the place of eps" : "stale statistics";
 }
 
 START_TEST(mutations_turn_gate_a_red) {
@@ -351,7 +338,7 @@ START_TEST(mutations_turn_gate_a_red) {
         verdict v = gate_a(mutations[i], 1);
         show(name_of(&mutations[i]), &v);
         ck_assert_msg(v.red, "%s, input %d: not caught", name_of(&mutations[i]),
-                      mutations[i].input);
+                      mutations[i].rule.input);
     }
 }
 END_TEST
@@ -361,7 +348,7 @@ START_TEST(mutations_turn_gate_b_red) {
         verdict v = gate_b(mutations[i], mutations[i].stale_statistics ? STEPS : 2);
         show(name_of(&mutations[i]), &v);
         ck_assert_msg(v.red, "%s, input %d: not caught", name_of(&mutations[i]),
-                      mutations[i].input);
+                      mutations[i].rule.input);
     }
 }
 END_TEST
@@ -371,7 +358,7 @@ static void expect_listed(void *context, tape *t, const tape_node *node) {
     int *seen = context;
     (void)t;
     for (size_t i = 0; i < sizeof mutations / sizeof *mutations; i++)
-        if (mutations[i].op && !strcmp(mutations[i].op, node->op)) {
+        if (mutations[i].rule.op && !strcmp(mutations[i].rule.op, node->op)) {
             (*seen)++;
             return;
         }
