@@ -43,11 +43,9 @@ tensor *conv_run(tape *t, const conv_layer *l, tensor *x) {
 }
 
 static tensor *vector_add(params *p, param_role role, const char *layer, const char *part, int64_t C,
-                          int kind) {
+                          init_kind kind) {
     char name[NAME_SIZE];
-    init how = {0};
-    how.kind = kind;
-    return param_add(p, role, name_in(name, layer, part), how, 1, &C);
+    return param_add(p, role, name_in(name, layer, part), (init){.kind = kind}, 1, &C);
 }
 
 batch_norm_layer batch_norm_make(params *p, const char *layer, int64_t C) {

@@ -1,0 +1,193 @@
+// make_fuzz_corpus DIR: writes the first seeds of every fuzz target as DIR/NAME/seed-WHAT. What a long run
+// found since then stands beside them in tests/fuzz/corpus/ and is kept by scripts/fuzz.sh.
+#include "core/files/fs.h"
+#include "core/files/safetensors.h"
+#include "core/config.h"
+#include "data/image_codec.h"
+#include "train/config_keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <png.h>
+#include <zlib.h>
+
+static const char *root;
+
+static void must(status rc) {
+    if (rc) die("%s", status_text());
+}
+
+static const char *place(const char *target, const char *what) {
+    static char path[PATH_SIZE];
+    must(path_join(path, sizeof path, root, target));
+    must(folder_make(path));
+    size_t used = strlen(path);
+    snprintf(path + used, sizeof path - used, "/seed-%s", what);
+    return path;
+}
+
+static void seed(const char *target, const char *what, const void *bytes, size_t size) {
+    must(file_write(place(target, what), bytes, size));
+}
+
+static void seed_text(const char *target, const char *what, const char *text) {
+    seed(target, what, text, strlen(text));
+}
+
+// --- text formats --------------------------------------------------------------------------------
+
+static void make_json(void) {
+    seed_text("json", "kinds",
+              "{\"a\": [1, -2.5e3, 0, true, false, null, \"x\\u00e9\\ud83e\\udec1\\n\\\"\"],\n"
+              " \"b\": {\"c\": {}, \"d\": []}}");
+    seed_text("json", "numbers", "[9007199254740992, -0, 1e308, 0.1, 3.0, 3e0, 1E-400]");
+    seed_text("json", "deep", "[[[[[[[[[[[[[[[[{\"k\":[{}]}]]]]]]]]]]]]]]]]");
+    seed_text("json", "twice", "{\"a\": 1, \"a\": 2}");
+    seed_text("json", "bare", "\"text\" ");
+}
+
+static void make_csv(void) {
+    static const char quoted[] = "a,b,\"c, d\"\r\n1,\"x \"\"y\"\"\nz\",\r\n\r\n2,3\n4,5,6,7\n\"8\"9,1,2\r";
+    static const char marked[] = "\xef\xbb\xbf"
+                                 "dicom_id,study_id,Edema\nd1,s1,1.0\nd2,s2,-1\n";
+    seed_text("csv", "quoted", quoted);
+    seed_text("csv", "mark", marked);
+    seed("csv", "nul", "a,b\n1,\0\n3,4\n", 12);
+    seed_text("csv", "open", "a,b\n\"1,2\n");
+    gzFile file = gzopen(place("csv", "gzip"), "wb6");
+    if (!file || gzwrite(file, quoted, sizeof quoted - 1) <= 0 || gzclose(file)) die("no gzip");
+}
+
+static void make_config(void) {
+    static const config_key *const tables[] = {run_keys,   data_keys,       train_keys,
+                                               optim_keys, classifier_keys, NULL};
+    config *c;
+    buffer all = {0};
+    must(config_open(&c, tables));
+    config_resolved(c, &all);
+    seed("config", "all", all.data, all.length);
+    config_close(c);
+    buffer_free(&all);
+    static const char sets[] = "{\"run\": {\"seed\": 7}}\0optim.lr=1e-3\nrun.dir=a b\nmodel.widths=[8,16,32,64]\n"
+                               "train.score=macro_f1\ndata.augment=true\nrun.sed=1\ntrain.keep=0";
+    seed("config", "sets", sets, sizeof sets - 1);
+}
+
+static void make_sections(void) {
+    seed_text("sections", "plain",
+              "0\n                                 FINAL REPORT\n EXAMINATION:  CHEST (PA AND LAT)\n\n"
+              " INDICATION:  ___F with cough  // pneumonia?\n\n COMPARISON:  None.\n\n FINDINGS: \n \n"
+              " The lungs are clear.  No effusion.\n\n IMPRESSION: \n \n No acute process.\n");
+    seed_text("sections", "crlf", "1\r\n HISTORY:  Fall.\r\r\n FINDINGS:  Clear.\r\n\r\nConclusion here.\r\n");
+    seed_text("sections", "headless", "2\n a report of one paragraph\n\n and another one\n");
+    seed_text("sections", "odd", "3\n FINDINGS:\n IMPRESSION::\n (REF:  X):  \n WET READ: VERSION #1 9:10 AM\n"
+                                 " NOTIFICATION: gr\xc3\xb6\xc3\x9f"
+                                 "er\n RECOMMENDATION(S):  1. x\n");
+}
+
+// --- images --------------------------------------------------------------------------------------
+
+enum { SIDE = 24 };
+
+static void jpeg(const char *what, int components, bool progressive, bool arithmetic, int restart) {
+    struct jpeg_compress_struct info;
+    struct jpeg_error_mgr errors;
+    unsigned char row[SIDE * 4], *bytes = NULL;
+    unsigned long size = 0;
+    info.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, &bytes, &size);
+    info.image_width = info.image_height = SIDE;
+    info.input_components = components;
+    info.in_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
+    jpeg_set_defaults(&info);
+    info.arith_code = arithmetic;
+    info.restart_interval = (unsigned)restart;
+    if (progressive) jpeg_simple_progression(&info);
+    jpeg_start_compress(&info, TRUE);
+    for (int y = 0; y < SIDE; y++) {
+        for (int x = 0; x < SIDE * components; x++) row[x] = (unsigned char)(x * 5 + y * 7);
+        JSAMPROW at = row;
+        jpeg_write_scanlines(&info, &at, 1);
+    }
+    jpeg_finish_compress(&info);
+    seed("image", what, bytes, size);
+    jpeg_destroy_compress(&info);
+    free(bytes);
+}
+
+static void png(const char *what, int type, int depth, int interlace) {
+    unsigned char row[SIDE * 8];
+    png_color palette[4] = {{0, 0, 0}, {255, 0, 0}, {0, 255, 0}, {9, 9, 9}};
+    FILE *file = fopen(place("image", what), "wb");
+    png_structp w = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = w ? png_create_info_struct(w) : NULL;
+    if (!file || !info || setjmp(png_jmpbuf(w))) die("no PNG %s", what);
+    png_init_io(w, file);
+    png_set_IHDR(w, info, SIDE, SIDE, depth, type, interlace, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
+    if (type == PNG_COLOR_TYPE_PALETTE) png_set_PLTE(w, info, palette, 4);
+    png_write_info(w, info);
+    int passes = png_set_interlace_handling(w);
+    for (int y = 0; y < SIDE * passes; y++) {
+        for (size_t x = 0; x < sizeof row; x++)
+            row[x] = (unsigned char)(type == PNG_COLOR_TYPE_PALETTE ? 0x1b : x * 3 + (size_t)(y % SIDE));
+        png_write_row(w, row);
+    }
+    png_write_end(w, info);
+    png_destroy_write_struct(&w, &info);
+    if (fclose(file)) die("no PNG %s", what);
+}
+
+static void make_images(void) {
+    jpeg("grey", 1, false, false, 0);
+    jpeg("colour", 3, false, false, 2);
+    jpeg("progressive", 3, true, false, 0);
+    jpeg("arithmetic", 1, false, true, 0);
+    jpeg("cmyk", 4, false, false, 0);
+    png("png-grey", PNG_COLOR_TYPE_GRAY, 8, PNG_INTERLACE_NONE);
+    png("png-16", PNG_COLOR_TYPE_GRAY, 16, PNG_INTERLACE_NONE);
+    png("png-rgba", PNG_COLOR_TYPE_RGB_ALPHA, 8, PNG_INTERLACE_ADAM7);
+    png("png-bits", PNG_COLOR_TYPE_GRAY, 2, PNG_INTERLACE_NONE);
+    png("png-palette", PNG_COLOR_TYPE_PALETTE, 2, PNG_INTERLACE_ADAM7);
+}
+
+// --- tensors -------------------------------------------------------------------------------------
+
+static void make_safetensors(void) {
+    static const int64_t shape[] = {2, 3}, none[] = {0, 5};
+    static const float values[6] = {1, 2, 3, 4, 5, 6};
+    static const int64_t whole[2] = {7, -8};
+    safetensors_writer *w;
+    must(safetensors_create(&w, place("safetensors", "three")));
+    must(safetensors_declare_note(w, "format", "pt"));
+    must(safetensors_declare(w, "i", DTYPE_I64, 1, shape));
+    must(safetensors_declare(w, "a.weight", DTYPE_F32, 2, shape));
+    must(safetensors_declare(w, "empty", DTYPE_F32, 2, none));
+    must(safetensors_write(w, "i", whole, sizeof whole));
+    must(safetensors_write(w, "a.weight", values, sizeof values));
+    must(safetensors_write(w, "empty", values, 0));
+    must(safetensors_finish(w));
+    safetensors_writer_close(w);
+    must(safetensors_create(&w, place("safetensors", "empty")));
+    must(safetensors_finish(w));
+    safetensors_writer_close(w);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        fprintf(stderr, "usage: make_fuzz_corpus DIR\n");
+        return 2;
+    }
+    root = argv[1];
+    make_json();
+    make_csv();
+    make_config();
+    make_sections();
+    make_images();
+    make_safetensors();
+    return 0;
+}
