@@ -90,6 +90,13 @@ char *input_rest_text(input *in) {
     return text;
 }
 
+void input_replace(void *text, size_t size, const char *word, const char *by) {
+    size_t length = strlen(word);
+    if (strlen(by) != length) die("input_replace: %s by %s", word, by);
+    for (char *at = text, *end = at + size; (at = memmem(at, (size_t)(end - at), word, length));)
+        memcpy(at, by, length);
+}
+
 void touch_bytes(const void *bytes, size_t size) {
     static volatile uint8_t last;
     uint8_t sum = 0;

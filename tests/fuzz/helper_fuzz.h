@@ -37,6 +37,9 @@ const uint8_t *input_part(input *in, size_t *count);
 // The rest as one text, with a NUL behind; mem_free.
 char *input_rest_text(input *in);
 
+// Replaces WORD, wherever it stands in TEXT, by BY of the same length.
+void input_replace(void *text, size_t size, const char *word, const char *by);
+
 // Reads them all, so that the sanitizer sees each.
 void touch_bytes(const void *bytes, size_t size);
 void touch_text(const char *text);

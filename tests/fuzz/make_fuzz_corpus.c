@@ -1,6 +1,7 @@
 // make_fuzz_corpus DIR: writes the first seeds of every fuzz target as DIR/NAME/seed-WHAT. What a long run
 // found since then stands beside them in tests/fuzz/corpus/ and is kept by scripts/fuzz.sh.
 #include "core/files/fs.h"
+#include "core/files/hdf5.h"
 #include "core/files/safetensors.h"
 #include "core/config.h"
 #include "data/image_codec.h"
@@ -177,6 +178,118 @@ static void make_safetensors(void) {
     safetensors_writer_close(w);
 }
 
+static void make_hdf5(void) {
+    static const int64_t records[] = {2, 4, 4}, labels[] = {2, 3}, text = 5;
+    static const uint8_t bytes[16] = {120, 1, 3};
+    hdf5 *f;
+    must(hdf5_create(&f, place("hdf5", "all")));
+    must(hdf5_write_int(f, "version", 1));
+    must(hdf5_write_text(f, "format", "some text"));
+    must(hdf5_write(f, "labels", DTYPE_I8, 2, labels, bytes));
+    must(hdf5_make_group(f, "texts"));
+    must(hdf5_write(f, "texts/bytes", DTYPE_U8, 1, &text, bytes));
+    must(hdf5_make_records(f, "images", DTYPE_U8, 3, records, 1));
+    for (int i = 0; i < 2; i++) must(hdf5_write_record(f, "images", i, bytes, sizeof bytes));
+    must(hdf5_finish(f));
+    hdf5_close(f);
+}
+
+// --- what ingest and training leave ---------------------------------------------------------------
+
+static void part(buffer *out, const void *bytes, size_t size) {
+    const unsigned char length[] = {(unsigned char)size, (unsigned char)(size >> 8)};
+    buffer_append(out, length, sizeof length);
+    buffer_append(out, bytes, size);
+}
+
+static void seed_buffer(const char *target, const char *what, buffer *b) {
+    must(b->failed);
+    seed(target, what, b->data, b->length);
+    buffer_free(b);
+}
+
+static void make_shards(void) {
+    buffer b = {0};
+    static const unsigned char footer[] = "body\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0"
+                                          "RADSEAL1\4\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0crc";
+    seed("shard", "good", "\1", 1);
+    buffer_append(&b, "\0", 1);
+    buffer_append(&b, footer, sizeof footer);
+    seed_buffer("shard", "raw", &b);
+    buffer_append(&b, "\1\5\4", 3); // the offsets of the first column
+    part(&b, "\0\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0", 24);
+    seed_buffer("shard", "offsets", &b);
+    buffer_append(&b, "\1\0\1\2\2\3\15\0\0", 9); // labels of another type
+    seed_buffer("shard", "type", &b);
+    buffer_append(&b, "\1\54\4", 3); // the plan
+    part(&b, "another plan", 12);
+    buffer_append(&b, "\60\4", 2); // the image
+    part(&b, "x\1\3\0\0\0\0\1", 8);
+    buffer_append(&b, "\61\4\1\0\0\0\377\377\377\377", 10); // its place
+    seed_buffer("shard", "image", &b);
+}
+
+static void make_manifest(void) {
+    seed_text("manifest", "good",
+              "{\"format\": \"radialog-shards\", \"version\": 1, \"records\": 2,\n"
+              "\"splits\": {\"train\": 2, \"validate\": 0, \"test\": 0},\n\"shards\": [\n"
+              "{\"file\": \"train-00000.h5\", \"split\": \"train\", \"records\": 2}],\n\"hashes\": {\n"
+              "\"plan\": \"0123456789abcdef\", \"train-00000.h5\": \"SEALSEAL\"}}");
+    seed_text("manifest", "twice",
+              "{\"format\": \"radialog-shards\", \"version\": 1, \"records\": 4,\n"
+              "\"splits\": {\"train\": 4, \"validate\": 0, \"test\": 0},\n\"shards\": [\n"
+              "{\"file\": \"train-00000.h5\", \"split\": \"train\", \"records\": 2},\n"
+              "{\"file\": \"train-00000.h5\", \"split\": \"train\", \"records\": 2}],\n\"hashes\": {\n"
+              "\"plan\": \"0123456789abcdef\", \"train-00000.h5\": \"SEALSEAL\"}}");
+}
+
+static void make_plans(void) {
+    static const char classes[] = "No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,"
+                                  "Lung Lesion,Edema,Consolidation,Pneumonia,Atelectasis,Pneumothorax,"
+                                  "Pleural Effusion,Pleural Other,Fracture,Support Devices\n";
+    buffer b = {0};
+    seed_text("plan", "folder", "0id,image,report,patient,study,split,view,impression\n"
+                                "a,a.png,r/a.txt,p1,s1,train,PA,none\nb,b.png,\"FINDINGS: x\",p1,s2,val,,\n"
+                                "a,c.png,t,p2,s3,test,AP,\nc,d.png,t,p2,s3,other,AP,\n,,,,,,,\n");
+    buffer_print(&b, "0image,findings,%sa.png,clear,1,0,-1,,,,,,,,,,,\nb.png,x,2,,,,,,,,,,,,,\n", classes);
+    seed_buffer("plan", "folder-labels", &b);
+    seed_text("plan", "splits", "1dicom_id,study_id,subject_id,split\nd1,50000001,10000001,train\n"
+                                "d1,50000001,10000001,test\nd/2,5,1,train\nd3,50000002,10000001,validate\n");
+    seed_text("plan", "views", "2dicom_id,x,ViewPosition\nd1,,LL\nd1,,AP\nd9,,\n");
+    buffer_print(&b, "3study_id,%s50000001,1.0,,,,,,,,,,,,,-1.0\n50000002,3\n50000002,9,,,,,,,,,,,,,\n", classes);
+    seed_buffer("plan", "chexpert", &b);
+    buffer_print(&b, "4dicom_id,%sd1,1,,,,,,,,,,,,,0\nunknown,1,,,,,,,,,,,,,\nd3,x,,,,,,,,,,,,,\n", classes);
+    seed_buffer("plan", "labels", &b);
+}
+
+static void make_checkpoints(void) {
+    static const char manifest[] =
+        "{\"format\": \"radialog checkpoint\", \"version\": 1, \"stage\": \"fuzz\", \"step\": 3,\n"
+        "\"updates\": 2, \"threads\": 1, \"ranks\": 1, \"best\": {\"score\": 0.5, \"step\": 2, \"stale\": 1},\n"
+        "\"files\": {\"model.safetensors\": {\"bytes\": 240, \"crc32\": \"CRCCRC_0\"},\n"
+        "\"optimizer.safetensors\": {\"bytes\": 344, \"crc32\": \"CRCCRC_1\"},\n"
+        "\"config.json\": {\"bytes\": 3, \"crc32\": \"CRCCRC_2\"}}}";
+    static const char tensors[] = "\310\0\0\0\0\0\0\0{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,3],"
+                                  "\"data_offsets\":[0,24]},\"a.mean\":{\"dtype\":\"F32\",\"shape\":[2],"
+                                  "\"data_offsets\":[24,32]},\"c.weight\":{\"dtype\":\"F32\","
+                                  "\"shape\":[2,1,1,1],\"data_offsets\":[32,40]}}";
+    buffer b = {0};
+    unsigned char model[8 + 200 + 40];
+    memset(model, ' ', sizeof model);
+    memcpy(model, tensors, sizeof tensors - 1);
+    seed("checkpoint", "good", "\0", 1);
+    buffer_append(&b, "\0", 1);
+    part(&b, manifest, sizeof manifest - 1);
+    seed_buffer("checkpoint", "manifest", &b);
+    for (int flags = 1; flags <= 3; flags++) {
+        const char flag = (char)flags;
+        buffer_append(&b, &flag, 1);
+        part(&b, "", 0);
+        part(&b, model, sizeof model);
+        seed_buffer("checkpoint", flags == 1 ? "model" : flags == 2 ? "alone" : "both", &b);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: make_fuzz_corpus DIR\n");
@@ -189,5 +302,10 @@ int main(int argc, char **argv) {
     make_sections();
     make_images();
     make_safetensors();
+    make_hdf5();
+    make_shards();
+    make_manifest();
+    make_plans();
+    make_checkpoints();
     return 0;
 }
