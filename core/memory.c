@@ -6,15 +6,30 @@
 
 enum { ALIGNMENT = 64 };
 
-static atomic_llong allocations_until_failure; // 0: never
+static atomic_llong allocations_until_failure; // 0 and less: never
+static atomic_bool and_behind, has_failed;
 
 void mem_fail_at(int64_t n) {
+    atomic_store(&and_behind, false);
+    atomic_store(&has_failed, false);
     atomic_store(&allocations_until_failure, n);
 }
 
-static int must_fail(void) {
-    if (atomic_load_explicit(&allocations_until_failure, memory_order_relaxed) == 0) return 0;
-    return atomic_fetch_sub(&allocations_until_failure, 1) == 1;
+void mem_fail_from(int64_t n) {
+    mem_fail_at(n);
+    atomic_store(&and_behind, true);
+}
+
+bool mem_has_failed(void) {
+    return atomic_load(&has_failed);
+}
+
+static bool must_fail(void) {
+    if (atomic_load_explicit(&allocations_until_failure, memory_order_relaxed) <= 0)
+        return atomic_load_explicit(&and_behind, memory_order_relaxed) && mem_has_failed();
+    if (atomic_fetch_sub(&allocations_until_failure, 1) != 1) return false;
+    atomic_store(&has_failed, true);
+    return true;
 }
 
 int size_multiply(size_t a, size_t b, size_t *product) {

@@ -2,6 +2,7 @@
 // one fail. Sizes are checked for overflow; memory is zeroed.
 #pragma once
 #include "core/status.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,9 +22,12 @@ void mem_free(void *block);
 // A copy of TEXT.
 status mem_string(char **out, const char *text);
 
-// Makes the N-th allocation from now on fail (1: the next one); 0 switches it off. Set from the
-// environment variable RADIALOG_FAIL_ALLOC at the start of the program.
+// Makes the N-th allocation from now on fail (1: the next one); 0 switches it off. mem_fail_from: and
+// all behind it. For tests: the program itself never calls it.
 void mem_fail_at(int64_t n);
+void mem_fail_from(int64_t n);
+// Whether that has happened.
+bool mem_has_failed(void);
 
 // Multiplies sizes read from a file. Returns 0 on overflow.
 int size_multiply(size_t a, size_t b, size_t *product);

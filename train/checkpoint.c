@@ -374,7 +374,10 @@ status checkpoint_resume(run *r, bool *found) {
         if (step_of(list.name[i]) < 0) continue;
         rc = path_join(folder, sizeof folder, all, list.name[i]);
         if (rc) break;
-        if (read_manifest(&m, r, folder)) {
+        rc = read_manifest(&m, r, folder);
+        if (rc == STATUS_MEMORY) break; // says nothing about the checkpoint
+        if (rc) {
+            rc = STATUS_OK;
             log_warn("%s; taking the checkpoint before it", status_text());
             damaged = true;
             continue;

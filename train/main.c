@@ -5,6 +5,7 @@
 #include "train/signals.h"
 #include "train/waiting.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,8 @@ static int unknown_command(int argc, char *const *argv) {
 }
 
 static int exit_status(const command *c, status rc) {
-    if (!rc) return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
-    fflush(stdout);
+    if (fflush(stdout) && !rc) rc = status_fail(STATUS_IO, "stdout: %s", strerror(errno));
+    if (!rc) return EXIT_SUCCESS;
     fprintf(stderr, "radialog %s: %s\n", c->name, status_text());
     if (rc == STATUS_INTERRUPTED) return 128 + signals_pending();
     return rc == STATUS_USAGE ? EXIT_USAGE : EXIT_FAILURE;
@@ -76,8 +77,6 @@ static status run_command(const command *c, int argc, char *const *argv) {
 int main(int argc, char **argv) {
     int words = 0;
     waiting_set(argv);
-    const char *fail = getenv("RADIALOG_FAIL_ALLOC");
-    if (fail) mem_fail_at(strtoll(fail, NULL, 10));
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
         print_help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : EXIT_SUCCESS;

@@ -20,6 +20,7 @@ status run_open(run *r, const stage *s, const config *c) {
 }
 
 void run_close(run *r) {
+    if (!r->device) return; // nothing was opened
     if (r->stage && r->stage->free && r->state) r->stage->free(r);
     if (!r->device) return; // it could not be opened, so there is nothing on it
     adamw_free(&r->optimizer, r->device);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+const char *program_path = RADIALOG_PROGRAM;
+
 const char *const tiny_settings =
     "--set data.crop=512 --set data.size=64 --set model.stem=4 --set model.widths=[4,4,8,8] "
     "--set model.blocks=[1,1,1,1] --set model.vit_width=8 --set model.pooler_blocks=1 "
@@ -30,7 +32,7 @@ void workspace_remove(const char *path) {
 static char **split(char *text) {
     char **words = calloc(256, sizeof *words);
     int count = 1;
-    words[0] = (char *)(size_t)RADIALOG_PROGRAM;
+    words[0] = (char *)(size_t)program_path;
     for (char *w = strtok(text, " "); w && count < 255; w = strtok(NULL, " ")) words[count++] = w;
     return words;
 }
@@ -41,7 +43,7 @@ static pid_t start(char *text, int out, int err) {
     if (child) return child;
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
-    execv(RADIALOG_PROGRAM, split(text));
+    execv(program_path, split(text));
     _exit(127);
 }
 

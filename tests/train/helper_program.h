@@ -8,6 +8,9 @@
 void workspace_make(char path[256]);
 void workspace_remove(const char *path);
 
+// What the functions below run; the built program unless a test says otherwise.
+extern const char *program_path;
+
 typedef struct outcome {
     int exit;    // exit status, or 128 + signal
     char *out;   // stdout
