@@ -2,13 +2,10 @@
 #include "data/ingest_plan.h"
 #include "data/shard.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 enum { WINDOW_PER_THREAD = 16, WINDOW_MIN = 64, WINDOW_MAX = 512 };
@@ -199,13 +196,7 @@ static status check_options(ingest_options *o) {
 // Two runs in one folder would make the same shards at once.
 static status lock_folder(ingest *g) {
     status rc = folder_make(g->options.out);
-    if (rc) return rc;
-    g->lock = open(g->options.out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (g->lock < 0)
-        return status_fail(STATUS_IO, "%s: cannot open: %s", g->options.out, strerror(errno));
-    if (flock(g->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-        return status_fail(STATUS_IO, "%s: another ingest is at work in it", g->options.out);
-    return STATUS_OK;
+    return rc ? rc : folder_lock(&g->lock, g->options.out);
 }
 
 static status open_workers(ingest *g) {

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MANIFEST_LIMIT = 64 << 20 };
@@ -132,11 +133,10 @@ static bool is_shard(bool *planned, const char *name, const ingest_plan *p,
     *planned = false;
     for (int s = 0; s < SPLIT_COUNT; s++) {
         size_t prefix = strlen(split_names[s]);
-        long long number = 0;
         if (strncmp(name, split_names[s], prefix) || name[prefix] != '-') continue;
-        if (sscanf(name + prefix + 1, "%lld", &number) != 1 || number < 0) continue;
-        *planned = !strcmp(shard_name(expected, s, number), name) &&
-                   number * shard_records < (int64_t)p->count[s];
+        int64_t number = strtoll(name + prefix + 1, NULL, 10), rows = (int64_t)p->count[s];
+        *planned = number >= 0 && !strcmp(shard_name(expected, s, number), name) &&
+                   number < rows / shard_records + (rows % shard_records != 0);
     }
     return length > 3 && !strcmp(name + length - 3, ".h5");
 }

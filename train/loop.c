@@ -13,6 +13,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 // What the host reads of a step, one step late.
 typedef struct step_result {
@@ -342,7 +343,9 @@ static int64_t planned_steps(const run *r) {
 status train_loop(run *r) {
     loop l = {.run = r, .metrics = {.fd = -1}};
     char log_path[PATH_SIZE];
+    int lock = -1;
     status rc = folder_make(r->dir);
+    if (!rc && r->comm->rank == 0) rc = folder_lock(&lock, r->dir);
     if (!rc) rc = path_join(log_path, sizeof log_path, r->dir, "log.txt");
     if (!rc) rc = log_open(log_path);
     if (!rc) rc = r->stage->setup(r);
@@ -367,5 +370,6 @@ done:
     metrics_log_close(&l.metrics);
     buffer_free(&l.validation);
     log_open(NULL);
+    if (lock >= 0) close(lock);
     return rc;
 }

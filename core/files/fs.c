@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,6 +144,19 @@ void names_free(names *n) {
     for (size_t i = 0; i < n->count; i++) mem_free(n->name[i]);
     mem_free(n->name);
     *n = (names){0};
+}
+
+status folder_lock(int *fd, const char *path) {
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0) return io_failure(path, "open");
+    if (!flock(*fd, LOCK_EX | LOCK_NB)) return STATUS_OK;
+    int why = errno;
+    close(*fd);
+    *fd = -1;
+    if (why != EWOULDBLOCK) return STATUS_OK;
+    return status_fail(STATUS_IO,
+                       "%s: another radialog is at work in it; wait for it, or give another folder",
+                       path);
 }
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *where) {

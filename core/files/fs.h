@@ -28,6 +28,10 @@ status folder_list(const char *path, names *out);
 void names_free(names *n);
 status names_add(names *n, const char *name);
 
+// Holds PATH for this process until *FD is closed (-1: not held), or says that another one does. Shared
+// folders whose system knows no locks are not held and no error.
+status folder_lock(int *fd, const char *path);
+
 // Removes a file, or a folder with all that it holds. A missing one is fine.
 status path_remove(const char *path);
 
