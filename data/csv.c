@@ -90,7 +90,7 @@ static void spoil(csv *c, const char *why) {
 
 static void keep(csv *c, int byte) {
     char one = (char)byte;
-    if (!byte) spoil(c, "it holds a NUL byte");
+    if (!byte) spoil(c, "it holds a NUL byte (is it UTF-16? save it as UTF-8)");
     buffer_append(&c->text, &one, 1);
 }
 
@@ -286,7 +286,9 @@ status csv_require(int *column, const csv *c, const char *name) {
         used += wrote > 0 ? (size_t)wrote : 0;
     }
     if (used >= sizeof list - 8) strcpy(list + sizeof list - 4, "...");
-    return status_fail(STATUS_FORMAT, "%s: no column '%s'; there are: %s", c->path, name, list);
+    bool other = c->columns == 1 && strpbrk(csv_name(c, 0), ";\t");
+    return status_fail(STATUS_FORMAT, "%s: no column '%s'; there are: %s%s", c->path, name, list,
+                       other ? " (fields must be separated by commas)" : "");
 }
 
 void csv_unnamed(csv *c, int extra) {
@@ -314,6 +316,10 @@ status csv_next(csv *c, bool *more, bool *bad) {
     *bad = c->bad != NULL;
     c->bad = NULL; // it may point at COUNTS
     return STATUS_OK;
+}
+
+const char *csv_path(const csv *c) {
+    return c->path;
 }
 
 const char *csv_reason(const csv *c) {

@@ -17,6 +17,7 @@ int csv_column(const csv *c, const char *name);
 // The same, but a missing column is a FORMAT error that lists the columns there are.
 status csv_require(int *column, const csv *c, const char *name);
 int csv_columns(const csv *c);
+const char *csv_path(const csv *c); // for messages
 const char *csv_name(const csv *c, int column);
 
 // Lets every row have EXTRA fields in front of those that the header names, which are then counted as

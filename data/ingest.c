@@ -225,6 +225,9 @@ static status make_plan(ingest *g) {
     ingest_plan *p = &g->plan;
     status rc = g->options.source == INGEST_MIMIC ? plan_mimic(p, &g->options)
                                                   : plan_folder(p, &g->options);
+    if (!rc && !p->rows && !p->skips.count)
+        rc = status_fail(STATUS_FORMAT, "%s: the table of images has no rows below its header",
+                         g->options.csv ? g->options.csv : g->options.root);
     if (!rc) rc = plan_finish(p, &g->options);
     if (rc) return rc;
     g->summary->shared_patients = p->shared_patients;

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { ID_SIZE = 512 };
 
@@ -15,6 +16,21 @@ typedef struct folder_columns {
     int label[CLASS_COUNT];
 } folder_columns;
 
+// Labels of a column "cardiomegaly" would be lost without a word.
+static status check_case(const csv *table) {
+    static const char *const own[] = {"id",    "image", "report", "findings", "impression", "patient",
+                                      "study", "split", "view"};
+    enum { OWN = sizeof own / sizeof *own };
+    for (int i = 0; i < csv_columns(table); i++)
+        for (int k = 0; k < OWN + CLASS_COUNT; k++) {
+            const char *name = csv_name(table, i), *known = k < OWN ? own[k] : class_names[k - OWN];
+            if (!strcasecmp(name, known) && strcmp(name, known) && csv_column(table, known) < 0)
+                return status_fail(STATUS_FORMAT, "%s: the column '%s' must be written '%s'",
+                                   csv_path(table), name, known);
+        }
+    return STATUS_OK;
+}
+
 static status find_columns(folder_columns *c, const csv *table) {
     *c = (folder_columns){
         .id = csv_column(table, "id"),           .report = csv_column(table, "report"),
@@ -22,7 +38,8 @@ static status find_columns(folder_columns *c, const csv *table) {
         .patient = csv_column(table, "patient"), .study = csv_column(table, "study"),
         .split = csv_column(table, "split"),     .view = csv_column(table, "view")};
     int labels = plan_label_columns(c->label, table);
-    status rc = csv_require(&c->image, table, "image");
+    status rc = check_case(table);
+    if (!rc) rc = csv_require(&c->image, table, "image");
     if (!rc && c->report < 0 && c->findings < 0) rc = csv_require(&c->report, table, "report");
     // A few of them would be read as all: the rest is more likely mistyped than meant.
     for (int i = 0; !rc && labels && i < CLASS_COUNT; i++)

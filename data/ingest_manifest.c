@@ -1,6 +1,7 @@
 // What stands in a shard directory beside the shards: skipped.csv and manifest.json; and the check that
 // a directory is fit to be worked in. manifest.json is written last: where it is, all is complete.
 #include "core/files/json.h"
+#include "core/log.h"
 #include "data/ingest_plan.h"
 #include "data/shard.h"
 
@@ -118,6 +119,10 @@ static status check_manifest(const char *path, const ingest_plan *p) {
     json_value hashes;
     const char *plan;
     status rc = json_read(&document, path, MANIFEST_LIMIT);
+    if (rc == STATUS_FORMAT) {
+        log_warn("%s; it is written again", status_text()); // the shards carry the plan as well
+        return STATUS_OK;
+    }
     if (!rc) rc = json_member(&hashes, json_root(document), "hashes");
     if (!rc) rc = json_member_text(&plan, hashes, "plan");
     if (!rc && strcmp(plan, p->hash)) rc = other_plan(path);

@@ -178,12 +178,14 @@ static void describe(char out[256], const csv *table, const char *path, const ch
 }
 
 // The labels of one row for all rows of the plan with its key.
-static status apply_labels(ingest_plan *p, const csv *table, const char *path, row_text key_text,
-                           const char *key, const int column[CLASS_COUNT], const uint32_t *index) {
+static status apply_labels(bool *known, ingest_plan *p, const csv *table, const char *path,
+                           row_text key_text, const char *key, const int column[CLASS_COUNT],
+                           const uint32_t *index) {
     int8_t labels[CLASS_COUNT];
     char detail[256] = "";
     size_t first, count = plan_find(&first, p, index, key_text, key);
     if (!count) return STATUS_OK;
+    *known = true;
     status rc = plan_labels(labels, table, column);
     if (rc == STATUS_FORMAT) {
         describe(detail, table, path, status_text());
@@ -200,7 +202,7 @@ static status apply_labels(ingest_plan *p, const csv *table, const char *path, r
 static status read_labels(ingest_plan *p, const char *path, row_text key, const char *key_name) {
     csv *table = NULL;
     uint32_t *index = NULL;
-    bool more = true, bad;
+    bool more = true, bad, known = false;
     int column[CLASS_COUNT], id = -1;
     char detail[256];
     status rc = csv_open(&table, path);
@@ -215,8 +217,12 @@ static status read_labels(ingest_plan *p, const char *path, row_text key, const 
             describe(detail, table, path, plan_bad_row(table, path));
             rc = skip_list_add(&p->skips, 0, SKIP_BAD_ROW, "", detail);
         } else
-            rc = apply_labels(p, table, path, key, csv_field(table, id), column, index);
+            rc = apply_labels(&known, p, table, path, key, csv_field(table, id), column, index);
     }
+    // Another data set's labels would leave every record without any.
+    if (!rc && !known && p->rows && csv_row(table))
+        rc = status_fail(STATUS_FORMAT, "%s: no %s in it is one of the %zu images' in the split table",
+                         path, key_name, p->rows);
     mem_free(index);
     csv_close(table);
     return rc;

@@ -169,7 +169,8 @@ status shard_pixels(uint8_t *out, const shard *s, int64_t i, deflater *d, void *
     if (!rc && !plain) rc = zlib_expand(d, out, packed, STORED_PIXELS, size);
     if (rc == STATUS_IO || rc == STATUS_MEMORY) return rc;
     if (!rc && checksum_crc32(0, out, STORED_PIXELS) == s->crc[i]) return STATUS_OK;
-    return status_fail(STATUS_FORMAT, "%s: the image of record %s is damaged (%s)", s->path,
+    return status_fail(STATUS_FORMAT, "%s: the image of record %s is damaged (%s); remove the file and run ingest again, or train with "
+                       "data.skip_bad=true", s->path,
                        text_column_at(&s->id[ID_DICOM], (size_t)i),
                        rc ? "it does not inflate" : "wrong checksum");
 }

@@ -345,6 +345,9 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
 static status load_folder(run *r, const char *folder, const manifest *m) {
     status rc = checkpoint_load_model(&r->params, folder);
     if (!rc) rc = load_optimizer(r, folder);
+    if (rc == STATUS_FORMAT)
+        rc = status_fail(rc, "%s. Go on with the configuration in %s/config.resolved.json, or start over "
+                             "with --fresh", status_text(), r->dir);
     if (rc) return rc;
     adamw_set_steps(&r->optimizer, r->device, m->updates);
     r->step = m->step;

@@ -44,8 +44,8 @@ static status unknown_option(const command *c, const char *name) {
     int count = option_tables(c, tables), known = 0;
     for (int i = 0; i < count; i++)
         for (const option *o = tables[i]; o->name && known < 64; o++) names[known++] = o->name;
-    return status_fail(STATUS_USAGE, "%s: unknown option --%s; did you mean --%s? (radialog %s --help)",
-                       c->name, name, nearest_name(name, names, known), c->name);
+    return status_fail(STATUS_USAGE, "unknown option --%s; did you mean --%s? (radialog %s --help)", name,
+                       nearest_name(name, names, known), c->name);
 }
 
 static status take_option(arguments *a, int argc, char *const *argv, int *i) {
@@ -55,16 +55,15 @@ static status take_option(arguments *a, int argc, char *const *argv, int *i) {
     const char *value = "";
     if (!o) return unknown_option(a->command, text);
     if (!o->value && equals)
-        return status_fail(STATUS_USAGE, "%s: --%s takes no value", a->command->name, o->name);
+        return status_fail(STATUS_USAGE, "--%s takes no value", o->name);
     if (o->value && equals)
         value = equals + 1;
     else if (o->value && *i + 1 < argc)
         value = argv[++*i];
     else if (o->value)
-        return status_fail(STATUS_USAGE, "%s: --%s needs a value (%s)", a->command->name, o->name,
-                           o->value);
+        return status_fail(STATUS_USAGE, "--%s needs a value (%s)", o->name, o->value);
     if (a->count == MAX_GIVEN)
-        return status_fail(STATUS_USAGE, "%s: more than %d options", a->command->name, MAX_GIVEN);
+        return status_fail(STATUS_USAGE, "more than %d options", MAX_GIVEN);
     a->given[a->count].option = o;
     a->given[a->count++].value = value;
     return STATUS_OK;
@@ -91,12 +90,11 @@ status arguments_parse(arguments *a, const command *c, const char **positional, 
     if (argument_given(a, "help")) return STATUS_OK;
     bool many = c->positional && strstr(c->positional, "...");
     if (!c->positional && a->positionals)
-        return status_fail(STATUS_USAGE, "%s: unexpected argument '%s'", c->name, positional[0]);
+        return status_fail(STATUS_USAGE, "unexpected argument '%s'", positional[0]);
     if (c->positional && !a->positionals)
-        return status_fail(STATUS_USAGE, "%s: %s is missing (radialog %s --help)", c->name,
-                           c->positional, c->name);
+        return status_fail(STATUS_USAGE, "%s is missing (radialog %s --help)", c->positional, c->name);
     if (c->positional && !many && a->positionals > 1)
-        return status_fail(STATUS_USAGE, "%s: unexpected argument '%s'", c->name, positional[1]);
+        return status_fail(STATUS_USAGE, "unexpected argument '%s'", positional[1]);
     return STATUS_OK;
 }
 
@@ -117,8 +115,8 @@ status argument_int(const arguments *a, const char *name, int64_t low, int64_t h
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (errno || end == text || *end || value < low || value > high)
-        return status_fail(STATUS_USAGE, "%s: --%s takes a whole number from %lld to %lld, not '%s'",
-                           a->command->name, name, (long long)low, (long long)high, text);
+        return status_fail(STATUS_USAGE, "--%s takes a whole number from %lld to %lld, not '%s'", name,
+                           (long long)low, (long long)high, text);
     *out = value;
     return STATUS_OK;
 }

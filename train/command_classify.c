@@ -11,6 +11,7 @@
 #include "train/devices.h"
 #include "train/settings.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,13 +64,13 @@ static status predictor_open(predictor *p, const arguments *a) {
     classifier_config sizes;
     const char *given = argument(a, "checkpoint");
     if (!given)
-        return status_fail(STATUS_USAGE, "classify: --checkpoint PATH is missing: a run directory, a "
-                                         "checkpoint folder or a file of weights");
+        return status_fail(STATUS_USAGE, "--checkpoint PATH is missing: a run directory, a checkpoint folder "
+                                         "or a file of weights");
     status rc = path_join(folder, sizeof folder, given, "checkpoints");
     if (!rc && folder_exists(folder))
         rc = checkpoint_choose(given, folder, sizeof folder);
     else if (snprintf(folder, sizeof folder, "%s", given) >= (int)sizeof folder)
-        rc = status_fail(STATUS_USAGE, "classify: --checkpoint is too long");
+        rc = status_fail(STATUS_USAGE, "--checkpoint is too long");
     if (!rc) rc = predictor_config(p, a, folder);
     if (!rc) rc = classifier_from_config(&sizes, p->config);
     if (!rc) rc = device_from_config(&p->device, p->config);
@@ -114,7 +115,7 @@ static status print_prediction(FILE *out, const char *id, const float *logits) {
     buffer_text(&line, "}\n");
     status rc = line.failed ? line.failed : text.failed;
     if (!rc && fwrite(line.data, 1, line.length, out) != line.length)
-        rc = status_fail(STATUS_IO, "classify: cannot write the predictions");
+        rc = status_fail(STATUS_IO, "cannot write the predictions: %s", strerror(errno));
     buffer_free(&text);
     buffer_free(&line);
     return rc;
@@ -197,6 +198,10 @@ static status classify_files(predictor *p, const arguments *a, FILE *out) {
     for (int i = 0; i < a->positionals && !rc; i++) {
         status one = classify_file(p, a->positional[i], out, work);
         if (one != STATUS_IO && one != STATUS_FORMAT) {
+            rc = one;
+            continue;
+        }
+        if (ferror(out)) {
             rc = one;
             continue;
         }

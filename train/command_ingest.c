@@ -34,7 +34,7 @@ static status choose(const arguments *a, const char *name, const char *const *na
     if (!text) return STATUS_OK;
     for (*out = 0; *out < count; (*out)++)
         if (!strcmp(names[*out], text)) return STATUS_OK;
-    return status_fail(STATUS_USAGE, "ingest: --%s %s is not known; did you mean %s?", name, text,
+    return status_fail(STATUS_USAGE, "--%s %s is not known; did you mean %s?", name, text,
                        nearest_name(text, names, count));
 }
 
@@ -45,12 +45,26 @@ static status fraction(const arguments *a, const char *name, double *out) {
     if (!text) return STATUS_OK;
     *out = strtod(text, &end);
     if (end == text || *end || !(*out >= 0 && *out < 1))
-        return status_fail(STATUS_USAGE, "ingest: --%s takes a fraction from 0 to below 1, not '%s'", name,
+        return status_fail(STATUS_USAGE, "--%s takes a fraction from 0 to below 1, not '%s'", name,
                            text);
     return STATUS_OK;
 }
 
 static bool stop_asked(void) { return signals_pending() != 0; }
+
+// Options of the other source would be passed over in silence.
+static status refuse_other(const arguments *a, ingest_source source) {
+    static const struct {
+        const char *name;
+        ingest_source source;
+    } owned[] = {{"labels", INGEST_MIMIC}, {"csv", INGEST_FOLDER}, {"validate", INGEST_FOLDER},
+                 {"test", INGEST_FOLDER},  {"seed", INGEST_FOLDER}};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        if (argument_given(a, owned[i].name) && owned[i].source != source)
+            return status_fail(STATUS_USAGE, "--%s goes with --source %s, not %s", owned[i].name,
+                               ingest_source_names[owned[i].source], ingest_source_names[source]);
+    return STATUS_OK;
+}
 
 static status read_options(ingest_options *o, const arguments *a) {
     int source, compression, variant;
@@ -65,7 +79,7 @@ static status read_options(ingest_options *o, const arguments *a) {
     if (!rc) rc = argument_int(a, "threads", 0, 1024, 0, &threads);
     if (!rc) rc = argument_int(a, "seed", 0, INT64_MAX, 42, &seed);
     if (!rc && !argument(a, "out"))
-        rc = status_fail(STATUS_USAGE, "ingest: --out DIR is missing (radialog ingest --help)");
+        rc = status_fail(STATUS_USAGE, "--out DIR is missing (radialog ingest --help)");
     if (rc) return rc;
     *o = (ingest_options){
         .source = (ingest_source)source,
@@ -83,7 +97,8 @@ static status read_options(ingest_options *o, const arguments *a) {
         .stop = stop_asked,
     };
     rc = fraction(a, "validate", &o->validate);
-    return rc ? rc : fraction(a, "test", &o->test);
+    if (!rc) rc = fraction(a, "test", &o->test);
+    return rc ? rc : refuse_other(a, o->source);
 }
 
 static void print_json(const ingest_summary *s) {

@@ -5,7 +5,6 @@
 #include "train/signals.h"
 #include "train/waiting.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +41,26 @@ static int unknown_command(int argc, char *const *argv) {
     for (int i = 0; i < COMMANDS; i++) names[i] = commands[i]->name;
     bool two = !strcmp(argv[0], "train") && argc > 1;
     snprintf(typed, sizeof typed, two ? "%s %s" : "%s", argv[0], two ? argv[1] : "");
+    if (!two && !strcmp(argv[0], "train")) {
+        fputs("radialog: train needs a stage:", stderr);
+        for (int i = 0; i < COMMANDS; i++)
+            if (!strncmp(names[i], "train ", 6)) fprintf(stderr, " radialog %s", names[i]);
+        fputs("\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (argv[0][0] == '-') {
+        fprintf(stderr, "radialog: options stand behind the command: radialog COMMAND %s (radialog --help)\n",
+                argv[0]);
+        return EXIT_USAGE;
+    }
     fprintf(stderr, "radialog: unknown command '%s'; did you mean 'radialog %s'? (radialog --help)\n",
             typed, nearest_name(typed, names, COMMANDS));
     return EXIT_USAGE;
 }
 
 static int exit_status(const command *c, status rc) {
-    if (fflush(stdout) && !rc) rc = status_fail(STATUS_IO, "stdout: %s", strerror(errno));
+    if ((fflush(stdout) || ferror(stdout)) && !rc)
+        rc = status_fail(STATUS_IO, "cannot write to stdout; is the disk full?");
     if (!rc) return EXIT_SUCCESS;
     fprintf(stderr, "radialog %s: %s\n", c->name, status_text());
     if (rc == STATUS_INTERRUPTED) return 128 + signals_pending();

@@ -50,6 +50,7 @@ status metrics_log_write(metrics_log *m, const buffer *line) {
     buffer_text(&text, "\n");
     // One write per line: a kill leaves at most one torn line, which the next start drops.
     status rc = text.failed;
+    errno = ENOSPC; // of a short write
     if (!rc && write(m->fd, text.data, text.length) != (ssize_t)text.length)
         rc = io_failure(m, "write");
     buffer_free(&text);

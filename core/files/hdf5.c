@@ -36,8 +36,16 @@ static void library_unlock(void) {
     pthread_mutex_unlock(&library);
 }
 
+// The innermost message; of one that quotes the system's, that alone.
 static herr_t first_message(unsigned n, const H5E_error2_t *error, void *text) {
-    if (n == 0 && error->desc) snprintf(text, 256, ": %s", error->desc);
+    static const char mark[] = "error message = '";
+    if (n || !error->desc) return 0;
+    const char *system = strstr(error->desc, mark);
+    if (system)
+        snprintf(text, 256, ": %.*s", (int)strcspn(system + sizeof mark - 1, "'"),
+                 system + sizeof mark - 1);
+    else
+        snprintf(text, 256, ": %s", error->desc);
     return 0;
 }
 
@@ -195,8 +203,8 @@ static status make_dataset(hdf5 *f, const char *name, hid_t type, int rank, cons
     hid_t set = H5Dcreate2(f->file, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
     herr_t bad = set < 0 ? -1 : 0;
     if (!bad && data) bad = H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
-    if (set >= 0 && H5Dclose(set) < 0) bad = -1;
     status rc = bad < 0 ? refused(f, name, "write the dataset") : STATUS_OK;
+    if (set >= 0 && H5Dclose(set) < 0 && !rc) rc = refused(f, name, "write the dataset");
     H5Sclose(space);
     return rc;
 }
@@ -298,9 +306,9 @@ status hdf5_write_record(hdf5 *f, const char *name, int64_t record, const void *
     // The library itself writes chunks beyond the dataset.
     if (!bad) bad = H5Sget_simple_extent_dims(space, most, NULL) < 1 || start[0] >= most[0];
     if (!bad) bad = H5Dwrite_chunk(set, H5P_DEFAULT, 0, start, size, bytes) < 0;
+    status rc = bad ? refused(f, name, "write a record of") : STATUS_OK; // the next call forgets why
     if (space >= 0) H5Sclose(space);
-    if (set >= 0 && H5Dclose(set) < 0) bad = 1;
-    status rc = bad ? refused(f, name, "write a record of") : STATUS_OK;
+    if (set >= 0 && H5Dclose(set) < 0 && !rc) rc = refused(f, name, "write a record of");
     library_unlock();
     return rc;
 }
