@@ -136,6 +136,23 @@ START_TEST(removal_stays_inside) {
 }
 END_TEST
 
+START_TEST(one_holds_a_folder) {
+    char path[PATH_SIZE];
+    int first, second;
+    strcpy(path, scratch("held"));
+    expect_failure(folder_lock(&first, path), STATUS_IO, "lock", "held", "cannot open");
+    ck_assert_int_lt(first, 0);
+    ck_assert_int_eq(folder_make(path), STATUS_OK);
+    ck_assert_int_eq(folder_lock(&first, path), STATUS_OK);
+    ck_assert_int_ge(first, 0);
+    expect_failure(folder_lock(&second, path), STATUS_IO, "lock", "held", "another radialog");
+    ck_assert_int_lt(second, 0);
+    ck_assert_int_eq(close(first), 0);
+    ck_assert_int_eq(folder_lock(&second, path), STATUS_OK);
+    ck_assert_int_eq(close(second), 0);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail) {
     char path[PATH_SIZE];
     strcpy(path, scratch("memory"));
@@ -169,6 +186,7 @@ int main(void) {
                                   errors_name_the_path,
                                   folders,
                                   removal_stays_inside,
+                                  one_holds_a_folder,
                                   every_allocation_may_fail,
                                   NULL};
     return run_suite(suite_of("fs", tests));

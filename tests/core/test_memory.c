@@ -81,8 +81,24 @@ START_TEST(the_nth_allocation_fails_once) {
 }
 END_TEST
 
+START_TEST(all_behind_may_fail) {
+    char *text;
+    mem_fail_from(2);
+    ck_assert(!mem_has_failed());
+    ck_assert_int_eq(mem_string(&text, "kept"), STATUS_OK);
+    mem_free(text);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(mem_string(&text, "lost"), STATUS_MEMORY);
+    ck_assert(mem_has_failed());
+    mem_fail_at(0);
+    ck_assert(!mem_has_failed());
+    ck_assert_int_eq(mem_string(&text, "kept"), STATUS_OK);
+    mem_free(text);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = {blocks_are_zeroed_and_aligned, sizes_that_cannot_exist,
-                                  growth_keeps_the_content, the_nth_allocation_fails_once, NULL};
+                                  growth_keeps_the_content, the_nth_allocation_fails_once,
+                                  all_behind_may_fail, NULL};
     return run_suite(suite_of("memory", tests));
 }
