@@ -265,7 +265,7 @@ static void make_plans(void) {
 static void make_checkpoints(void) {
     static const char manifest[] =
         "{\"format\": \"radialog checkpoint\", \"version\": 1, \"stage\": \"fuzz\", \"step\": 3,\n"
-        "\"updates\": 2, \"threads\": 1, \"ranks\": 1, \"best\": {\"score\": 0.5, \"step\": 2, \"stale\": 1},\n"
+        "\"updates\": 2, \"threads\": 1, \"ranks\": 1, \"precision\": \"f32\",\n\"best\": {\"score\": 0.5, \"step\": 2, \"stale\": 1},\n"
         "\"files\": {\"model.safetensors\": {\"bytes\": 240, \"crc32\": \"CRCCRC_0\"},\n"
         "\"optimizer.safetensors\": {\"bytes\": 344, \"crc32\": \"CRCCRC_1\"},\n"
         "\"config.json\": {\"bytes\": 3, \"crc32\": \"CRCCRC_2\"}}}";
