@@ -133,7 +133,7 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
     if (split) {
         for (o.split = 0; o.split < SPLIT_COUNT && strcmp(split_names[o.split], split); o.split++) {}
         if (o.split == SPLIT_COUNT)
-            return status_fail(STATUS_USAGE, "classify: --split %s; there are train, validate and test",
+            return status_fail(STATUS_USAGE, "--split %s; there are train, validate and test",
                                split);
     }
     status rc = argument_int(a, "limit", 0, INT64_MAX, 0, &limit);
