@@ -69,8 +69,7 @@ static status read_header(safetensors *s) {
     for (int i = LENGTH_BYTES; i-- > 0;) length = length << 8 | s->map[i];
     if (length > HEADER_MAX)
         return status_fail(STATUS_FORMAT,
-                           "%s: is no safetensors file (a header of %llu bytes would be more than the format's limit of "
-                           "%d)", s->path,
+                           "%s: header of %llu bytes, more than the format's limit of %d", s->path,
                            (unsigned long long)length, HEADER_MAX);
     if (length > s->size - LENGTH_BYTES)
         return status_fail(STATUS_FORMAT,
