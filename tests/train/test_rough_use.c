@@ -46,7 +46,8 @@ static void expect(int code, const char *parts, const char *format, ...) {
     snprintf(list, sizeof list, "%s", parts);
     for (char *part; (part = strsep(&rest, "|"));)
         ck_assert_msg(strstr(o.err, part) != NULL, "radialog %s: no '%s' in: %s", words, part, o.err);
-    for (errors = o.err; (line = strsep(&errors, "\n"));) lines += *line && *line != ' ' && strncmp(line, "warning: ", 9);
+    for (errors = o.err; (line = strsep(&errors, "\n"));)
+        lines += *line && *line != ' ' && strncmp(line, "warning: ", 9);
     ck_assert_msg(lines == (code != 0), "radialog %s: %d lines", words, lines);
     outcome_free(&o);
 }
