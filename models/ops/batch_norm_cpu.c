@@ -46,9 +46,14 @@ static void repeat(float *restrict lane, const float *vector, const sweep *w) {
 }
 
 // --- sums ----------------------------------------------------------------------------------------
-// In double, because with a large mean the variance is what remains of two nearly equal numbers.
-static void sum_forward(double *restrict sum, double *restrict square, const float *restrict x,
-                        int64_t n) {
+// Sums of a few rows in single precision before they go into those in double: products of bf16 numbers
+// are exact in single precision, and so, nearly, are FEW of them together.
+enum { FEW = 8 };
+
+// In double at once where numbers are single, because with a large mean the variance is what remains of
+// two nearly equal numbers.
+static void sum_forward_f32(double *restrict sum, double *restrict square, const float *restrict x,
+                            int64_t n) {
 #pragma omp simd
     for (int64_t c = 0; c < n; c++) {
         double v = (double)x[c];
@@ -57,21 +62,34 @@ static void sum_forward(double *restrict sum, double *restrict square, const flo
     }
 }
 
-// A loop of its own: inside a longer one gcc makes the condition a branch, which costs three times
-// all else.
-static void mask_row(float *restrict dz, const float *restrict dy, const float *restrict y,
-                     int64_t n) {
-#pragma omp simd
-    for (int64_t c = 0; c < n; c++) dz[c] = y[c] > 0 ? dy[c] : 0;
-}
-
-static void sum_backward(double *restrict sum, double *restrict product, const float *restrict dz,
-                         const float *restrict x, const float *restrict mean,
-                         const float *restrict rstd, int64_t n) {
+static void sum_forward_bf16(float *restrict sum, float *restrict square, const uint16_t *restrict x,
+                             int64_t n) {
 #pragma omp simd
     for (int64_t c = 0; c < n; c++) {
-        sum[c] += (double)dz[c];
-        product[c] += (double)(dz[c] * ((x[c] - mean[c]) * rstd[c]));
+        float v = bf16_widen(x[c]);
+        sum[c] += v;
+        square[c] += v * v;
+    }
+}
+
+// y NULL: no ReLU.
+TYPED void sum_backward(float *restrict sum, float *restrict product, const void *dy, const void *y,
+                        const void *x, const float *restrict mean, const float *restrict rstd,
+                        int64_t n, dtype type) {
+    if (y) {
+#pragma omp simd
+        for (int64_t c = 0; c < n; c++) {
+            float dz = number_read(y, c, type) > 0 ? number_read(dy, c, type) : 0;
+            sum[c] += dz;
+            product[c] += dz * ((number_read(x, c, type) - mean[c]) * rstd[c]);
+        }
+        return;
+    }
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++) {
+        float dz = number_read(dy, c, type);
+        sum[c] += dz;
+        product[c] += dz * ((number_read(x, c, type) - mean[c]) * rstd[c]);
     }
 }
 
@@ -81,38 +99,50 @@ typedef struct sum_task {
     dtype type;
 } sum_task;
 
-static void sum_sweep(double *restrict a, double *restrict b, const sum_task *k, sweep w) {
-    float mean[LANES], rstd[LANES], buffer[3][LANES], masked[LANES];
+static void sum_some(float *restrict few, const sum_task *k, int64_t at, const float *mean,
+                     const float *rstd, int64_t n) {
+    float *a = few, *b = few + LANES;
+    const void *x = element(k->x, at, k->type), *dy = element(k->dy, at, k->type);
+    const void *y = k->y ? element(k->y, at, k->type) : NULL;
+    if (!k->dy)
+        sum_forward_bf16(a, b, x, n);
+    else if (k->type == DTYPE_F32)
+        sum_backward(a, b, dy, y, x, mean, rstd, n, DTYPE_F32);
+    else
+        sum_backward(a, b, dy, y, x, mean, rstd, n, DTYPE_BF16);
+}
+
+// sums (2, LANES) of the sweep.
+static void sum_sweep(double *restrict sums, const sum_task *k, sweep w) {
+    float mean[LANES], rstd[LANES];
     if (k->dy) repeat(mean, k->mean, &w);
     if (k->dy) repeat(rstd, k->rstd, &w);
-    int64_t at;
-    for (int64_t n; (n = sweep_next(&w, &at)) > 0;) {
-        const float *x = row_read(buffer[0], k->x, at, n, k->type);
-        if (!k->dy) {
-            sum_forward(a, b, x, n);
-            continue;
-        }
-        const float *dz = row_read(buffer[1], k->dy, at, n, k->type);
-        if (k->y) {
-            mask_row(masked, dz, row_read(buffer[2], k->y, at, n, k->type), n);
-            dz = masked;
-        }
-        sum_backward(a, b, dz, x, mean, rstd, n);
+    int64_t at, n = sweep_next(&w, &at);
+    if (!k->dy && k->type == DTYPE_F32) {
+        for (; n > 0; n = sweep_next(&w, &at))
+            sum_forward_f32(sums, sums + LANES, (const float *)k->x + at, n);
+        return;
+    }
+    while (n > 0) {
+        float few[2 * LANES] = {0};
+        for (int i = 0; i < FEW && n > 0; i++, n = sweep_next(&w, &at))
+            sum_some(few, k, at, mean, rstd, n);
+        for (int64_t l = 0; l < 2 * LANES; l++) sums[l] += (double)few[l];
     }
 }
 
-// sums (2, C): what the two functions above add up.
+// sums (2, C): what the functions above add up.
 static void sum_rows(double *sums, const sum_task *k, int64_t rows, int64_t C) {
     memset(sums, 0, 2 * (size_t)C * sizeof *sums);
 #pragma omp parallel for ordered schedule(static, 1)
     for (int64_t i = 0; i < chunks_of(C) * SUM_BLOCKS; i++) {
-        double a[LANES] = {0}, b[LANES] = {0};
+        double part[2 * LANES] = {0};
         sweep w = sweep_make(rows, C, i % SUM_BLOCKS, i / SUM_BLOCKS);
-        sum_sweep(a, b, k, w);
+        sum_sweep(part, k, w);
 #pragma omp ordered
         for (int64_t l = 0; l < w.unit * w.width; l++) {
-            sums[w.first + l % w.width] += a[l];
-            sums[C + w.first + l % w.width] += b[l];
+            sums[w.first + l % w.width] += part[l];
+            sums[C + w.first + l % w.width] += part[LANES + l];
         }
     }
 }
@@ -165,21 +195,22 @@ void batch_norm_rstd_cpu(void *rstd, const void *running_var, double eps, int64_
 
 // --- forward -------------------------------------------------------------------------------------
 // (x - mean) first: x scale + shift would lose the digits that a large mean takes.
-static void apply_row(float *restrict y, const float *restrict x, const float *restrict residual,
-                      const float *restrict mean, const float *restrict scale,
-                      const float *restrict bias, float low, int64_t n) {
+TYPED void apply_row(void *y, const void *x, const void *residual, const float *restrict mean,
+                     const float *restrict scale, const float *restrict bias, float low, int64_t n,
+                     dtype type) {
     if (residual) {
 #pragma omp simd
         for (int64_t c = 0; c < n; c++) {
-            float v = (x[c] - mean[c]) * scale[c] + bias[c] + residual[c];
-            y[c] = v < low ? low : v;
+            float v = (number_read(x, c, type) - mean[c]) * scale[c] + bias[c];
+            v += number_read(residual, c, type);
+            number_write(y, c, v < low ? low : v, type);
         }
         return;
     }
 #pragma omp simd
     for (int64_t c = 0; c < n; c++) {
-        float v = (x[c] - mean[c]) * scale[c] + bias[c];
-        y[c] = v < low ? low : v;
+        float v = (number_read(x, c, type) - mean[c]) * scale[c] + bias[c];
+        number_write(y, c, v < low ? low : v, type);
     }
 }
 
@@ -192,7 +223,7 @@ void batch_norm_apply_cpu(void *out, const void *inp, const void *residual, cons
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t block = 0; block < SUM_BLOCKS; block++)
         for (int64_t chunk = 0; chunk < chunks_of(C); chunk++) {
-            float center[LANES], scale[LANES], gain[LANES], shift[LANES], buffer[3][LANES];
+            float center[LANES], scale[LANES], gain[LANES], shift[LANES];
             sweep w = sweep_make(rows, C, block, chunk);
             repeat(center, mean, &w);
             repeat(scale, rstd, &w);
@@ -201,11 +232,13 @@ void batch_norm_apply_cpu(void *out, const void *inp, const void *residual, cons
             for (int64_t l = 0; l < w.unit * w.width; l++) scale[l] *= gain[l];
             int64_t at;
             for (int64_t n; (n = sweep_next(&w, &at)) > 0;) {
-                const float *x = row_read(buffer[0], inp, at, n, type);
-                const float *r = residual ? row_read(buffer[1], residual, at, n, type) : NULL;
-                float *y = row_begin(buffer[2], out, at, n, 0, type);
-                apply_row(y, x, r, center, scale, shift, low, n);
-                row_end(out, at, y, n, type);
+                const void *x = element(inp, at, type);
+                const void *r = residual ? element(residual, at, type) : NULL;
+                void *y = element(out, at, type);
+                if (type == DTYPE_F32)
+                    apply_row(y, x, r, center, scale, shift, low, n, DTYPE_F32);
+                else
+                    apply_row(y, x, r, center, scale, shift, low, n, DTYPE_BF16);
             }
         }
 }
@@ -239,26 +272,36 @@ static void back_terms_fill(back_terms *k, const float *mean, const float *rstd,
     }
 }
 
-static void give_row(float *restrict to, const float *restrict from, int acc, int64_t n) {
+// A loop of its own: inside a longer one gcc makes the condition a branch, which costs three times
+// all else.
+TYPED void mask_row(float *restrict dz, const void *dy, const void *y, int64_t n, dtype type) {
 #pragma omp simd
-    for (int64_t c = 0; c < n; c++) to[c] = from[c] + (acc ? to[c] : 0);
+    for (int64_t c = 0; c < n; c++)
+        dz[c] = number_read(y, c, type) > 0 ? number_read(dy, c, type) : 0;
 }
 
-static void input_row(float *restrict dx, const float *restrict dz, const float *restrict x,
-                      const back_terms *restrict k, int acc, int64_t n) {
+TYPED void give_row(void *to, const float *restrict from, int acc, int64_t n, dtype type) {
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++)
+        number_write(to, c, from[c] + (acc ? number_read(to, c, type) : 0), type);
+}
+
+TYPED void input_row(void *dx, const float *restrict dz, const void *x, const back_terms *restrict k,
+                     int acc, int64_t n, dtype type) {
 #pragma omp simd
     for (int64_t c = 0; c < n; c++) {
-        float d = k->scale[c] * (dz[c] - (k->shift[c] + (x[c] - k->mean[c]) * k->slope[c]));
-        dx[c] = acc ? dx[c] + d : d;
+        float xc = number_read(x, c, type) - k->mean[c];
+        float d = k->scale[c] * (dz[c] - (k->shift[c] + xc * k->slope[c]));
+        number_write(dx, c, acc ? number_read(dx, c, type) + d : d, type);
     }
 }
 
-static void fixed_row(float *restrict dx, const float *restrict dz, const back_terms *restrict k,
-                      int acc, int64_t n) {
+TYPED void fixed_row(void *dx, const float *restrict dz, const back_terms *restrict k, int acc,
+                     int64_t n, dtype type) {
 #pragma omp simd
     for (int64_t c = 0; c < n; c++) {
         float d = k->scale[c] * dz[c];
-        dx[c] = acc ? dx[c] + d : d;
+        number_write(dx, c, acc ? number_read(dx, c, type) + d : d, type);
     }
 }
 
@@ -271,29 +314,30 @@ typedef struct back_task {
 } back_task;
 
 // dresidual after dinp: where x is its own residual both are the same memory, and the second adds.
-static void back_sweep(const back_task *k, const back_terms *terms, sweep w) {
-    float masked[LANES], buffer[3][LANES];
+TYPED void back_rows(const back_task *k, const back_terms *terms, sweep w, dtype type) {
+    float buffer[LANES];
     int64_t at;
     for (int64_t n; (n = sweep_next(&w, &at)) > 0;) {
-        const float *dz = row_read(buffer[0], k->dout, at, n, k->type);
-        if (k->out) {
-            mask_row(masked, dz, row_read(buffer[1], k->out, at, n, k->type), n);
-            dz = masked;
-        }
-        if (k->dinp) {
-            float *dx = row_begin(buffer[2], k->dinp, at, n, k->acc_inp, k->type);
-            if (k->fixed)
-                fixed_row(dx, dz, terms, k->acc_inp, n);
-            else
-                input_row(dx, dz, row_read(buffer[1], k->inp, at, n, k->type), terms, k->acc_inp, n);
-            row_end(k->dinp, at, dx, n, k->type);
-        }
-        if (k->dresidual) {
-            float *dr = row_begin(buffer[2], k->dresidual, at, n, k->acc_residual, k->type);
-            give_row(dr, dz, k->acc_residual, n);
-            row_end(k->dresidual, at, dr, n, k->type);
-        }
+        const float *dz = buffer;
+        void *dx = element(k->dinp, at, type);
+        if (k->out)
+            mask_row(buffer, element(k->dout, at, type), element(k->out, at, type), n, type);
+        else
+            dz = row_read(buffer, k->dout, at, n, type);
+        if (k->dinp && k->fixed)
+            fixed_row(dx, dz, terms, k->acc_inp, n, type);
+        else if (k->dinp)
+            input_row(dx, dz, element(k->inp, at, type), terms, k->acc_inp, n, type);
+        if (k->dresidual)
+            give_row(element(k->dresidual, at, type), dz, k->acc_residual, n, type);
     }
+}
+
+static void back_sweep(const back_task *k, const back_terms *terms, sweep w) {
+    if (k->type == DTYPE_F32)
+        back_rows(k, terms, w, DTYPE_F32);
+    else
+        back_rows(k, terms, w, DTYPE_BF16);
 }
 
 void batch_norm_backward_apply_cpu(void *dinp, void *dresidual, const void *dout, const void *out,
