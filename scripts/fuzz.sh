@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 seconds=${1:-600}
 [ $# -gt 0 ] && shift
-limit=24000 # bytes of a corpus in the tree, beside its seeds
+most=48 limit=24000 # inputs and bytes of a corpus in the tree, beside its seeds
 work=build/fuzz/work
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1
@@ -35,20 +35,22 @@ run_target() {
     echo "$name: $(grep -a DONE "$work/$name.log" | tr -s '\t ' ' '), $(find "$corpus" -type f | wc -l) inputs kept"
 }
 
-# The seeds written by make_fuzz_corpus and by hand stay; of the rest, the smallest come first.
+# The seeds written by make_fuzz_corpus and by hand stay; of the rest a few of every size.
 minimise() {
-    local name=$1 corpus=$2 file size total
+    local name=$1 corpus=$2 found total=0 size i step
     shift 2
     rm -rf "$work/$name-merged"
     mkdir -p "$work/$name-merged"
     build/fuzz/fuzz_"$name" -merge=1 "$work/$name-merged" "$corpus" "$work/$name" "$@" >"$work/$name-merge.log" 2>&1
     find "$corpus" -type f ! -name 'seed-*' -delete
-    total=0
-    while read -r size file; do
+    mapfile -t found < <(find "$work/$name-merged" -type f -size +0 -printf '%s %p\n' | sort -n | cut -d' ' -f2)
+    step=$(((${#found[@]} + most - 1) / most))
+    for ((i = 0; i < ${#found[@]}; i += step)); do
+        size=$(stat -c %s "${found[i]}")
         total=$((total + size))
         [ "$total" -gt "$limit" ] && break
-        cp "$file" "$corpus/$(basename "$file" | cut -c1-12)"
-    done < <(find "$work/$name-merged" -type f -size +0 -printf '%s %p\n' | sort -n)
+        cp "${found[i]}" "$corpus/$(basename "${found[i]}" | cut -c1-12)"
+    done
 }
 
 failed=0 running=0
