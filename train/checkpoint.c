@@ -310,7 +310,7 @@ typedef struct manifest {
 
 static status read_manifest(manifest *m, const run *r, const char *folder) {
     char path[PATH_SIZE];
-    const char *format, *stage_name, *precision;
+    const char *format, *stage_name;
     json *document = NULL;
     json_value files;
     int64_t version;
@@ -326,7 +326,9 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
         rc = json_fail(root, "is a checkpoint of stage %s, not %s", stage_name, r->stage->name);
     if (!rc) rc = json_member_int(&m->step, root, "step", 0, INT64_MAX);
     if (!rc) rc = json_member_int(&m->updates, root, "updates", 0, INT64_MAX);
-    if (!rc) rc = json_member_text(&precision, root, "precision");
+    // Those of before there was a choice do not say: they are f32.
+    const char *precision = dtype_name(DTYPE_F32);
+    if (!rc && json_find(root, "precision").node) rc = json_member_text(&precision, root, "precision");
     if (!rc) snprintf(m->precision, sizeof m->precision, "%s", precision);
     if (!rc) rc = json_member_int(&m->threads, root, "threads", 1, INT32_MAX);
     if (!rc) rc = json_member_int(&m->ranks, root, "ranks", 1, INT32_MAX);
