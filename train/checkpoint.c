@@ -94,15 +94,6 @@ static status write_optimizer(const run *r, const char *path) {
     return rc;
 }
 
-static status file_checksum(const char *path, int64_t *bytes, uint32_t *crc) {
-    buffer text = {0};
-    status rc = file_read(path, 0, &text);
-    *bytes = (int64_t)text.length;
-    *crc = rc ? 0 : checksum_crc32(0, text.data, text.length);
-    buffer_free(&text);
-    return rc;
-}
-
 static status write_manifest(run *r, const char *folder) {
     char path[PATH_SIZE];
     buffer m = {0};

@@ -1,4 +1,5 @@
 #include "core/files/fs.h"
+#include "core/checksum.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,32 +17,65 @@ static status io_failure(const char *path, const char *action) {
     return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
 }
 
-status file_read(const char *path, size_t limit, buffer *out) {
+// Hands TAKE the file's bytes piece by piece.
+static status read_pieces(const char *path, status (*take)(void *context, const char *piece, size_t size),
+                          void *context) {
     status rc = STATUS_OK;
-    char block[1 << 16];
+    char piece[1 << 16];
     struct stat info;
-    out->length = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return io_failure(path, "open");
-    if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+    if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode))
         rc = status_fail(STATUS_IO, "%s: is a folder, not a file", path);
-        goto done;
+    while (!rc) {
+        ssize_t size = read(fd, piece, sizeof piece);
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0) rc = io_failure(path, "read");
+        if (size <= 0) break;
+        rc = take(context, piece, (size_t)size);
     }
-    buffer_text(out, "");
-    for (;;) {
-        ssize_t count = read(fd, block, sizeof block);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) rc = io_failure(path, "read");
-        if (count <= 0) break;
-        if (limit && out->length + (size_t)count > limit) {
-            rc = status_fail(STATUS_FORMAT, "%s: larger than %zu bytes", path, limit);
-            break;
-        }
-        buffer_append(out, block, (size_t)count);
-    }
-    if (!rc) rc = out->failed;
-done:
     close(fd);
+    return rc;
+}
+
+typedef struct reading {
+    const char *path;
+    size_t limit;
+    buffer *out;
+} reading;
+
+static status append_piece(void *context, const char *piece, size_t size) {
+    const reading *r = context;
+    if (r->limit && r->out->length + size > r->limit)
+        return status_fail(STATUS_FORMAT, "%s: larger than %zu bytes", r->path, r->limit);
+    buffer_append(r->out, piece, size);
+    return r->out->failed;
+}
+
+status file_read(const char *path, size_t limit, buffer *out) {
+    out->length = 0;
+    buffer_text(out, "");
+    status rc = read_pieces(path, append_piece, &(reading){path, limit, out});
+    return rc ? rc : out->failed;
+}
+
+typedef struct summing {
+    int64_t bytes;
+    uint32_t crc;
+} summing;
+
+static status sum_piece(void *context, const char *piece, size_t size) {
+    summing *s = context;
+    s->bytes += (int64_t)size;
+    s->crc = checksum_crc32(s->crc, piece, size);
+    return STATUS_OK;
+}
+
+status file_checksum(const char *path, int64_t *bytes, uint32_t *crc) {
+    summing s = {0};
+    status rc = read_pieces(path, sum_piece, &s);
+    *bytes = s.bytes;
+    *crc = s.crc;
     return rc;
 }
 

@@ -5,6 +5,8 @@
 
 // Reads all of PATH into OUT (emptied first). A file larger than LIMIT bytes is an error; 0: no limit.
 status file_read(const char *path, size_t limit, buffer *out);
+// Size and CRC-32 of a file of any size, without holding it.
+status file_checksum(const char *path, int64_t *bytes, uint32_t *crc);
 
 // Writes under a temporary name beside PATH, syncs, renames over PATH and syncs the folder.
 status file_write(const char *path, const void *bytes, size_t count);

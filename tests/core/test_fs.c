@@ -1,4 +1,5 @@
 // core/files/fs.h: whole-file reads, writes that appear whole or not at all, listings, removal.
+#include "core/checksum.h"
 #include "core/files/fs.h"
 #include "tests/core/helper_check.h"
 
@@ -25,6 +26,10 @@ START_TEST(read_and_write) {
         ck_assert_int_eq(b.data[sizes[i]], 0);
         ck_assert_int_eq(file_size(path, &size), STATUS_OK);
         ck_assert_int_eq(size, (int64_t)sizes[i]);
+        uint32_t crc;
+        ck_assert_int_eq(file_checksum(path, &size, &crc), STATUS_OK);
+        ck_assert_int_eq(size, (int64_t)sizes[i]);
+        ck_assert_uint_eq(crc, checksum_crc32(0, bytes, sizes[i]));
         ck_assert_int_eq(file_read(path, sizes[i] + 1, &b), STATUS_OK);
         if (sizes[i] < 2) continue;
         ck_assert_int_eq(file_read(path, sizes[i], &b), STATUS_OK);
