@@ -15,6 +15,23 @@ enum { PRECISION = 22 };
 
 // ---- the stretch to 0..255 ----
 
+// 8-bit pixels go through v -> (v - low) * factor >> 16, which vectorises; factor is 255 * 2^16 / (high -
+// low), rounded up. With n = v - low <= range <= 255 it exceeds 255 n / range by less than n / 2^16 <
+// 1 / range, and so never reaches the next integer: the result is floor(255 n / range), which is what
+// the reference's doubles truncate to.
+typedef struct stretch {
+    uint32_t low, factor; // factor 0: a constant image, all zero
+} stretch;
+
+static stretch stretch_make(int low, int high) {
+    uint32_t range = (uint32_t)(high - low);
+    return (stretch){(uint32_t)low, range ? (255 * 65536 + range - 1) / range : 0};
+}
+
+static void stretch_bytes(uint8_t *restrict out, const uint8_t *restrict in, size_t count, stretch s) {
+    for (size_t i = 0; i < count; i++) out[i] = (uint8_t)((in[i] - s.low) * s.factor >> 16);
+}
+
 // v -> trunc((v - low) / (high - low) * 255) in double; all zero for a constant image.
 static void stretch_table(uint8_t *table, int low, int high) {
     for (int v = low; v <= high; v++)
@@ -131,14 +148,82 @@ static uint8_t to_byte(int32_t sum) {
     return (uint8_t)(v > 255 ? 255 : v); // weights are never negative
 }
 
-// One row: OUT (count).
-static void pass_row(uint8_t *restrict out, const uint8_t *restrict in, const axis *a) {
-    for (int x = 0; x < a->count; x++) {
-        const int32_t *w = a->weight + (size_t)x * (size_t)a->taps;
-        const uint8_t *from = in + a->start[x];
-        int32_t sum = 1 << (PRECISION - 1);
-        for (int j = 0; j < a->used[x]; j++) sum += w[j] * from[j];
-        out[x] = to_byte(sum);
+// The horizontal pass works on BLOCK rows at once, one in each lane: a block is transposed, so that the
+// taps of an output are whole vectors, and the outputs are transposed back.
+enum { BLOCK = 16 };
+typedef uint8_t bytes __attribute__((vector_size(BLOCK)));
+typedef uint16_t shorts __attribute__((vector_size(BLOCK * 2)));
+typedef int32_t sums __attribute__((vector_size(BLOCK * 4)));
+
+// 16 x 16 in place: four rounds that deal the vectors like cards.
+static void transpose(bytes v[BLOCK]) {
+    bytes w[BLOCK];
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < BLOCK / 2; i++) {
+            bytes a = v[i], b = v[i + BLOCK / 2];
+            w[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            w[2 * i + 1] =
+                __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+        memcpy(v, w, sizeof w);
+    }
+}
+
+// What the horizontal pass works in: BLOCK rows of STRIDE bytes, STRIDE a multiple of BLOCK that holds
+// the source's columns FIRST to FIRST + COUNT - 1, and the same transposed.
+typedef struct lanes {
+    int first, count;
+    size_t stride;
+    uint8_t *row;  // (BLOCK, stride)
+    bytes *column; // (stride)
+} lanes;
+
+static status lanes_make(lanes *l, const axis *a) {
+    int last = a->count - 1;
+    l->first = a->start[0];
+    l->count = a->start[last] + a->used[last] - l->first;
+    l->stride = ((size_t)l->count + BLOCK - 1) / BLOCK * BLOCK;
+    status rc = mem_new(&l->row, BLOCK * l->stride, "rows of an image");
+    return rc ? rc : mem_new(&l->column, l->stride, "rows of an image");
+}
+
+static void lanes_free(lanes *l) {
+    mem_free(l->row);
+    mem_free(l->column);
+}
+
+static void lanes_turn(const lanes *l) {
+    for (size_t x = 0; x < l->stride; x += BLOCK) {
+        bytes v[BLOCK];
+        for (size_t y = 0; y < BLOCK; y++) memcpy(&v[y], l->row + y * l->stride + x, sizeof v[y]);
+        transpose(v);
+        memcpy(l->column + x, v, sizeof v);
+    }
+}
+
+// Bytes become sums by way of shorts: gcc 12 takes the direct conversion apart into single elements.
+static bytes lanes_output(const lanes *l, const axis *a, int x) {
+    const int32_t *w = a->weight + (size_t)x * (size_t)a->taps;
+    const bytes *from = l->column + (a->start[x] - l->first);
+    sums sum = (sums){0} + (1 << (PRECISION - 1));
+    for (int j = 0; j < a->used[x]; j++)
+        sum += __builtin_convertvector(__builtin_convertvector(from[j], shorts), sums) * w[j];
+    sum >>= PRECISION;
+    sum = (sum & ~(sum > 255)) | (255 & (sum > 255)); // weights are never negative
+    return __builtin_convertvector(__builtin_convertvector(sum, shorts), bytes);
+}
+
+// OUT (rows, count of A) from the block in L, of which ROWS <= BLOCK are wanted.
+static void lanes_pass(uint8_t *out, const lanes *l, const axis *a, int rows) {
+    size_t width = (size_t)a->count;
+    lanes_turn(l);
+    for (int x = 0; x < a->count; x += BLOCK) {
+        bytes v[BLOCK] = {0};
+        int used = a->count - x < BLOCK ? a->count - x : BLOCK;
+        for (int i = 0; i < used; i++) v[i] = lanes_output(l, a, x + i);
+        transpose(v);
+        for (int y = 0; y < rows; y++)
+            memcpy(out + (size_t)y * width + (size_t)x, &v[y], (size_t)used);
     }
 }
 
@@ -161,54 +246,59 @@ typedef struct window {
 
 typedef struct resize_source {
     const uint8_t *pixels; // (height, width)
-    const uint8_t *table;  // (256) applied to each pixel first, NULL: none
+    const stretch *stretch; // applied to each pixel first, NULL: none
     int width, height;
 } resize_source;
 
+// One row of the source from column FIRST on, stretched where that is asked for.
+static void take_row(uint8_t *out, const resize_source *in, int y, int first, int count) {
+    const uint8_t *row = in->pixels + (size_t)y * (size_t)in->width + (size_t)first;
+    if (in->stretch)
+        stretch_bytes(out, row, (size_t)count, *in->stretch);
+    else
+        memcpy(out, row, (size_t)count);
+}
+
 // Rows FIRST to FIRST + ROWS - 1 of the source after the horizontal pass: OUT (rows, window width).
-// LINE (source width) holds a row that went through the table.
-static void pass_rows(uint8_t *out, uint8_t *line, const resize_source *in, const axis *a,
-                      int first, int rows) {
-    bool copy = a->in_size == a->out_size; // Pillow does not filter along an unchanged dimension
-    for (int y = 0; y < rows; y++) {
-        const uint8_t *row = in->pixels + (size_t)(first + y) * (size_t)in->width;
-        uint8_t *to = out + (size_t)y * (size_t)a->count;
-        if (in->table) {
-            for (int x = 0; x < in->width; x++) line[x] = in->table[row[x]];
-            row = line;
-        }
-        if (copy)
-            memcpy(to, row + a->first, (size_t)a->count);
-        else
-            pass_row(to, row, a);
+static status pass_rows(uint8_t *out, const resize_source *in, const axis *a, int first, int rows) {
+    size_t width = (size_t)a->count;
+    if (a->in_size == a->out_size) { // Pillow does not filter along an unchanged dimension
+        for (int y = 0; y < rows; y++)
+            take_row(out + (size_t)y * width, in, first + y, a->first, a->count);
+        return STATUS_OK;
     }
+    lanes l = {0};
+    status rc = lanes_make(&l, a);
+    for (int y = 0; y < rows && !rc; y += BLOCK) {
+        int used = rows - y < BLOCK ? rows - y : BLOCK;
+        for (int i = 0; i < used; i++)
+            take_row(l.row + (size_t)i * l.stride, in, first + y + i, l.first, l.count);
+        lanes_pass(out + (size_t)y * width, &l, a, used);
+    }
+    lanes_free(&l);
+    return rc;
 }
 
 static status resize_window(uint8_t *out, int out_width, int out_height, window w,
                             const resize_source *in) {
     axis across = {0}, down = {0};
-    uint8_t *middle = NULL, *line = NULL;
+    uint8_t *middle = NULL;
     int32_t *sum = NULL;
     bool copy = out_height == in->height;
     status rc = axis_make(&across, in->width, out_width, w.left, w.width);
     if (!rc) rc = axis_make(&down, in->height, out_height, w.top, w.height);
-    if (!rc && in->table) rc = mem_new(&line, in->width, "a row of an image");
     if (!rc && !copy) {
         int first = down.start[0];
         int rows = down.start[w.height - 1] + down.used[w.height - 1] - first;
         rc = mem_new(&middle, (size_t)rows * (size_t)w.width, "a half-resized image");
         if (!rc) rc = mem_new(&sum, w.width, "a row of sums");
-        if (!rc) {
-            pass_rows(middle, line, in, &across, first, rows);
-            for (int y = 0; y < w.height; y++)
-                pass_column(out + (size_t)y * (size_t)w.width, sum, middle, &down, y, first,
-                            w.width);
-        }
+        if (!rc) rc = pass_rows(middle, in, &across, first, rows);
+        for (int y = 0; y < w.height && !rc; y++)
+            pass_column(out + (size_t)y * (size_t)w.width, sum, middle, &down, y, first, w.width);
     } else if (!rc) {
-        pass_rows(out, line, in, &across, w.top, w.height);
+        rc = pass_rows(out, in, &across, w.top, w.height);
     }
     mem_free(sum);
-    mem_free(line);
     mem_free(middle);
     axis_free(&down);
     axis_free(&across);
@@ -248,14 +338,15 @@ status image_square(uint8_t *out, const image *in, int side) {
     if (side < 1 || side > IMAGE_SIDE || in->width < 1 || in->height < 1)
         die("image_square: %d x %d to %d", in->width, in->height, side);
     resize_source from = {.width = in->width, .height = in->height};
-    uint8_t *grey = NULL, table[256];
+    stretch stretching;
+    uint8_t *grey = NULL;
     size_t pixels = (size_t)in->width * (size_t)in->height;
     if (in->channels == 1 && in->depth == 8) {
         int low, high;
         range_8(&low, &high, in->pixels, pixels);
-        stretch_table(table, low, high);
+        stretching = stretch_make(low, high);
         from.pixels = in->pixels;
-        from.table = low == 0 && high == 255 ? NULL : table;
+        from.stretch = low == 0 && high == 255 ? NULL : &stretching;
     } else {
         status rc = mem_new(&grey, pixels, "a grey image");
         if (rc) return rc;
