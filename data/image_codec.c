@@ -38,9 +38,22 @@ static status too_small(const char *name, int width, int height, size_t count) {
                        name, count, width, height);
 }
 
-static status pixels_new(image *out) {
-    size_t samples = (size_t)out->width * (size_t)out->height * (size_t)out->channels;
-    return mem_take(&out->pixels, samples, (size_t)out->depth / 8, "an image");
+// Takes the sizes and memory for the pixels: what OUT holds already, if it is enough.
+static status pixels_new(image *out, int width, int height, int channels, int depth) {
+    size_t samples = (size_t)width * (size_t)height * (size_t)channels, sample = (size_t)depth / 8;
+    void *pixels = out->pixels;
+    size_t capacity = out->capacity; // the size of an image cannot overflow: see check_size
+    if (capacity < samples * sample) {
+        mem_free(pixels);
+        capacity = samples * sample;
+        status rc = mem_take(&pixels, samples, sample, "an image");
+        if (rc) {
+            *out = (image){0};
+            return rc;
+        }
+    }
+    *out = (image){width, height, channels, depth, pixels, capacity};
+    return STATUS_OK;
 }
 
 void image_free(image *i) {
@@ -95,8 +108,7 @@ static status jpeg_check(jpeg_reader *r) {
                            r->name, info->num_components);
     info->out_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
     info->dct_method = JDCT_ISLOW;
-    *r->out = (image){width, height, grey ? 1 : 3, 8, NULL};
-    return pixels_new(r->out);
+    return pixels_new(r->out, width, height, grey ? 1 : 3, 8);
 }
 
 static void jpeg_rows(jpeg_reader *r) {
@@ -195,9 +207,8 @@ static status png_check(png_reader *r) {
     png_transforms(r->png, r->info);
     int passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
-    *r->out = (image){width, height, png_get_channels(r->png, r->info),
-                      png_get_bit_depth(r->png, r->info), NULL};
-    rc = pixels_new(r->out);
+    rc = pixels_new(r->out, width, height, png_get_channels(r->png, r->info),
+                    png_get_bit_depth(r->png, r->info));
     size_t stride = png_get_rowbytes(r->png, r->info);
     for (int pass = 0; pass < passes && !rc; pass++)
         for (int y = 0; y < height; y++)
@@ -240,11 +251,10 @@ static status png_decode(image *out, const uint8_t *bytes, size_t count, const c
 
 // ---- both ----
 
-status image_decode(image *out, const uint8_t *bytes, size_t count, const char *name) {
+status image_decode_again(image *out, const uint8_t *bytes, size_t count, const char *name) {
     static const uint8_t jpeg[] = {0xff, 0xd8, 0xff};
     static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     status rc;
-    *out = (image){0};
     if (count >= sizeof jpeg && !memcmp(bytes, jpeg, sizeof jpeg))
         rc = jpeg_decode(out, bytes, count, name);
     else if (count >= sizeof png && !memcmp(bytes, png, sizeof png))
@@ -255,6 +265,11 @@ status image_decode(image *out, const uint8_t *bytes, size_t count, const char *
         rc = status_fail(STATUS_FORMAT, "%s: neither a JPEG nor a PNG file", name);
     if (rc) image_free(out);
     return rc;
+}
+
+status image_decode(image *out, const uint8_t *bytes, size_t count, const char *name) {
+    *out = (image){0};
+    return image_decode_again(out, bytes, count, name);
 }
 
 status image_read(image *out, const char *path) {

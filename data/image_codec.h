@@ -9,6 +9,7 @@ typedef struct image {
     int channels; // 1 grey, 3 RGB
     int depth;    // bits of a sample: 8 (uint8_t) or 16 (uint16_t in the machine's byte order)
     void *pixels;
+    size_t capacity; // bytes that PIXELS has room for; 0: not the codec's memory
 } image;
 
 // Sides beyond IMAGE_SIDE and more than IMAGE_PIXELS pixels are refused before memory is taken.
@@ -18,6 +19,9 @@ enum { IMAGE_SIDE = 32768, IMAGE_PIXELS = 512 * 1024 * 1024 };
 // colour becomes RGB, CMYK is refused. PNG: palettes and fewer than 8 bits become 8 bits, alpha is
 // dropped. Truncated or damaged data are a FORMAT error, also where the library would patch them over.
 status image_decode(image *out, const uint8_t *bytes, size_t count, const char *name);
+// The same into the memory of an earlier image (or a zeroed one), which grows where it is too small: large
+// blocks come from the system page by page, a tenth of the time of a decode. Freed if it fails.
+status image_decode_again(image *out, const uint8_t *bytes, size_t count, const char *name);
 status image_read(image *out, const char *path);
 // Accepts an image that was never filled, if it is zeroed.
 void image_free(image *i);

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPORT_LIMIT = 1 << 20, FILE_LIMIT = 1 << 30 };
+// Of an image's memory a worker keeps no more than KEPT for the next one.
+enum { REPORT_LIMIT = 1 << 20, FILE_LIMIT = 1 << 30, KEPT = 64 << 20 };
 
 struct ingest_worker {
     deflater *deflater;
     buffer bytes;  // of a file
     buffer report; // prepared for the parser
+    image picture;   // its memory serves all images
     uint8_t *square; // (STORED_SIDE, STORED_SIDE)
 };
 
@@ -36,6 +38,7 @@ void ingest_worker_close(ingest_worker *w) {
     deflater_close(w->deflater);
     buffer_free(&w->bytes);
     buffer_free(&w->report);
+    image_free(&w->picture);
     mem_free(w->square);
     mem_free(w);
 }
@@ -215,7 +218,6 @@ static const char *image_path(char path[PATH_SIZE], const ingest_plan *p, const 
 
 static status read_image(ingest_item *item, ingest_worker *w, const char *root, const char *name) {
     char path[2 * PATH_SIZE];
-    image picture = {0};
     snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : root, name[0] == '/' ? "" : "/",
              name);
     if (!file_exists(path)) {
@@ -230,12 +232,12 @@ static status read_image(ingest_item *item, ingest_worker *w, const char *root, 
     // Named without its folder: skipped.csv holds no absolute paths.
     const char *slash = strrchr(name, '/');
     if (!rc)
-        rc = image_decode(&picture, (const uint8_t *)w->bytes.data, w->bytes.length,
-                          slash ? slash + 1 : name);
-    if (!rc) rc = image_square(w->square, &picture, STORED_SIDE);
-    item->width = picture.width;
-    item->height = picture.height;
-    image_free(&picture);
+        rc = image_decode_again(&w->picture, (const uint8_t *)w->bytes.data, w->bytes.length,
+                                slash ? slash + 1 : name);
+    if (!rc) rc = image_square(w->square, &w->picture, STORED_SIDE);
+    item->width = w->picture.width;
+    item->height = w->picture.height;
+    if (w->picture.capacity > KEPT) image_free(&w->picture);
     if (rc != STATUS_FORMAT) return rc;
     skip(item, SKIP_BAD_IMAGE, status_text());
     return STATUS_OK;

@@ -23,7 +23,7 @@ static uint32_t sample(uint32_t x, uint32_t y, uint32_t seed, uint32_t low, uint
 static void image_make(image *out, int kind, int width, int height, uint32_t seed, uint32_t low,
                        uint32_t high) {
     int channels = kind == 3 || kind == 48 ? 3 : 1, depth = kind >= 16 ? 16 : 8;
-    *out = (image){width, height, channels, depth, NULL};
+    *out = (image){.width = width, .height = height, .channels = channels, .depth = depth};
     size_t count = (size_t)width * (size_t)height * (size_t)channels, i = 0;
     ck_assert_int_eq(mem_take(&out->pixels, count, (size_t)depth / 8, "a test image"), STATUS_OK);
     for (uint32_t y = 0; y < (uint32_t)height; y++)
@@ -152,11 +152,25 @@ START_TEST(stretch_is_exact) {
     for (int low = 0; low < 256; low++)
         for (int high = low; high < 256; high++) {
             for (int v = 0; v < 256; v++) in[v] = (uint8_t)(v < low ? low : v > high ? high : v);
-            image_to_grey(out, &(image){256, 1, 1, 8, in});
+            image_to_grey(out, &(image){256, 1, 1, 8, in, 0});
             for (int v = low; v <= high; v++) {
                 int want = high > low ? 255 * (v - low) / (high - low) : 0;
                 ck_assert_int_eq(out[v], want);
             }
+        }
+}
+END_TEST
+
+// The same through image_square, which stretches on another way: at its own size a picture of 16 x 16 keeps
+// its pixels.
+START_TEST(stretch_of_squares_is_exact) {
+    uint8_t in[256], out[256];
+    for (int low = 0; low < 256; low++)
+        for (int high = low; high < 256; high++) {
+            for (int v = 0; v < 256; v++) in[v] = (uint8_t)(v < low ? low : v > high ? high : v);
+            ck_assert_int_eq(image_square(out, &(image){16, 16, 1, 8, in, 0}, 16), STATUS_OK);
+            for (int v = low; v <= high; v++)
+                ck_assert_int_eq(out[v], high > low ? 255 * (v - low) / (high - low) : 0);
         }
 }
 END_TEST
@@ -395,7 +409,7 @@ END_TEST
 START_TEST(resize_without_memory) {
     uint8_t in[30 * 20], out[16 * 16], want[16 * 16];
     for (int i = 0; i < 600; i++) in[i] = (uint8_t)(i * 7);
-    image source = {30, 20, 1, 8, in};
+    image source = {30, 20, 1, 8, in, 0};
     ck_assert_int_eq(image_square(want, &source, 16), STATUS_OK);
     int64_t n = 1;
     for (;; n++) {
@@ -417,6 +431,7 @@ int main(void) {
     tcase_add_test(pixels, pillow_exact);
     tcase_add_test(pixels, square_is_resize_then_crop);
     tcase_add_test(pixels, stretch_is_exact);
+    tcase_add_test(pixels, stretch_of_squares_is_exact);
     tcase_add_test(pixels, resize_without_memory);
     tcase_add_test(files, png_round_trip);
     tcase_add_test(files, jpeg_round_trip);
