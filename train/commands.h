@@ -8,7 +8,8 @@
     X(command_ingest)                                                                              \
     X(command_train_classifier)                                                                    \
     X(command_classify)                                                                            \
-    X(command_inspect)
+    X(command_inspect)                                                                             \
+    X(command_bench)
 
 #define X(name) extern const command name;
 COMMAND_LIST(X)

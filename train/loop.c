@@ -9,17 +9,12 @@
 #include "train/checkpoint.h"
 #include "train/metrics_log.h"
 #include "train/signals.h"
+#include "train/step.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-// What the host reads of a step, one step late.
-typedef struct step_result {
-    double norm;
-    double loss; // in its first bytes: f32, or f64 on a double device
-} step_result;
 
 typedef struct loop {
     run *run;
@@ -124,80 +119,15 @@ static status open_schedule(run *r) {
     return rc ? rc : schedule_check(&r->schedule);
 }
 
-static status open_optimizer(run *r) {
-    const config *c = r->config;
-    bool hf = !strcmp(config_text(c, "optim.epsilon"), "transformers");
-    adamw_options options = adamw_defaults(hf ? ADAMW_TRANSFORMERS : ADAMW_TORCH);
-    options.beta1 = config_float(c, "optim.beta1");
-    options.beta2 = config_float(c, "optim.beta2");
-    options.eps = config_float(c, "optim.eps");
-    options.max_norm = config_float(c, "optim.max_norm");
-    return adamw_init(&r->optimizer, r->device, r->params.trainable, options);
-}
-
 // --- a step --------------------------------------------------------------------------------------------
-// The parameters that this step has given a gradient, merged where they touch. torch's optimizers skip
-// the others as well.
-static int touched_slices(run *r) {
-    const double decay = config_float(r->config, "optim.weight_decay");
-    int n = 0;
-    for (size_t i = 0; i < r->params.count; i++) {
-        const param *q = r->params.item[i];
-        if (!q->value.grad || !q->grad.written) continue;
-        int64_t count = (tensor_count(&q->value) + 31) / 32 * 32; // with its padding, which is zero
-        double own_decay = q->decay ? decay : 0;
-        optim_slice *last = n ? &r->slices[n - 1] : NULL;
-        if (last && last->offset + last->count == q->offset && !(last->weight_decay < own_decay) &&
-            !(last->weight_decay > own_decay)) {
-            last->count += count;
-            continue;
-        }
-        r->slices[n++] = (optim_slice){q->offset, count, 1, own_decay};
-    }
-    return n;
-}
-
-static void reduce_gradients(run *r, int slices) {
-    device *d = r->device;
-    dtype type = dtype_wide(d->type);
-    for (int i = 0; i < slices; i++) {
-        char *block = (char *)r->params.gradients + (size_t)r->slices[i].offset * dtype_size(type);
-        r->comm->all_reduce_sum(r->comm, block, r->slices[i].count, type, d);
-    }
-}
-
 static status launch_step(loop *l) {
     run *r = l->run;
-    device *d = r->device;
-    tensor *loss;
     int slot = (int)(r->step % 2);
     l->started[slot] = clock_seconds();
     l->lr[slot] = schedule_lr(&r->schedule, r->step);
-    tape_begin(&r->tape, true);
-    params_begin(&r->params);
-    r->tape.training = true;
-    r->tape.step = (uint32_t)r->step;
-    status rc = r->stage->loss(r, &loss);
-    if (rc) return rc;
+    status rc = step_run(r, &l->result[slot], l->lr[slot]);
     l->samples[slot] = r->samples;
-    d->copy(d, &l->result[slot].loss, loss->data, dtype_size(loss->type));
-    tape_backward(&r->tape, loss, 1);
-    int slices = touched_slices(r);
-    reduce_gradients(r, slices);
-    adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices,
-               l->lr[slot]);
-    if (r->params.narrow)
-        d->optim->narrow(r->params.narrow, r->params.values, r->params.trainable, d->type, d->stream);
-    d->copy(d, &l->result[slot].norm, &r->optimizer.progress->norm, sizeof(double));
-    r->step++;
-    return tape_failed(&r->tape);
-}
-
-static double loss_of(const loop *l, const step_result *result) {
-    float narrow;
-    if (l->run->device->type == DTYPE_F64) return result->loss;
-    memcpy(&narrow, &result->loss, sizeof narrow);
-    return narrow;
+    return rc;
 }
 
 static status write_metrics(loop *l, int64_t step, double loss, double norm, double seconds) {
@@ -230,7 +160,7 @@ static status finish_step(loop *l, int64_t step) {
     step_result result;
     double end = step < r->step ? l->started[step % 2] : l->ended;
     r->device->download(r->device, &result, &l->result[slot], sizeof result);
-    double loss = loss_of(l, &result);
+    double loss = step_loss(r, &result);
     if (!isfinite(loss) || !isfinite(result.norm))
         return status_fail(STATUS_TRAINING,
                            "step %lld: the loss is %g and the gradient's norm %g; the update was left "
@@ -353,7 +283,7 @@ status train_loop(run *r) {
     r->max_steps = planned_steps(r);
     rc = print_parameters(&r->params);
     if (!rc) rc = open_schedule(r);
-    if (!rc) rc = open_optimizer(r);
+    if (!rc) rc = step_open_optimizer(r);
     if (!rc) rc = plan_memory(r);
     if (!rc) rc = r->device->take(r->device, 2 * sizeof *l.result, "step results", (void **)&l.result);
     if (!rc) rc = begin_or_resume(&l);

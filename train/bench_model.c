@@ -1,0 +1,207 @@
+// A training step of the findings classifier, and the image encoder's inference, on random pixels. The
+// weights are random too: time does not depend on them.
+#include "train/bench.h"
+#include "train/classifier_data.h"
+#include "train/step.h"
+
+typedef struct state {
+    classifier model;
+    batch images;
+    int size;
+    float weight[CLASS_COUNT], mask[CLASS_COUNT];
+} state;
+
+// --- a batch -------------------------------------------------------------------------------------------------
+static status make_batch(state *s, int64_t count, int size) {
+    batch *b = &s->images;
+    size_t pixels = (size_t)count * (size_t)size * (size_t)size;
+    rng_key key = {.seed = 1, .site = rng_site("bench")};
+    s->size = size;
+    b->count = b->global_count = count;
+    status rc = mem_new(&b->pixels, pixels, "a batch");
+    if (!rc) rc = mem_new(&b->lut, count * 256, "a batch");
+    if (!rc) rc = mem_new(&b->labels, count * CLASS_COUNT, "a batch");
+    if (rc) return rc;
+    for (size_t i = 0; i < pixels; i++) b->pixels[i] = (uint8_t)(rng_word(key, 0, i / 4) >> 8 * (i % 4));
+    for (int64_t i = 0; i < count * 256; i++) b->lut[i] = (float)(i % 256) / 255;
+    for (int64_t i = 0; i < count * CLASS_COUNT; i++)
+        b->labels[i] = rng_below(key, 1, (uint64_t)i, 4) ? LABEL_NEGATIVE : LABEL_POSITIVE;
+    for (int i = 0; i < CLASS_COUNT; i++) s->weight[i] = 2, s->mask[i] = 1;
+    return STATUS_OK;
+}
+
+static void release(run *r) {
+    state *s = r->state;
+    mem_free(s->images.pixels);
+    mem_free(s->images.lut);
+    mem_free(s->images.labels);
+    mem_free(s);
+    r->state = NULL;
+}
+
+static const batch *batch_of(const run *r) {
+    const state *s = r->state;
+    return r->tape.device == r->dry ? NULL : &s->images;
+}
+
+static status loss(run *r, tensor **out) {
+    state *s = r->state;
+    tape *t = &r->tape;
+    device_batch d = batch_to_device(t, batch_of(r), s->images.count, s->size, false);
+    tensor *logits = classifier_logits(t, &s->model, d.image);
+    tensor *weight = tape_tensor_of(t, DTYPE_F32, 1, (int64_t[]){CLASS_COUNT});
+    tensor *mask = tape_tensor_of(t, DTYPE_F32, 1, (int64_t[]){CLASS_COUNT});
+    t->device->upload(t->device, weight->data, s->weight, sizeof s->weight);
+    t->device->upload(t->device, mask->data, s->mask, sizeof s->mask);
+    r->samples = s->images.count;
+    *out = sigmoid_cross_entropy(t, logits, d.target, weight, mask,
+                                 (double)s->images.count * CLASS_COUNT);
+    return STATUS_OK;
+}
+
+static const stage bench_stage = {.name = "bench", .loss = loss, .free = release};
+
+// --- both ----------------------------------------------------------------------------------------------------
+static status open_model(run *r, bench *b, int64_t standard_batch, bool trains) {
+    classifier_config sizes;
+    state *s = NULL;
+    status rc = classifier_from_config(&sizes, b->config);
+    if (!rc) rc = run_open(r, &bench_stage, b->config);
+    if (!rc) rc = mem_new(&s, 1, "a benchmark");
+    if (rc) return rc;
+    r->state = s;
+    classifier_make(&s->model, &r->params, &sizes);
+    if (!trains) params_freeze(&r->params, "");
+    rc = run_build(r);
+    if (!rc) rc = classifier_fill(&s->model, &r->params);
+    return rc ? rc : make_batch(s, b->batch ? b->batch : standard_batch, sizes.encoder.image_size);
+}
+
+static void report_run(bench *b, const run *r) {
+    const state *s = r->state;
+    bench_word(b, "precision", "precision", config_text(b->config, "run.precision"));
+    bench_number(b, "threads", "threads", stream_threads(r->device->stream), 0);
+    bench_number(b, "batch", "images in a batch", (double)s->images.count, 0);
+    bench_number(b, "size", "pixels a side", s->size, 0);
+    bench_number(b, "rounds", "timed rounds", (double)b->rounds, 0);
+}
+
+// FLOPS are those of a round.
+static status report_times(bench *b, const run *r, double flops, double memory) {
+    const state *s = r->state;
+    bench_spread t = bench_sort(b->seconds, b->rounds);
+    double peak, rate = 1e-9 * flops / t.median;
+    status rc = bench_peak(&peak, r->device);
+    if (rc) return rc;
+    bench_number(b, "ms_median", "ms a round, median", 1e3 * t.median, 2);
+    bench_number(b, "ms_min", "  smallest", 1e3 * t.min, 2);
+    bench_number(b, "ms_max", "  largest", 1e3 * t.max, 2);
+    bench_number(b, "images_per_second", "images a second", (double)s->images.count / t.median, 3);
+    bench_number(b, "gflop_per_image", "GFLOP an image", 1e-9 * flops / (double)s->images.count, 3);
+    bench_number(b, "gflops", "GFLOP/s", rate, 1);
+    bench_number(b, "peak_gflops", "GFLOP/s of a matrix product", peak, 1);
+    bench_number(b, "share_of_peak", "share of that", rate / peak, 3);
+    bench_number(b, "peak_memory_mb", "peak memory, MB", memory, 1);
+    return STATUS_OK;
+}
+
+// --- training ------------------------------------------------------------------------------------------------
+static status plan_training(run *r) {
+    tensor *y;
+    tape_begin(&r->tape, true);
+    params_begin(&r->params);
+    r->tape.training = true;
+    status rc = loss(r, &y);
+    if (rc) return rc;
+    tape_backward(&r->tape, y, 1);
+    return tape_allocate(&r->tape, tape_used(&r->tape));
+}
+
+static status time_training(bench *b, run *r, step_result *on_device, step_result *result) {
+    status rc = STATUS_OK;
+    for (int64_t i = -b->warmup; i < b->rounds && !rc; i++) {
+        rc = bench_begin(b, i);
+        if (!rc) rc = step_run(r, on_device, config_float(b->config, "optim.lr"));
+        r->device->wait(r->device);
+        bench_end(b, i);
+    }
+    if (!rc) r->device->download(r->device, result, on_device, sizeof *result);
+    return rc;
+}
+
+status bench_classifier(bench *b) {
+    run r = {0};
+    step_result *on_device = NULL, result = {0};
+    status rc = open_model(&r, b, 8, true);
+    if (!rc) rc = step_open_optimizer(&r);
+    if (!rc) rc = plan_training(&r);
+    if (!rc) rc = r.device->take(r.device, sizeof result, "a benchmark", (void **)&on_device);
+    if (!rc) rc = time_training(b, &r, on_device, &result);
+    if (!rc) {
+        const state *s = r.state;
+        double image = 3 * bench_classifier_flops(&s->model) - bench_stem_flops(&s->model.encoder);
+        double memory = bench_peak_memory();
+        bench_name(b, "classifier");
+        report_run(b, &r);
+        rc = report_times(b, &r, image * (double)s->images.count, memory);
+        bench_number(b, "loss", "loss of the last step", step_loss(&r, &result), 4);
+    }
+    if (r.device) r.device->release(r.device, on_device);
+    run_close(&r);
+    return rc;
+}
+
+// --- inference -----------------------------------------------------------------------------------------------
+typedef struct embeddings {
+    float *patches; // (B, grid, grid, 2 D)
+    float *pooled;  // (B, 2 D)
+} embeddings;
+
+static status embed(run *r, const embeddings *out) {
+    const state *s = r->state;
+    tape *t = &r->tape;
+    tape_begin(t, false);
+    t->training = false;
+    tensor *image = batch_to_device(t, batch_of(r), s->images.count, s->size, false).image;
+    tensor *patches = biovil_t_patches(t, &s->model.encoder, image, NULL);
+    tensor *pooled = biovil_t_pooled(t, patches);
+    if (t->device == r->dry) return STATUS_OK;
+    device_read(r->device, out->patches, patches);
+    device_read(r->device, out->pooled, pooled);
+    return tape_failed(t);
+}
+
+static status time_encoder(bench *b, run *r) {
+    const state *s = r->state;
+    const biovil_t *m = &s->model.encoder;
+    embeddings out = {0};
+    int64_t pooled = s->images.count * 2 * m->config.vit_width, patches = pooled * m->grid * m->grid;
+    status rc = mem_new(&out.patches, patches, "embeddings");
+    if (!rc) rc = mem_new(&out.pooled, pooled, "embeddings");
+    if (!rc) rc = embed(r, &out);
+    if (!rc) rc = tape_allocate(&r->tape, tape_used(&r->tape));
+    for (int64_t i = -b->warmup; i < b->rounds && !rc; i++) {
+        rc = bench_begin(b, i);
+        if (!rc) rc = embed(r, &out);
+        bench_end(b, i);
+    }
+    mem_free(out.pooled);
+    mem_free(out.patches);
+    return rc;
+}
+
+status bench_encoder(bench *b) {
+    run r = {0};
+    status rc = open_model(&r, b, 8, false);
+    if (!rc) rc = time_encoder(b, &r);
+    if (!rc) {
+        const state *s = r.state;
+        double memory = bench_peak_memory();
+        bench_name(b, "encoder");
+        report_run(b, &r);
+        double image = bench_encoder_flops(&s->model.encoder);
+        rc = report_times(b, &r, image * (double)s->images.count, memory);
+    }
+    run_close(&r);
+    return rc;
+}
