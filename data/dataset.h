@@ -79,5 +79,5 @@ typedef struct pixel_reader pixel_reader;
 status pixel_reader_open(pixel_reader **out, const dataset *set);
 void pixel_reader_close(pixel_reader *r); // accepts NULL
 // OUT (STORED_SIDE, STORED_SIDE): the stored square. Errors: IO; FORMAT naming shard and dicom_id when
-// the bytes do not inflate or their checksum is not the stored one.
+// the bytes do not inflate or, at the record's first reading, their checksum is not the stored one.
 status dataset_pixels(uint8_t *out, pixel_reader *r, int64_t record);

@@ -160,7 +160,8 @@ static void *work(void *argument) {
             snprintf(s->error, sizeof s->error, "%s", status_text());
         }
         if (s->left > 0) s->left--;
-        pthread_cond_signal(&l->ready);
+        // Waking who waits costs more than a record; only these two are waited for.
+        if (!s->left || !l->busy) pthread_cond_signal(&l->ready);
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;

@@ -56,6 +56,7 @@ static status load_checksums(shard *s, hdf5 *f) {
     int64_t *wide = NULL;
     status rc = load(&wide, f, "crc32", DTYPE_I64, 1, &s->records);
     if (!rc) rc = mem_new(&s->crc, s->records, "checksums");
+    if (!rc) rc = mem_new(&s->checked, s->records, "checksums");
     for (int64_t i = 0; !rc && i < s->records; i++) s->crc[i] = (uint32_t)wide[i];
     mem_free(wide);
     return rc;
@@ -141,6 +142,7 @@ void shard_close(shard *s) {
     shard_forget_skipped(s);
     mem_free(s->chunk);
     mem_free(s->crc);
+    mem_free(s->checked);
     mem_free(s->labels);
     mem_free(s->sizes);
     mem_free(s->path);
@@ -161,6 +163,14 @@ static status read_at(void *out, const shard *s, size_t size, int64_t offset) {
     return STATUS_OK;
 }
 
+// Two threads may take the same checksum at once, which does no harm.
+static bool checksum_fits(const uint8_t *pixels, const shard *s, int64_t i) {
+    if (atomic_load_explicit(&s->checked[i], memory_order_relaxed)) return true;
+    if (checksum_crc32(0, pixels, STORED_PIXELS) != s->crc[i]) return false;
+    atomic_store_explicit(&s->checked[i], 1, memory_order_relaxed);
+    return true;
+}
+
 // Chunks of a plain shard are STORED_PIXELS bytes, the others zlib's format.
 status shard_pixels(uint8_t *out, const shard *s, int64_t i, deflater *d, void *packed) {
     size_t size = (size_t)s->chunk[i].bytes;
@@ -168,7 +178,7 @@ status shard_pixels(uint8_t *out, const shard *s, int64_t i, deflater *d, void *
     status rc = read_at(plain ? out : packed, s, size, s->chunk[i].offset);
     if (!rc && !plain) rc = zlib_expand(d, out, packed, STORED_PIXELS, size);
     if (rc == STATUS_IO || rc == STATUS_MEMORY) return rc;
-    if (!rc && checksum_crc32(0, out, STORED_PIXELS) == s->crc[i]) return STATUS_OK;
+    if (!rc && checksum_fits(out, s, i)) return STATUS_OK;
     return status_fail(STATUS_FORMAT, "%s: the image of record %s is damaged (%s); remove the file and run ingest again, or train with "
                        "data.skip_bad=true", s->path,
                        text_column_at(&s->id[ID_DICOM], (size_t)i),

@@ -13,6 +13,7 @@
 #include "core/files/deflate.h"
 #include "data/dataset.h"
 #include "data/text_column.h"
+#include <stdatomic.h>
 
 enum { SHARD_RECORDS_MAX = 2048, SHARD_VERSION = 1, PLAN_SIZE = 17, SHARD_NAME_SIZE = 64 };
 
@@ -59,6 +60,7 @@ typedef struct shard {
     int64_t records;    // N
     hdf5_chunk *chunk;  // (N)
     uint32_t *crc;      // (N)
+    atomic_uchar *checked; // (N): 1 once the image has been read and its checksum was right
     int8_t *labels;     // (N, CLASS_COUNT)
     int32_t *sizes;     // (N, 2)
     text_column id[ID_COUNT];     // in memory
@@ -73,7 +75,9 @@ void shard_close(shard *s); // accepts NULL
 // Gives back what only ingest needs.
 void shard_forget_skipped(shard *s);
 
-// OUT (STORED_PIXELS) of the I-th record. PACKED has room for its chunk's bytes.
+// OUT (STORED_PIXELS) of the I-th record. PACKED has room for its chunk's bytes. The checksum is taken when
+// the record is read for the first time since shard_open (it costs as much as the read itself); zlib's own
+// is part of every inflation.
 status shard_pixels(uint8_t *out, const shard *s, int64_t i, deflater *d, void *packed);
 status shard_text(buffer *out, const shard *s, int64_t i, record_text kind);
 
