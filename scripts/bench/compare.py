@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""compare.py STAGE...: runs radialog's benchmarks and their PyTorch peers in turn (A B A B ...) and writes what came out
+into docs/benchmarks.md. Called by scripts/bench.sh, which checks what must be there."""
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.join(ROOT, "scripts", "bench")
+PAGE = os.path.join(ROOT, "docs", "benchmarks.md")
+STAGES = ["classifier", "encoder", "loader", "ingest"]
+
+
+class Contestant:
+    """A process that waits for its turn: warm after the constructor, one round per turn()."""
+
+    def __init__(self, name, command, environment):
+        self.name, self.times, self.cpu, self.facts = name, [], [], {}
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.read("ready")
+
+    def read(self, expected=None):
+        line = self.process.stdout.readline()
+        if not line or (expected and line.strip() != expected):
+            self.process.kill()
+            raise RuntimeError("%s ended early: %s" % (self.name, line.strip() or "no output"))
+        return line
+
+    def turn(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        seconds, cpu = map(float, self.read().split())
+        self.times.append(seconds)
+        self.cpu.append(cpu)
+        return seconds
+
+    def finish(self):
+        self.process.stdin.close()
+        self.facts = json.loads(self.process.stdout.read())
+        if self.process.wait():
+            raise RuntimeError("%s failed" % self.name)
+
+    def drop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), ATEN_CPU_CAPABILITY="avx512")
+        self.environment.pop("GOMP_SPINCOUNT", None)
+        self.versions = {}
+
+    def ours(self, name, *words):
+        command = [self.options.radialog, "bench", *words, "--rounds", str(self.options.pairs), "--paced", "--json",
+                   "--quiet"]
+        environment = {k: v for k, v in self.environment.items() if k != "OMP_NUM_THREADS"}
+        return Contestant(name, command, environment)
+
+    def peer(self, name, script, *words):
+        return Contestant(name, [self.options.python, os.path.join(HERE, script), *words], self.environment)
+
+    def best_peer(self, name, script, ways):
+        """The fastest of WAYS in one round each; the others are dropped. Ways that fail are passed over."""
+        best, fastest = None, None
+        for way in ways:
+            try:
+                one = self.peer("%s (%s)" % (name, " ".join(w.lstrip("-") for w in way if not w.startswith("--")) or
+                                             "plain"), script, *way, *self.shape)
+            except RuntimeError as error:
+                print("bench: passed over: %s" % error, file=sys.stderr)
+                continue
+            seconds = one.turn()
+            one.times.clear()
+            one.cpu.clear()
+            if fastest is None or seconds < fastest:
+                if best:
+                    best.drop()
+                best, fastest = one, seconds
+            else:
+                one.drop()
+        if not best:
+            raise RuntimeError("%s: no way of running it works" % name)
+        return best
+
+    def alternate(self, contestants):
+        for pair in range(self.options.pairs):
+            # Every other pair runs the other way round, so that nobody always follows the same neighbour.
+            for one in contestants if pair % 2 == 0 else contestants[::-1]:
+                one.turn()
+        for one in contestants:
+            one.finish()
+            self.versions.update({k: v for k, v in one.facts.items() if k in ("torch", "pillow")})
+
+
+def row(one, images, times, unit):
+    facts = one.facts
+    share = facts.get("share_of_peak")
+    if "gflops" in facts:  # by the turns' median, not the report's own
+        share = facts["gflop_per_image"] * images / statistics.median(one.times) / facts["peak_gflops"]
+    return {"name": one.name, "rate": images / statistics.median(times), "median": statistics.median(times),
+            "min": min(times), "max": max(times), "unit": unit, "share": share, "memory": facts["peak_memory_mb"]}
+
+
+def table(rows, ours, others):
+    """Markdown: the rows, then our rate over each of the OTHERS."""
+    lines = ["| | images/s | median | min | max | share of peak | peak memory |", "|---|---|---|---|---|---|---|"]
+    for r in rows:
+        share = "%.0f %%" % (100 * r["share"]) if r["share"] else ""
+        lines.append("| %s | %.4g | %.4g %s | %.4g | %.4g | %s | %.0f MB |" % (
+            r["name"], r["rate"], r["median"], r["unit"], r["min"], r["max"], share, r["memory"]))
+    lines.append("")
+    for mine in ours:
+        for other in others:
+            lines.append("- %s: %.2f times the speed of %s" % (mine["name"], mine["rate"] / other["rate"],
+                                                                 other["name"]))
+    return lines
+
+
+def models(bench, stage, published, tuned):
+    """classifier and encoder: ours in f32 and bf16, the peer as published (f32), the best f32 and the best bf16."""
+    o = bench.options
+    shape = ["--batch", str(o.batch), "--size", str(o.size or (488 if stage == "classifier" else 448))]
+    bench.shape = shape
+    script = "peer_%s.py" % stage
+    threads = ["--threads", str(o.threads)]
+    contestants, ours = [], []
+    for precision in ["f32", "bf16"] if o.bf16 else ["f32"]:
+        ours.append(bench.ours("radialog %s" % precision, stage, *shape, *threads, "--precision", precision))
+        contestants.append(ours[-1])
+        if precision == "f32":
+            contestants.append(bench.peer("PyTorch f32 as published", script, *published, *shape))
+        contestants.append(bench.best_peer("PyTorch %s tuned" % precision, script,
+                                           [[*way, "--precision", precision] for way in tuned]))
+    bench.alternate(contestants)
+    rows = [row(c, o.batch, c.times, "s") for c in contestants]
+    mine = [r for r in rows if r["name"].startswith("radialog")]
+    lines = ["One %s of %d images of %s pixels, %d threads." % (
+        "training step" if stage == "classifier" else "pass (patch embeddings and their mean)", o.batch,
+        shape[-1], o.threads), ""]
+    lines += table(rows, mine[:1], [rows[1], rows[2]])
+    if len(mine) > 1:
+        lines += table(rows, mine[1:], [rows[1], rows[-1]])[len(rows) + 3:]
+    limits = ", ".join("%.0f GFLOP/s in %s" % (c.facts["peak_gflops"], c.facts["precision"]) for c in ours)
+    lines += ["", "Peak: matrix products of 2048 through the same kernels, in the same run: %s. The model takes %.2f "
+              "GFLOP an image." % (limits, ours[0].facts["gflop_per_image"])]
+    return lines
+
+
+def classifier(bench):
+    tuned = [["--layout", layout, "--optimizer", "fused"] for layout in ("nchw", "channels_last")]
+    if bench.options.compile:
+        tuned.append(["--layout", "channels_last", "--optimizer", "fused", "--compile"])
+    return models(bench, "classifier", ["--layout", "nchw", "--optimizer", "plain"], tuned)
+
+
+def encoder(bench):
+    forms = ["eager", "frozen", "cast"] + (["compile"] if bench.options.compile else [])
+    tuned = [["--layout", "channels_last", "--form", form] for form in forms]
+    return models(bench, "encoder", ["--layout", "nchw", "--form", "eager"], tuned)
+
+
+def loader(bench):
+    o = bench.options
+    lines = []
+    with tempfile.TemporaryDirectory(prefix="radialog-bench-") as work:
+        cache = os.path.join(work, "cache.npy")
+        subprocess.run([o.python, os.path.join(HERE, "peer_ingest.py"), "--data", o.data, "--path", "tuned", "--save",
+                        cache], check=True)
+        contestants, images = [], {}
+        for compression in ("none", "deflate"):
+            shards = os.path.join(work, compression)
+            subprocess.run([o.radialog, "ingest", "--source", "mimic", o.data, "--out", shards, "--compression",
+                            compression, "--keep-without-findings", "--quiet", "--json"], check=True,
+                           stdout=subprocess.DEVNULL)
+            name = "radialog, %s" % {"none": "plain shards", "deflate": "deflated shards"}[compression]
+            contestants.append(bench.ours(name, "loader", "--data", shards, "--threads", str(o.threads), "--batch",
+                                          "64"))
+        bench.shape = ["--data", cache]
+        contestants.append(bench.peer("PyTorch DataLoader, 2 workers", "peer_loader.py", *bench.shape))
+        contestants.append(bench.best_peer("PyTorch, whole batches", "peer_loader.py",
+                                           [["--way", way] for way in ("index", "select", "copy")]))
+        bench.alternate(contestants)
+        rows = [row(c, c.facts["images"], c.times, "s") for c in contestants]
+        for c in contestants:
+            images[c.name] = c.facts["images"]
+        lines += ["Random batches of 64 crops of 488 pixels from warm memory, %d threads; the peer reads one "
+                  "memory-mapped array of bytes. A round is %s images." % (
+                      o.threads, " or ".join("%d" % n for n in sorted(set(images.values())))), ""]
+        lines += table(rows, rows[:2], rows[2:])
+    return lines
+
+
+def enlarge(bench, folder, work):
+    """Images of FOLDER at 2544 x 3056 with a film's grain: the size of MIMIC-CXR's, and of its files."""
+    code = ("import glob, numpy, sys\nfrom PIL import Image\nfiles = sorted(glob.glob(sys.argv[1] + '/**/*.jpg', "
+            "recursive=True))[:int(sys.argv[3])]\nrng = numpy.random.default_rng(1)\nfor i, f in enumerate(files):\n"
+            "    v = numpy.asarray(Image.open(f).convert('L').resize((2544, 3056), Image.BICUBIC), numpy.float32)\n"
+            "    v = v + rng.normal(0, 2, v.shape) + 0.5\n"
+            "    Image.fromarray(v.clip(0, 255).astype(numpy.uint8)).save('%s/%03d.jpg' % (sys.argv[2], i), "
+            "quality=95)\n")
+    subprocess.run([bench.options.python, "-c", code, folder, work, str(bench.options.large)], check=True)
+
+
+def ingest(bench):
+    o = bench.options
+    lines = ["One thread; CPU time of all that is done: reading, decoding, stretching, resizing, cropping, and for "
+             "radialog compression, checksums and writing the shard as well.", ""]
+    with tempfile.TemporaryDirectory(prefix="radialog-bench-") as work:
+        enlarge(bench, o.data, work)
+        for title, folder in [("%s" % o.data_name, o.data), ("2544 x 3056 pixels", work)]:
+            contestants = [bench.ours("radialog, %s" % c, "ingest", "--data", folder, "--threads", "1",
+                                      "--compression", c) for c in ("none", "deflate")]
+            contestants += [bench.peer("Python as published", "peer_ingest.py", "--data", folder),
+                            bench.peer("Pillow, tuned", "peer_ingest.py", "--data", folder, "--path", "tuned")]
+            bench.alternate(contestants)
+            images = contestants[0].facts["images"]
+            rows = [row(c, images, c.cpu, "s") for c in contestants]
+            lines += ["%s, %d images:" % (title, images), ""] + table(rows, rows[:2], rows[2:]) + [""]
+    return lines[:-1]
+
+
+def commit():
+    run = subprocess.run(["git", "-C", ROOT, "log", "-1", "--format=%h"], capture_output=True, text=True, check=False)
+    return run.stdout.strip() or "unknown"
+
+
+def machine():
+    if os.environ.get("RADIALOG_BENCH_MACHINE"):
+        return os.environ["RADIALOG_BENCH_MACHINE"]
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        text = file.read()
+    model = re.search(r"model name\s*:\s*(.*)", text)
+    flags = re.search(r"flags\s*:\s*(.*)", text)
+    flags = flags.group(1).split() if flags else []
+    has = [name for flag, name in (("avx512f", "AVX-512"), ("avx512_bf16", "bf16")) if flag in flags]
+    return "%d cores of %s%s" % (os.cpu_count(), model.group(1).strip() if model else platform.machine(),
+                                 " with " + ", ".join(has) if has else "")
+
+
+def write_page(stage, lines):
+    """Replaces the part of STAGE; what stands outside the parts is people's."""
+    os.makedirs(os.path.dirname(PAGE), exist_ok=True)
+    text = "# Benchmarks\n\nWritten by `scripts/bench.sh`, part by part.\n"
+    if os.path.exists(PAGE):
+        with open(PAGE, encoding="utf-8") as file:
+            text = file.read()
+    begin, end = "<!-- begin %s -->" % stage, "<!-- end %s -->" % stage
+    part = "\n".join([begin, *lines, end])
+    if begin in text and end in text:
+        text = text[:text.index(begin)] + part + text[text.index(end) + len(end):]
+    else:
+        text = text.rstrip("\n") + "\n\n" + part + "\n"
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", nargs="+", choices=[*STAGES, "all"])
+    parser.add_argument("--radialog", required=True)
+    parser.add_argument("--python", required=True)
+    parser.add_argument("--data", required=True, help="radiographs in the MIMIC-CXR-JPG layout")
+    parser.add_argument("--data-name", default="the radiographs given")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=4, help="of the models")
+    parser.add_argument("--size", type=int, default=0, help="of the models' input; 0: the paper's")
+    parser.add_argument("--large", type=int, default=8, help="enlarged images")
+    parser.add_argument("--no-bf16", dest="bf16", action="store_false")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile as well (minutes)")
+    parser.add_argument("--no-page", action="store_true", help="print only")
+    options = parser.parse_args()
+    for stage in STAGES if "all" in options.stage else options.stage:
+        bench = Bench(options)
+        print("bench: %s, %d pairs" % (stage, options.pairs), file=sys.stderr)
+        lines = {"classifier": classifier, "encoder": encoder, "loader": loader, "ingest": ingest}[stage](bench)
+        versions = ", ".join("%s %s" % (k, v) for k, v in sorted(bench.versions.items()))
+        head = ["## %s" % stage, "", "%s; %s; commit %s; %s; median of %d alternating rounds." % (
+            machine(), datetime.date.today().isoformat(), commit(), versions, options.pairs), ""]
+        print("\n".join(head + lines) + "\n", flush=True)
+        if not options.no_page:
+            write_page(stage, head + lines)
+
+
+try:
+    main()
+except (RuntimeError, subprocess.CalledProcessError) as failure:
+    sys.exit("bench: %s" % failure)
