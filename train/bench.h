@@ -12,7 +12,7 @@ typedef struct bench {
     int64_t batch, size;   // 0: the benchmark's own
     int64_t rounds;        // timed ones
     int64_t warmup;        // rounds before them
-    int64_t images;        // of a drawn set
+    int64_t images;        // loader: in a round, at least; ingest: studies of a drawn set. 0: its own
     int64_t max_side;      // of its images
     int threads;           // 0: not given
     bool plain;            // ingest: store without compression
@@ -20,6 +20,7 @@ typedef struct bench {
     bool paced;            // each timed round waits for a line on stdin
     double *seconds, *cpu; // (rounds): wall clock, and of all threads in user and system mode
     double started, cpu_started;
+    double peak;           // GFLOP/s: see bench_peak
     buffer text, json;     // the report
 } bench;
 
@@ -51,7 +52,8 @@ void bench_word(bench *b, const char *key, const char *what, const char *value);
 // --- the limit (train/bench_peak.c) ----------------------------------------------------------------------
 struct biovil_t;
 struct classifier;
-// The best of several square matrix products through the device's own linear kernel, in GFLOP/s.
+// The best of several square matrix products through the device's own linear kernel, in GFLOP/s, and of
+// *GFLOPS before. Called before and after the rounds: where other programs run too, either may be low.
 status bench_peak(double *gflops, device *d);
 // Floating-point operations of one image's forward pass, matrices and convolutions alone, a multiply-add
 // counting two. The stem counts the one channel that it reads.

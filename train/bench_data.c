@@ -11,7 +11,7 @@
 #include <string.h>
 
 // --- the loader ----------------------------------------------------------------------------------------------
-enum { ROUND_IMAGES = 4096 }; // at least, in a timed round
+enum { ROUND_IMAGES = 4096, DRAWN_STUDIES = 16 }; // where --images is not given
 
 static status read_batches(loader *l, int64_t batches, int64_t *images) {
     status rc = STATUS_OK;
@@ -28,14 +28,15 @@ static status read_batches(loader *l, int64_t batches, int64_t *images) {
 // A round is whole epochs. It begins with a seek, so that no batch has been read before its time.
 static status time_loader(bench *b, loader *l, int64_t *images) {
     int64_t epoch = loader_steps_per_epoch(l), records = loader_records(l), next = 1000 * epoch;
-    int64_t batches = epoch * ((ROUND_IMAGES + records - 1) / records);
+    int64_t least = b->images ? b->images : ROUND_IMAGES;
+    int64_t batches = epoch * ((least + records - 1) / records);
     status rc = STATUS_OK;
     for (int64_t i = -b->warmup; i < b->rounds && !rc; i++, next += batches + epoch) {
         *images = 0; // of the latest round, as of every one
         rc = bench_begin(b, i);
         if (!rc) rc = loader_seek(l, next);
         if (!rc) rc = read_batches(l, batches, images);
-        bench_end(b, i);
+        if (!rc) bench_end(b, i);
     }
     return rc;
 }
@@ -114,9 +115,10 @@ static status list_images(buffer *csv, int64_t *count, const char *folder) {
 static status make_source(bench *b, const char *work, int64_t *count) {
     char drawn[PATH_SIZE], table[PATH_SIZE];
     buffer csv = {0};
+    int64_t studies = b->images ? b->images : DRAWN_STUDIES;
     status rc = path_join(drawn, sizeof drawn, work, "drawn");
     if (!rc) rc = path_join(table, sizeof table, work, "data.csv");
-    synth_options o = {.out = drawn, .studies = b->images, .seed = 1, .max_side = (int)b->max_side};
+    synth_options o = {.out = drawn, .studies = studies, .seed = 1, .max_side = (int)b->max_side};
     if (!rc && !b->data) rc = synth_write(&o);
     char *folder = rc ? NULL : realpath(b->data ? b->data : drawn, NULL);
     if (!rc && (!folder || !folder_exists(folder)))
@@ -147,7 +149,7 @@ static status time_ingest(bench *b, const char *work, int64_t count) {
         rc = path_remove(out);
         if (!rc) rc = bench_begin(b, i);
         if (!rc) rc = ingest_run(&sum, &o);
-        bench_end(b, i);
+        if (!rc) bench_end(b, i);
         if (!rc && sum.records != count)
             die("bench: %lld of %lld records", (long long)sum.records, (long long)count);
     }

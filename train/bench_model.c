@@ -90,8 +90,8 @@ static void report_run(bench *b, const run *r) {
 static status report_times(bench *b, const run *r, double flops, double memory) {
     const state *s = r->state;
     bench_spread t = bench_sort(b->seconds, b->rounds);
-    double peak, rate = 1e-9 * flops / t.median;
-    status rc = bench_peak(&peak, r->device);
+    double rate = 1e-9 * flops / t.median;
+    status rc = bench_peak(&b->peak, r->device);
     if (rc) return rc;
     bench_number(b, "ms_median", "ms a round, median", 1e3 * t.median, 2);
     bench_number(b, "ms_min", "  smallest", 1e3 * t.min, 2);
@@ -99,8 +99,8 @@ static status report_times(bench *b, const run *r, double flops, double memory) 
     bench_number(b, "images_per_second", "images a second", (double)s->images.count / t.median, 3);
     bench_number(b, "gflop_per_image", "GFLOP an image", 1e-9 * flops / (double)s->images.count, 3);
     bench_number(b, "gflops", "GFLOP/s", rate, 1);
-    bench_number(b, "peak_gflops", "GFLOP/s of a matrix product", peak, 1);
-    bench_number(b, "share_of_peak", "share of that", rate / peak, 3);
+    bench_number(b, "peak_gflops", "GFLOP/s of a matrix product", b->peak, 1);
+    bench_number(b, "share_of_peak", "share of that", rate / b->peak, 3);
     bench_number(b, "peak_memory_mb", "peak memory, MB", memory, 1);
     return STATUS_OK;
 }
@@ -123,7 +123,7 @@ static status time_training(bench *b, run *r, step_result *on_device, step_resul
         rc = bench_begin(b, i);
         if (!rc) rc = step_run(r, on_device, config_float(b->config, "optim.lr"));
         r->device->wait(r->device);
-        bench_end(b, i);
+        if (!rc) bench_end(b, i);
     }
     if (!rc) r->device->download(r->device, result, on_device, sizeof *result);
     return rc;
@@ -134,6 +134,7 @@ status bench_classifier(bench *b) {
     step_result *on_device = NULL, result = {0};
     status rc = open_model(&r, b, 8, true);
     if (!rc) rc = step_open_optimizer(&r);
+    if (!rc) rc = bench_peak(&b->peak, r.device);
     if (!rc) rc = plan_training(&r);
     if (!rc) rc = r.device->take(r.device, sizeof result, "a benchmark", (void **)&on_device);
     if (!rc) rc = time_training(b, &r, on_device, &result);
@@ -183,7 +184,7 @@ static status time_encoder(bench *b, run *r) {
     for (int64_t i = -b->warmup; i < b->rounds && !rc; i++) {
         rc = bench_begin(b, i);
         if (!rc) rc = embed(r, &out);
-        bench_end(b, i);
+        if (!rc) bench_end(b, i);
     }
     mem_free(out.pooled);
     mem_free(out.patches);
@@ -193,6 +194,7 @@ static status time_encoder(bench *b, run *r) {
 status bench_encoder(bench *b) {
     run r = {0};
     status rc = open_model(&r, b, 8, false);
+    if (!rc) rc = bench_peak(&b->peak, r.device);
     if (!rc) rc = time_encoder(b, &r);
     if (!rc) {
         const state *s = r.state;

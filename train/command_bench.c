@@ -14,7 +14,7 @@ static const option options[] = {
     {"warmup", "N", "rounds before them (default 1)"},
     {"threads", "N", "of computing and reading (default: one per core; ingest 1)"},
     {"data", "DIR", "loader: a shard directory (default data.shards); ingest: a folder of images"},
-    {"images", "N", "ingest without --data: studies to draw (default 16)"},
+    {"images", "N", "loader: of a round, at least (default 4096); ingest without --data: studies drawn (16)"},
     {"paced", NULL, "wait for a line on stdin before each timed round, and print both of its times"},
     {"max-side", "PIXELS", "of the drawn images (default 3056)"},
     {"compression", "deflate|none", "ingest: of the stored images (default deflate)"},
@@ -66,7 +66,7 @@ static status read_options(bench *b, const arguments *a) {
     if (!rc) rc = argument_int(a, "size", 32, 512, 0, &b->size);
     if (!rc) rc = argument_int(a, "rounds", 1, BENCH_ROUNDS_MAX, 5, &b->rounds);
     if (!rc) rc = argument_int(a, "warmup", 0, BENCH_ROUNDS_MAX, 1, &b->warmup);
-    if (!rc) rc = argument_int(a, "images", 1, 1000000, 16, &b->images);
+    if (!rc) rc = argument_int(a, "images", 1, 1000000, 0, &b->images);
     if (!rc) rc = argument_int(a, "max-side", 256, 3056, 3056, &b->max_side);
     if (!rc) rc = argument_int(a, "threads", 1, 256, 0, &threads);
     if (!rc) b->threads = (int)threads;

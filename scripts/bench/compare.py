@@ -56,7 +56,8 @@ class Contestant:
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), ATEN_CPU_CAPABILITY="avx512")
+        self.environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads), ATEN_CPU_CAPABILITY="avx512",
+                                PYTHONWARNINGS="ignore")
         self.environment.pop("GOMP_SPINCOUNT", None)
         self.versions = {}
 
@@ -140,7 +141,7 @@ def models(bench, stage, published, tuned):
         if precision == "f32":
             contestants.append(bench.peer("PyTorch f32 as published", script, *published, *shape))
         contestants.append(bench.best_peer("PyTorch %s tuned" % precision, script,
-                                           [[*way, "--precision", precision] for way in tuned]))
+                                           [[*way, "--precision", precision] for way in tuned(precision)]))
     bench.alternate(contestants)
     rows = [row(c, o.batch, c.times, "s") for c in contestants]
     mine = [r for r in rows if r["name"].startswith("radialog")]
@@ -160,12 +161,15 @@ def classifier(bench):
     tuned = [["--layout", layout, "--optimizer", "fused"] for layout in ("nchw", "channels_last")]
     if bench.options.compile:
         tuned.append(["--layout", "channels_last", "--optimizer", "fused", "--compile"])
-    return models(bench, "classifier", ["--layout", "nchw", "--optimizer", "plain"], tuned)
+    return models(bench, "classifier", ["--layout", "nchw", "--optimizer", "plain"], lambda precision: tuned)
 
 
 def encoder(bench):
-    forms = ["eager", "frozen", "cast"] + (["compile"] if bench.options.compile else [])
-    tuned = [["--layout", "channels_last", "--form", form] for form in forms]
+    def tuned(precision):
+        forms = ["eager", "frozen"] + (["cast"] if precision == "bf16" else [])
+        forms += ["compile"] if bench.options.compile else []
+        return [["--layout", "channels_last", "--form", form] for form in forms]
+
     return models(bench, "encoder", ["--layout", "nchw", "--form", "eager"], tuned)
 
 

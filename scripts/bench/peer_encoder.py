@@ -24,6 +24,8 @@ def main():
         model = model.to(memory_format=torch.channels_last)
     pixels = torch.randint(0, 256, (args.batch, args.size, args.size), dtype=torch.uint8)
     narrow, cast = args.precision == "bf16", args.form == "cast"
+    if cast and not narrow:
+        parser.error("--form cast is for --precision bf16")
     if cast:
         model = model.to(torch.bfloat16)
     if args.form == "compile":

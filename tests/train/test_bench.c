@@ -1,0 +1,211 @@
+// `radialog bench` with tiny models and sets: every number it must report, and that they fit each other.
+#include "core/files/json.h"
+#include "tests/train/helper_program.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { STUDIES = 24 };
+
+static char work[256];
+
+static void setup(void) {
+    workspace_make(work);
+    small_shards(work, STUDIES);
+}
+
+static void teardown(void) { workspace_remove(work); }
+
+// The report of `radialog bench WORDS --json`, which must hold the keys of KEYS (between blanks), all numbers
+// above 0 and finite.
+static json *report(const char *keys, const char *words) {
+    char list[512], *rest = list, path[300];
+    json *j = NULL;
+    outcome o = program("bench %s --json --quiet", words);
+    ck_assert_msg(o.exit == 0, "bench %s: exit %d: %s", words, o.exit, o.err);
+    snprintf(path, sizeof path, "%s/report.json", work);
+    FILE *f = fopen(path, "w");
+    fputs(o.out, f);
+    fclose(f);
+    ck_assert_msg(json_read(&j, path, 1 << 20) == STATUS_OK, "%s", status_text());
+    snprintf(list, sizeof list, "%s", keys);
+    for (char *key; (key = strsep(&rest, " "));) {
+        double value = 0;
+        ck_assert_msg(json_member_number(&value, json_root(j), key) == STATUS_OK, "%s", status_text());
+        ck_assert_msg(value > 0 && isfinite(value), "bench %s: %s is %g", words, key, value);
+    }
+    outcome_free(&o);
+    return j;
+}
+
+static double number(const json *j, const char *key) {
+    double value = 0;
+    ck_assert_int_eq(json_member_number(&value, json_root(j), key), STATUS_OK);
+    return value;
+}
+
+static void expect_number(const json *j, const char *key, double want) {
+    double value = number(j, key);
+    ck_assert_msg(fabs(value - want) <= 1e-6 * fabs(want), "%s is %.9g, expected %.9g", key, value, want);
+}
+
+static void expect_order(const json *j, const char *low, const char *middle, const char *high) {
+    ck_assert(number(j, low) <= number(j, middle) && number(j, middle) <= number(j, high));
+}
+
+static const char model_keys[] = "threads batch size rounds ms_median ms_min ms_max images_per_second "
+                                 "gflop_per_image gflops peak_gflops share_of_peak peak_memory_mb";
+
+static void expect_model(const json *j) {
+    expect_order(j, "ms_min", "ms_median", "ms_max");
+    expect_number(j, "images_per_second", 1e3 * number(j, "batch") / number(j, "ms_median"));
+    expect_number(j, "gflops", number(j, "gflop_per_image") * number(j, "images_per_second"));
+    expect_number(j, "share_of_peak", number(j, "gflops") / number(j, "peak_gflops"));
+}
+
+START_TEST(classifier_step) {
+    char words[1024];
+    snprintf(words, sizeof words, "classifier %s --rounds 3 --batch 4 --threads 2", tiny_settings);
+    json *j = report(model_keys, words);
+    expect_model(j);
+    expect_number(j, "rounds", 3);
+    expect_number(j, "batch", 4);
+    expect_number(j, "size", 64);
+    expect_number(j, "threads", 2);
+    ck_assert(number(j, "loss") > 0);
+    json_close(j);
+}
+END_TEST
+
+// The paper's sizes have a known count: torchvision's ResNet-50 takes 4.09 G multiply-adds at 224 pixels with
+// three channels in its stem, of which two thirds of 0.118 G are left out here, and a last layer of 2 M.
+START_TEST(encoder_work) {
+    json *j = report(model_keys, "encoder --size 224 --batch 1 --rounds 1 --warmup 0");
+    expect_model(j);
+    double trunk = 4.089e9 - 2.0 / 3 * 0.118e9 - 2.048e6, joint = 2048.0 * 256 * 49;
+    ck_assert_double_eq_tol(number(j, "gflop_per_image"), 2e-9 * (trunk + joint), 0.01);
+    expect_number(j, "rounds", 1);
+    json_close(j);
+}
+END_TEST
+
+START_TEST(encoder_size) {
+    char words[1024];
+    snprintf(words, sizeof words, "encoder %s --size 96 --batch 2 --rounds 2", tiny_settings);
+    json *j = report(model_keys, words);
+    expect_model(j);
+    expect_number(j, "size", 96);
+    json_close(j);
+}
+END_TEST
+
+START_TEST(loader_reads_all) {
+    char words[1024];
+    snprintf(words, sizeof words, "loader --data %s/shards --batch 5 --rounds 2 --threads 2 --images 60", work);
+    json *j = report("threads batch crop size records rounds images images_per_second images_per_second_min "
+                     "images_per_second_max cpu_ms_per_image peak_memory_mb", words);
+    expect_order(j, "images_per_second_min", "images_per_second", "images_per_second_max");
+    expect_number(j, "crop", 488);
+    expect_number(j, "size", 488);
+    // Whole epochs, and at least 60 images.
+    double records = number(j, "records"), images = number(j, "images");
+    ck_assert(records <= STUDIES * 2 && images >= 60 && images < 60 + records);
+    ck_assert(fabs(images - records * round(images / records)) < 0.5);
+    json_close(j);
+    snprintf(words, sizeof words, "loader --data %s/shards --size 64 --rounds 1 --images 1", work);
+    j = report("size", words);
+    expect_number(j, "size", 64);
+    json_close(j);
+}
+END_TEST
+
+START_TEST(ingest_makes_all) {
+    static const char keys[] = "threads images rounds images_per_second images_per_cpu_second cpu_ms_per_image "
+                               "cpu_ms_per_image_min cpu_ms_per_image_max peak_memory_mb";
+    char words[1024], count[600];
+    snprintf(words, sizeof words, "ingest --data %s/data --rounds 2 --compression none", work);
+    snprintf(count, sizeof count, "find '%s/data' -name '*.jpg' | wc -l", work);
+    FILE *f = popen(count, "r");
+    int files = 0;
+    ck_assert_int_eq(fscanf(f, "%d", &files), 1);
+    pclose(f);
+    json *j = report(keys, words);
+    expect_order(j, "cpu_ms_per_image_min", "cpu_ms_per_image", "cpu_ms_per_image_max");
+    expect_number(j, "images", files);
+    expect_number(j, "images_per_cpu_second", 1e3 / number(j, "cpu_ms_per_image"));
+    json_close(j);
+    j = report(keys, "ingest --images 2 --max-side 600 --rounds 1 --warmup 0");
+    ck_assert(number(j, "images") >= 2);
+    json_close(j);
+}
+END_TEST
+
+// Each round waits for its line; too few of them are an error.
+START_TEST(paced) {
+    char command[1024], line[4096], first[8] = "";
+    int lines = 0;
+    for (int given = 2; given >= 1; given--) {
+        snprintf(command, sizeof command,
+                 "yes '' | head -n %d | '%s' bench loader --data '%s/shards' --rounds 2 --images 1 --paced --json 2>/dev/null",
+                 given, RADIALOG_PROGRAM, work);
+        FILE *f = popen(command, "r");
+        for (lines = 0; fgets(line, sizeof line, f); lines++) {
+            double seconds = 0, cpu = 0;
+            if (lines == 0) snprintf(first, sizeof first, "%.6s", line);
+            if (lines == 1 || (lines == 2 && given == 2)) {
+                ck_assert_int_eq(sscanf(line, "%lf %lf", &seconds, &cpu), 2);
+                ck_assert(seconds > 0 && cpu > 0);
+            }
+        }
+        ck_assert_int_eq(pclose(f) != 0, given == 1);
+        ck_assert_str_eq(first, "ready\n");
+        ck_assert_int_eq(lines, given == 2 ? 4 : 2);
+    }
+}
+END_TEST
+
+START_TEST(errors) {
+    static const char *const cases[][2] = {
+        {"bench", "classifier"},
+        {"bench speed", "no benchmark 'speed'"},
+        {"bench ingest --compression zip", "deflate and none"},
+        {"bench loader --rounds 0", "--rounds"},
+        {"bench loader --size 500", "500 pixels"},
+        {"bench classifier --size 32", "model.pool"},
+        {"bench classifier --batch none", "--batch"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        outcome o = program("%s", cases[i][0]);
+        ck_assert_msg(o.exit == 2, "%s: exit %d: %s", cases[i][0], o.exit, o.err);
+        ck_assert_msg(strstr(o.err, cases[i][1]) != NULL, "%s: %s", cases[i][0], o.err);
+        outcome_free(&o);
+    }
+    program_expect(1, "bench loader --data /nowhere");
+    program_expect(1, "bench ingest --data /nowhere");
+    program_expect(1, "bench ingest --data %s/shards", work); // no images
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("bench");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 0);
+    tcase_add_unchecked_fixture(all, setup, teardown);
+    tcase_add_test(all, classifier_step);
+    tcase_add_test(all, encoder_work);
+    tcase_add_test(all, encoder_size);
+    tcase_add_test(all, loader_reads_all);
+    tcase_add_test(all, ingest_makes_all);
+    tcase_add_test(all, paced);
+    tcase_add_test(all, errors);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
