@@ -17,7 +17,7 @@ static const option options[] = {
     {"images", "N", "loader: of a round, at least (default 4096); ingest without --data: studies drawn (16)"},
     {"paced", NULL, "wait for a line on stdin before each timed round, and print both of its times"},
     {"max-side", "PIXELS", "of the drawn images (default 3056)"},
-    {"compression", "deflate|none", "ingest: of the stored images (default deflate)"},
+    {"compression", "deflate|none", "ingest: of the stored images (default none)"},
     {0},
 };
 
@@ -57,10 +57,11 @@ static status set_keys(bench *b, int stage) {
 
 static status read_options(bench *b, const arguments *a) {
     const char *compression = argument(a, "compression");
+    bool deflate = compression && !strcmp(compression, "deflate");
     int64_t threads;
     b->data = argument(a, "data");
-    b->plain = compression && !strcmp(compression, "none");
-    if (compression && !b->plain && strcmp(compression, "deflate"))
+    b->plain = !deflate;
+    if (compression && !deflate && strcmp(compression, "none"))
         return status_fail(STATUS_USAGE, "bench: --compression %s; there are deflate and none", compression);
     status rc = argument_int(a, "batch", 1, 65536, 0, &b->batch);
     if (!rc) rc = argument_int(a, "size", 32, 512, 0, &b->size);
