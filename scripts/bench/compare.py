@@ -122,8 +122,9 @@ def table(rows, ours, others):
     lines.append("")
     for mine in ours:
         for other in others:
-            lines.append("- %s: %.2f times the speed of %s" % (mine["name"], mine["rate"] / other["rate"],
-                                                                 other["name"]))
+            smallest = mine["rate"] * mine["median"] / mine["min"] / (other["rate"] * other["median"] / other["min"])
+            lines.append("- %s: %.2f times the speed of %s (%.2f by the smallest times)" % (
+                mine["name"], mine["rate"] / other["rate"], other["name"], smallest))
     return lines
 
 
@@ -286,11 +287,15 @@ def main():
     options = parser.parse_args()
     for stage in STAGES if "all" in options.stage else options.stage:
         bench = Bench(options)
+        load = os.getloadavg()[0]
         print("bench: %s, %d pairs" % (stage, options.pairs), file=sys.stderr)
+        if load > 0.5:
+            print("bench: other programs are running (load %.1f): ratios of more than one thread will mislead" % load,
+                  file=sys.stderr)
         lines = {"classifier": classifier, "encoder": encoder, "loader": loader, "ingest": ingest}[stage](bench)
         versions = ", ".join("%s %s" % (k, v) for k, v in sorted(bench.versions.items()))
-        head = ["## %s" % stage, "", "%s; %s; commit %s; %s; median of %d alternating rounds." % (
-            machine(), datetime.date.today().isoformat(), commit(), versions, options.pairs), ""]
+        head = ["## %s" % stage, "", "%s; %s; commit %s; %s; median of %d alternating rounds; load before: %.1f." % (
+            machine(), datetime.date.today().isoformat(), commit(), versions, options.pairs, load), ""]
         print("\n".join(head + lines) + "\n", flush=True)
         if not options.no_page:
             write_page(stage, head + lines)
