@@ -21,7 +21,7 @@ static int touched_slices(run *r) {
     for (size_t i = 0; i < r->params.count; i++) {
         const param *q = r->params.item[i];
         if (!q->value.grad || !q->grad.written) continue;
-        int64_t count = (tensor_count(&q->value) + 31) / 32 * 32; // with its padding, which is zero
+        int64_t count = param_extent(q);
         double own_decay = q->decay ? decay : 0;
         optim_slice *last = n ? &r->slices[n - 1] : NULL;
         if (last && last->offset + last->count == q->offset && !(last->weight_decay < own_decay) &&

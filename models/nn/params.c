@@ -92,10 +92,14 @@ static void *at(void *block, int64_t offset, dtype type) {
 }
 
 // Every tensor begins on 64 bytes, narrow or wide: kernels load whole vectors.
+int64_t param_extent(const param *q) {
+    return (tensor_count(&q->value) + 31) / 32 * 32;
+}
+
 static void lay_out(params *p) {
     for (size_t i = 0; i < p->count; i++) {
         param *q = p->item[i];
-        int64_t count = (tensor_count(&q->value) + 31) / 32 * 32;
+        int64_t count = param_extent(q);
         if (trains(q)) {
             q->offset = p->trainable;
             p->trainable += count;

@@ -85,6 +85,8 @@ status param_write(const params *p, const param *q, void *block, const float *va
 // The same as f64, which loses nothing of what a device in double holds.
 status param_read_f64(const params *p, const param *q, const void *block, double *out);
 status param_write_f64(const params *p, const param *q, void *block, const double *values);
+// Elements that q takes in its block, with the padding behind it, which is zero.
+int64_t param_extent(const param *q);
 // The block that holds q's value.
 void *param_block(const params *p, const param *q);
 

@@ -105,6 +105,11 @@ static const drill drills[] = {
      "diff -r %s/ended/checkpoints/step-00000004 %s/on/checkpoints/step-00000004", 1, true},
     {"classify %s/one.jpg --checkpoint %s/ended", NULL, NULL, 2, false},
     {"classify %s/shards --split train --checkpoint %s/ended", NULL, NULL, 2, false},
+    {"inspect %s/ended/checkpoints/step-00000004/model.safetensors", NULL, NULL, 0, false},
+    {"bench loader --data %s/shards --size 488 --rounds 1 --warmup 0 --images 8 --quiet", NULL, NULL, 1, true},
+    {"bench ingest --images 2 --rounds 1 --warmup 0 --max-side 300 --quiet", NULL, NULL, 1, false},
+    {"bench encoder --size 128 --batch 1 --rounds 1 --warmup 0 --quiet --set model.stem=4 "
+     "--set model.widths=[4,4,8,8] --set model.blocks=[1,1,1,1]", NULL, NULL, 1, false},
     {"train classifier --help", NULL, NULL, 0, false},
 };
 enum { DRILLS = sizeof drills / sizeof *drills };
