@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-// As bf16_to_float and bf16_from_float, but inline and without branches.
+// What core/tensor.h's bf16_to_float and bf16_from_float do, inline and without branches.
 static inline float bf16_widen(uint16_t x) {
     uint32_t bits = (uint32_t)x << 16;
     float value;
@@ -16,6 +16,7 @@ static inline float bf16_widen(uint16_t x) {
 static inline uint16_t bf16_round(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
+    // To the nearest, ties to even; NaN stays NaN whatever is cut off.
     uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1), quiet = bits | 0x400000;
     return (uint16_t)(((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded) >> 16);
 }

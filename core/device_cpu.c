@@ -80,13 +80,14 @@ static void cpu_name(char *text, size_t size) {
 }
 
 status device_open_cpu_bf16(device **out, int threads) {
-    char name[128];
-    cpu_name(name, sizeof name);
-    if (!onednn_has_bf16())
+    if (!onednn_has_bf16()) {
+        char name[128];
+        cpu_name(name, sizeof name);
         return status_fail(STATUS_USAGE,
                            "bf16 needs a CPU with AVX-512; %s (or ONEDNN_MAX_CPU_ISA) has none: use "
                            "--precision f32",
                            name);
+    }
     status rc = device_open_cpu(out, threads);
     if (!rc) (*out)->type = DTYPE_BF16;
     return rc;

@@ -1,4 +1,5 @@
 #include "core/tensor.h"
+#include "core/bf16.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -65,13 +66,11 @@ static float bits_float(uint32_t bits) {
 }
 
 uint16_t bf16_from_float(float value) {
-    uint32_t bits = float_bits(value);
-    if (isnan(value)) return (uint16_t)((bits >> 16) | 0x40); // stays NaN whatever is cut off
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+    return bf16_round(value);
 }
 
 float bf16_to_float(uint16_t bits) {
-    return bits_float((uint32_t)bits << 16);
+    return bf16_widen(bits);
 }
 
 uint16_t f16_from_float(float value) {

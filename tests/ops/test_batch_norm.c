@@ -63,6 +63,15 @@ START_TEST(batch_norm_shapes) {
 }
 END_TEST
 
+// Blocks of many rows: whole groups of narrow rows, a part of one behind them, more groups than are summed
+// in single precision at a time. No ReLU: among so many numbers some sit on its kink, where central
+// differences are no derivative.
+START_TEST(batch_norm_many_rows) {
+    static const norm_case many = {2, {64 * 28, 130}, true, false, true};
+    check(&many, 1u << X | 1u << WEIGHT | 1u << BIAS | 1u << RESIDUAL);
+}
+END_TEST
+
 START_TEST(batch_norm_parts_of_the_gradient) {
     for (unsigned only = 0; only < 4; only++)
         check(&cases[_i], (unsigned[]){1u << X, 1u << WEIGHT, 1u << BIAS, 1u << RESIDUAL}[only]);
@@ -295,6 +304,7 @@ int main(void) {
     TCase *tests = tcase_create("shapes");
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, batch_norm_shapes, 0, CASES);
+    tcase_add_test(tests, batch_norm_many_rows);
     tcase_add_loop_test(tests, batch_norm_parts_of_the_gradient, 15, 16);
     tcase_add_loop_test(tests, batch_norm_own_residual, 0, 2);
     tcase_add_test(tests, batch_norm_running_statistics);

@@ -12,7 +12,8 @@ static tensor *run(tape *t, tensor **in, const void *context) {
 START_TEST(concat_vector_shapes) {
     // rows (two dimensions), C1, C2
     static const int64_t dims[][4] = {
-        {1, 1, 1, 1}, {2, 3, 5, 7}, {3, 1, 16, 16}, {1, 31, 17, 3}, {5, 13, 33, 40}};
+        {1, 1, 1, 1}, {2, 3, 5, 7}, {3, 1, 16, 16}, {1, 31, 17, 3}, {5, 13, 33, 40},
+        {2, 1, 1030, 515}}; // more than goes at once
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
         op_case c = {.op = "concat_vector", .inputs = 2, .run = run};
         c.input[0] = (op_input){.rank = 3, .dim = {dims[i][0], dims[i][1], dims[i][2]}};

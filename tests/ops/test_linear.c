@@ -13,7 +13,7 @@ static const linear_case cases[] = {
     {1, 1, 1, true},       {1, 13, 7, true},     {5, 1, 19, false},  {3, 17, 1, true},
     {12, 64, 48, true},    {101, 37, 53, false}, {2047, 3, 5, true}, // the last with a plain weight
     {2048, 3, 5, true},                                              // the first with a packed one
-    {2500, 40, 33, false},
+    {2500, 40, 33, false}, {3, 521, 4, true}, // the last: more sums of a bias than at once
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

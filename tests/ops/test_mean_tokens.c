@@ -11,7 +11,8 @@ START_TEST(mean_tokens_shapes) {
         int rank;
         int64_t dim[4];
     } cases[] = {
-        {3, {1, 1, 1}}, {3, {2, 7, 3}}, {3, {1, 1, 5}}, {4, {3, 4, 5, 65}}, {3, {2, 301, 130}}};
+        {3, {1, 1, 1}}, {3, {2, 7, 3}}, {3, {1, 1, 5}}, {4, {3, 4, 5, 65}}, {3, {2, 301, 130}},
+        {3, {2, 2, 1030}}}; // more than goes at once
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const int64_t *d = cases[i].dim;
         op_check(&(op_case){

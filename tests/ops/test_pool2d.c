@@ -18,7 +18,7 @@ static const pool_case cases[] = {
     {2, 9, 9, 5, 2, 3, 0},                              // pixels between windows
     {1, 6, 7, 4, 3, 1, 0},                              // much overlap
     {1, 5, 5, 2, 5, 1, 2},    {2, 14, 13, 33, 7, 7, 3}, //
-    {1, 31, 29, 19, 3, 2, 1},
+    {1, 31, 29, 19, 3, 2, 1}, {1, 3, 4, 521, 3, 2, 1}, // the last: more channels than at once
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
