@@ -259,6 +259,28 @@ START_TEST(damaged_shard) {
 }
 END_TEST
 
+// Threads wait for a moment only, unless the user says how: libgomp tells what it was started with.
+START_TEST(threads_do_not_spin) {
+    const char *given = getenv("OMP_WAIT_POLICY");
+    char *before = given ? strdup(given) : NULL;
+    setenv("OMP_DISPLAY_ENV", "VERBOSE", 1);
+    for (int own = 0; own < 2; own++) {
+        if (own)
+            setenv("OMP_WAIT_POLICY", "passive", 1);
+        else
+            unsetenv("OMP_WAIT_POLICY");
+        outcome o = program("--version");
+        ck_assert_int_eq(o.exit, 0);
+        ck_assert_msg((strstr(o.err, "GOMP_SPINCOUNT = '2000'") != NULL) == !own, "%s", o.err);
+        outcome_free(&o);
+    }
+    unsetenv("OMP_DISPLAY_ENV");
+    unsetenv("OMP_WAIT_POLICY");
+    if (before) setenv("OMP_WAIT_POLICY", before, 1);
+    free(before);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("commands");
     TCase *tests = tcase_create("program");
@@ -272,6 +294,7 @@ int main(void) {
     tcase_add_test(tests, bad_image_among_good_ones);
     tcase_add_test(tests, training_fails_loudly);
     tcase_add_test(tests, damaged_shard);
+    tcase_add_test(tests, threads_do_not_spin);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
