@@ -15,7 +15,7 @@ typedef struct device device;
 struct device {
     const char *name; // "cpu", "oracle", ...
     dtype type;       // of matrices and activations
-    stream *stream;
+    struct stream *stream;
     const struct op_kernels *ops;
     const struct optim_kernels *optim;
 

@@ -35,5 +35,5 @@ const char *status_name(status code);
 
 // A bug of ours: wrong shape, type or call. Prints where and what, then aborts, in every build type.
 #define die(...) die_at(__FILE__, __LINE__, __VA_ARGS__)
-_Noreturn void die_at(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void die_at(const char *file, int line, const char *format, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));

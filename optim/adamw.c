@@ -26,7 +26,7 @@ static status options_check(const adamw_options *a) {
 }
 
 status adamw_init(adamw *o, device *d, int64_t count, adamw_options options) {
-    *o = (adamw){.options = options, .count = count, .type = dtype_wide(d->type), .grad_scale = 1};
+    *o = (adamw){.options = options, .count = count, .type = dtype_wide(d->type)};
     if (!d->optim) die("adamw_init: device %s has no optimizer kernels", d->name);
     if (count <= 0) die("adamw_init: %lld elements", (long long)count);
     status rc = options_check(&options);
@@ -42,7 +42,10 @@ status adamw_init(adamw *o, device *d, int64_t count, adamw_options options) {
         rc = d->take(d, (size_t)o->blocks * sizeof(double), "sums of gradients",
                      (void **)&o->partial);
     if (!rc) rc = d->take(d, sizeof *o->progress, "the count of steps", (void **)&o->progress);
-    if (rc) adamw_free(o, d);
+    if (rc)
+        adamw_free(o, d);
+    else
+        adamw_set_scaler(o, d, scaler_none());
     return rc;
 }
 
@@ -85,7 +88,7 @@ static void slices_expect(const adamw *o, const optim_slice *slices, int n) {
 }
 
 void adamw_step(adamw *o, device *d, void *params, const void *grads, const optim_slice *slices,
-                int n, double lr) {
+                int n) {
     const struct optim_kernels *k = d->optim;
     const size_t size = dtype_size(o->type);
     optim_slice run;
@@ -95,19 +98,18 @@ void adamw_step(adamw *o, device *d, void *params, const void *grads, const opti
         i = slices_join(&run, slices, n, i, true);
         k->sum_squares(o->partial, grads, run.offset, run.count, o->type, d->stream);
     }
-    k->norm_finish(o->progress, o->partial, o->blocks, o->grad_scale, d->stream);
+    k->norm_finish(o->progress, o->partial, o->blocks, d->stream);
     for (int i = 0; i < n;) {
         i = slices_join(&run, slices, n, i, false);
         size_t at = (size_t)run.offset * size;
         adamw_args args = {
             .convention = o->options.convention,
-            .lr = lr * run.lr_scale,
+            .lr_scale = run.lr_scale,
             .beta1 = o->options.beta1,
             .beta2 = o->options.beta2,
             .eps = o->options.eps,
             .weight_decay = run.weight_decay,
             .max_norm = o->options.max_norm,
-            .grad_scale = o->grad_scale,
         };
         k->adamw_update((char *)params + at, (char *)o->m + at, (char *)o->v + at,
                         (const char *)grads + at, o->progress, &args, run.count, o->type,
@@ -131,6 +133,19 @@ int64_t adamw_steps(const adamw *o, device *d) {
 
 void adamw_set_steps(adamw *o, device *d, int64_t steps) {
     if (steps < 0) die("adamw_set_steps: %lld steps", (long long)steps);
-    adamw_progress progress = {.steps = steps};
-    d->upload(d, o->progress, &progress, sizeof progress);
+    d->upload(d, &o->progress->steps, &steps, sizeof steps);
+}
+
+void adamw_set_lr(adamw *o, device *d, double lr) {
+    d->upload(d, &o->progress->lr, &lr, sizeof lr);
+}
+
+scaler adamw_scaler(const adamw *o, device *d) {
+    return progress_read(o, d).scaler;
+}
+
+void adamw_set_scaler(adamw *o, device *d, scaler s) {
+    float seed = (float)s.scale;
+    d->upload(d, &o->progress->scaler, &s, sizeof s);
+    d->upload(d, &o->progress->seed, &seed, sizeof seed);
 }

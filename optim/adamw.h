@@ -29,7 +29,6 @@ typedef struct adamw {
     double *partial; // (blocks) on the device
     int64_t blocks;
     adamw_progress *progress; // on the device
-    double grad_scale;        // gradients are multiplied by it first (1 / loss scale); 1 after init
 } adamw;
 
 // Defaults of torch.optim.AdamW (0.9, 0.999, 1e-8, no clipping) or transformers.AdamW (eps 1e-6).
@@ -42,12 +41,18 @@ void adamw_free(adamw *o, device *d);
 
 // One update of PARAMS (count) from GRADS (count), both of O->type on the device. SLICES are
 // ascending and disjoint; what they leave out stays as it is and does not count in the norm. If the
-// norm is not finite, parameters, moments and the count of updates stay as they are.
+// norm is not finite, parameters, moments and the count of updates stay as they are. Gradients hold the
+// loss scale (1 unless set) times the loss's. The rate is the one that adamw_set_lr has set.
 void adamw_step(adamw *o, device *d, void *params, const void *grads, const optim_slice *slices,
-                int n, double lr);
+                int n);
+// The rate of the steps from now on.
+void adamw_set_lr(adamw *o, device *d, double lr);
 
 // Waits for the last step and reads its norm (before clipping); not finite: the step was skipped.
 double adamw_norm(const adamw *o, device *d);
 // Waits and reads the number of updates done; and sets it, when a run is resumed.
 int64_t adamw_steps(const adamw *o, device *d);
 void adamw_set_steps(adamw *o, device *d, int64_t steps);
+// The loss scale of the next step: read (waits) and set. scaler_none after adamw_init.
+scaler adamw_scaler(const adamw *o, device *d);
+void adamw_set_scaler(adamw *o, device *d, scaler s);

@@ -11,8 +11,7 @@
 // Below this many elements a team of threads costs more than it saves. It changes no result.
 enum { PARALLEL_FROM = 16384 };
 
-// --- the norm
-// --------------------------------------------------------------------------------------
+// --- the norm ------------------------------------------------------------------------------------
 
 enum { LANES = 16 }; // partial sums inside a block: what the compiler keeps in vector registers
 
@@ -57,17 +56,18 @@ void sum_squares_cpu(double *partial, const void *grad, int64_t offset, int64_t 
     }
 }
 
-void norm_finish_cpu(adamw_progress *progress, const double *partial, int64_t blocks, double scale,
-                     stream *s) {
+void norm_finish_cpu(adamw_progress *progress, const double *partial, int64_t blocks, stream *s) {
     (void)s;
     double sum = 0;
     for (int64_t b = 0; b < blocks; b++) sum += partial[b];
-    progress->norm = fabs(scale) * sqrt(sum);
+    progress->unscale = 1 / progress->scaler.scale;
+    progress->norm = progress->unscale * sqrt(sum);
     if (isfinite(progress->norm)) progress->steps++;
+    scaler_update(&progress->scaler, isfinite(progress->norm));
+    progress->seed = (float)progress->scaler.scale;
 }
 
-// --- the update
-// ------------------------------------------------------------------------------------
+// --- the update ----------------------------------------------------------------------------------
 
 // The update with its scalars worked out:
 //     g = grad scale,  m = beta1 m + rest1 g,  v = beta2 v + rest2 g^2,
@@ -80,9 +80,10 @@ typedef struct factors {
 static factors factors_make(const adamw_args *a, const adamw_progress *progress) {
     double t = (double)progress->steps;
     double correction1 = 1 - pow(a->beta1, t), root2 = sqrt(1 - pow(a->beta2, t));
+    double lr = progress->lr * a->lr_scale;
     double clip = a->max_norm > 0 ? fmin(1, a->max_norm / (progress->norm + 1e-6)) : 1;
     factors f = {
-        .scale = a->grad_scale * clip,
+        .scale = progress->unscale * clip,
         .beta1 = a->beta1,
         .rest1 = 1 - a->beta1,
         .beta2 = a->beta2,
@@ -90,15 +91,15 @@ static factors factors_make(const adamw_args *a, const adamw_progress *progress)
         .eps = a->eps,
     };
     if (a->convention == ADAMW_TORCH) {
-        f.before = 1 - a->lr * a->weight_decay;
-        f.step = a->lr / correction1;
+        f.before = 1 - lr * a->weight_decay;
+        f.step = lr / correction1;
         f.root = root2;
         f.after = 0;
     } else {
         f.before = 1;
-        f.step = a->lr * root2 / correction1;
+        f.step = lr * root2 / correction1;
         f.root = 1;
-        f.after = a->lr * a->weight_decay;
+        f.after = lr * a->weight_decay;
     }
     return f;
 }

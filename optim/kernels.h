@@ -5,14 +5,20 @@
 //   TYPE   of parameters, gradients and moments: f32, or f64 where the device is double.
 #pragma once
 #include "core/device.h"
+#include "optim/scaler.h"
 
 // Elements per partial sum. The value of a norm depends on it.
 enum { OPTIM_SUM_BLOCK = 4096 };
 
-// What an optimizer keeps on the device about its steps, so that no step waits for the host.
+// What an optimizer keeps on the device about its steps, so that no step waits for the host and a step
+// that was recorded once (a CUDA graph) reads what changes from step to step.
 typedef struct adamw_progress {
-    double norm;   // of the last step's gradients, after scaling and before clipping
-    int64_t steps; // updates that were done; one with a norm that is not finite is not counted
+    double norm;    // of the last step's gradients, without the loss scale and before clipping
+    int64_t steps;  // updates that were done; one with a norm that is not finite is not counted
+    double lr;      // of the step at hand
+    double unscale; // what the step at hand multiplies gradients by: 1 / its loss scale
+    scaler scaler;  // the loss scale of the next step
+    float seed;     // the same in single precision: the gradient that a backward pass begins with
 } adamw_progress;
 
 typedef enum adamw_convention {
@@ -25,9 +31,9 @@ typedef enum adamw_convention {
 // In host memory; kernels copy it when they are launched.
 typedef struct adamw_args {
     adamw_convention convention;
-    double lr, beta1, beta2, eps, weight_decay;
-    double max_norm;   // clip to it; 0: do not clip
-    double grad_scale; // gradients are multiplied by it first
+    double lr_scale; // multiplies progress->lr
+    double beta1, beta2, eps, weight_decay;
+    double max_norm; // clip to it; 0: do not clip
 } adamw_args;
 
 #define OPTIM_KERNELS(X)                                                                           \
@@ -35,11 +41,12 @@ typedef struct adamw_args {
     /* partial[element / OPTIM_SUM_BLOCK]; in double, in an order that sizes alone decide */       \
     X(sum_squares,                                                                                 \
       (double *partial, const void *grad, int64_t offset, int64_t count, dtype type, stream *s))   \
-    /* norm = scale * sqrt(sum of partial (blocks)); counts a step if that is finite */            \
+    /* unscale = 1 / the loss scale, norm = unscale * sqrt(sum of partial (blocks)); counts a */   \
+    /* step if that is finite, and moves the loss scale on (scaler_update) */                      \
     X(norm_finish,                                                                                 \
-      (adamw_progress *progress, const double *partial, int64_t blocks, double scale, stream *s))  \
-    /* param, m, v, grad (count): one update, clipped by progress->norm, t = progress->steps; */   \
-    /* writes nothing if that norm is not finite */                                                \
+      (adamw_progress *progress, const double *partial, int64_t blocks, stream *s))                \
+    /* param, m, v, grad (count): one update with progress->lr, unscaled, clipped by */            \
+    /* progress->norm, t = progress->steps; writes nothing if that norm is not finite */           \
     X(adamw_update,                                                                                \
       (void *param, void *m, void *v, const void *grad, const adamw_progress *progress,            \
        const adamw_args *args, int64_t count, dtype type, stream *s))                              \

@@ -7,7 +7,12 @@ scaler scaler_new(void) {
     return (scaler){.scale = 65536, .growth = 2, .backoff = 0.5, .interval = 2000};
 }
 
+scaler scaler_none(void) {
+    return (scaler){.scale = 1};
+}
+
 void scaler_update(scaler *s, bool finite) {
+    if (!s->interval) return;
     if (!finite) {
         double lower = s->scale * s->backoff;
         // torch lets it fall to 0, after which every gradient is 0 in silence.

@@ -56,7 +56,8 @@ status step_run(run *r, step_result *result, double lr) {
     tape_backward(&r->tape, loss, 1);
     int slices = touched_slices(r);
     reduce_gradients(r, slices);
-    adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices, lr);
+    adamw_set_lr(&r->optimizer, d, lr);
+    adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices);
     if (r->params.narrow)
         d->optim->narrow(r->params.narrow, r->params.values, r->params.trainable, d->type, d->stream);
     d->copy(d, &result->norm, &r->optimizer.progress->norm, sizeof(double));

@@ -1,4 +1,4 @@
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 enum { WIDTH = 256 }; // elements of the table that one thread takes at a time

@@ -5,7 +5,7 @@
 #include "core/device.h"
 #include "models/ops/draw_cpu.h"
 #include "models/ops/math_cpu.h"
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 #include <omp.h>

@@ -2,7 +2,7 @@
 // the residual sum and the ReLU of a residual block (He et al. 2015) in the same sweep:
 //   y = relu(xhat w + b + residual),  xhat = (x - mean) rstd,  rstd = 1 / sqrt(var + eps).
 // The two statistics are sums over the rows of all ranks (synchronised batch norm): each rank sums
-// its own in double, one all-reduce adds them.
+// its own in double, with their number, and one all-reduce adds them.
 #include "models/ops/ops.h"
 
 // Inputs of the recorded call.
@@ -14,10 +14,10 @@ typedef struct batch_norm_saved {
     bool batch, relu;
 } batch_norm_saved;
 
-// Rows of all ranks together. Ranks of different batch sizes would need the count to travel with
-// the sums; until batches are split unevenly, every rank has as many rows as this one.
-static double all_rows(const tape *t, int64_t rows) {
-    return (double)rows * t->comm->size;
+// Numbers in a sum over rows: two per channel and the rows, which differ between ranks where a batch does
+// not divide.
+static int64_t sums_length(int64_t C) {
+    return 2 * C + 1;
 }
 
 // dz is dy where y > 0 (with ReLU, else dy): the gradient before the ReLU. Then, per channel,
@@ -39,7 +39,7 @@ static void batch_norm_rule(tape *t, const tape_node *node) {
     for (int i = 0; i < INPUTS; i++) d[i] = tape_gradient(t, in[i], &acc[i]);
     bool want_sums = d[WEIGHT] || d[BIAS] || (d[X] && n->batch);
     size_t mark = tape_scratch_begin(t);
-    double *sums = tape_scratch(t, want_sums ? 2 * (size_t)n->C * sizeof *sums : 0);
+    double *sums = tape_scratch(t, want_sums ? (size_t)sums_length(n->C) * sizeof *sums : 0);
     const struct op_kernels *ops = t->device->ops; // after the memory: it may have been too much
     stream *s = t->device->stream;
     if (want_sums)
@@ -49,12 +49,11 @@ static void batch_norm_rule(tape *t, const tape_node *node) {
         ops->batch_norm_backward_params(d[WEIGHT], d[BIAS], sums, n->C, acc[WEIGHT], acc[BIAS],
                                         y->type, s);
     if (n->batch && want_sums)
-        t->comm->all_reduce_sum(t->comm, sums, 2 * n->C, DTYPE_F64, t->device);
+        t->comm->all_reduce_sum(t->comm, sums, sums_length(n->C), DTYPE_F64, t->device);
     if (d[X] || d[RESIDUAL])
         ops->batch_norm_backward_apply(d[X], d[RESIDUAL], dy, y->data, x, n->mean, n->rstd,
-                                       in[WEIGHT]->data, n->batch ? sums : NULL,
-                                       all_rows(t, n->rows), n->rows, n->C, n->relu, acc[X],
-                                       acc[RESIDUAL], y->type, s);
+                                       in[WEIGHT]->data, n->batch ? sums : NULL, n->rows, n->C,
+                                       n->relu, acc[X], acc[RESIDUAL], y->type, s);
     tape_scratch_end(t, mark);
 }
 
@@ -64,13 +63,13 @@ static void batch_statistics(tape *t, tensor *inp, const batch_norm_args *a, ten
                              tensor *rstd, int64_t rows) {
     int64_t C = mean->dim[0];
     size_t mark = tape_scratch_begin(t);
-    double *sums = tape_scratch(t, 2 * (size_t)C * sizeof *sums);
+    double *sums = tape_scratch(t, (size_t)sums_length(C) * sizeof *sums);
     t->device->ops->batch_norm_sums(sums, inp->data, rows, C, inp->type, t->device->stream);
-    t->comm->all_reduce_sum(t->comm, sums, 2 * C, DTYPE_F64, t->device);
+    t->comm->all_reduce_sum(t->comm, sums, sums_length(C), DTYPE_F64, t->device);
     t->device->ops->batch_norm_statistics(
         mean->data, rstd->data, t->replaying ? NULL : a->running_mean->data,
-        t->replaying ? NULL : a->running_var->data, sums, all_rows(t, rows), a->eps, a->momentum, C,
-        inp->type, t->device->stream);
+        t->replaying ? NULL : a->running_var->data, sums, a->eps, a->momentum, C, inp->type,
+        t->device->stream);
     tape_scratch_end(t, mark);
 }
 

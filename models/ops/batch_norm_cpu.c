@@ -4,7 +4,7 @@
 //
 // Narrow rows are taken several at a time as one row of LANES numbers, with the channels' vectors
 // repeated beside each other: loops of 64 channels would spend their time at their ends.
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 #include <math.h>
@@ -131,9 +131,10 @@ static void sum_sweep(double *restrict sums, const sum_task *k, sweep w) {
     }
 }
 
-// sums (2, C): what the functions above add up.
+// sums (2 C + 1): what the functions above add up, and the number of rows.
 static void sum_rows(double *sums, const sum_task *k, int64_t rows, int64_t C) {
     memset(sums, 0, 2 * (size_t)C * sizeof *sums);
+    sums[2 * C] = (double)rows;
 #pragma omp parallel for ordered schedule(static, 1)
     for (int64_t i = 0; i < chunks_of(C) * SUM_BLOCKS; i++) {
         double part[2 * LANES] = {0};
@@ -169,10 +170,11 @@ static void move_towards(float *running, double value, double momentum) {
 }
 
 void batch_norm_statistics_cpu(void *mean, void *rstd, void *running_mean, void *running_var,
-                               const double *sums, double count, double eps, double momentum,
-                               int64_t C, dtype type, stream *s) {
+                               const double *sums, double eps, double momentum, int64_t C,
+                               dtype type, stream *s) {
     cpu_expect("batch_norm", type);
     (void)s;
+    const double count = sums[2 * C];
     for (int64_t c = 0; c < C; c++) {
         double m = sums[c] / count, var = sums[C + c] / count - m * m;
         var = var < 0 ? 0 : var; // rounding of a constant channel; NaN stays
@@ -262,7 +264,8 @@ typedef struct back_terms {
 } back_terms;
 
 static void back_terms_fill(back_terms *k, const float *mean, const float *rstd,
-                            const float *weight, const double *sums, double count, const sweep *w) {
+                            const float *weight, const double *sums, const sweep *w) {
+    const double count = sums ? sums[2 * w->C] : 1;
     for (int64_t l = 0; l < w->unit * w->width; l++) {
         int64_t c = w->first + l % w->width;
         k->mean[l] = mean[c];
@@ -342,9 +345,8 @@ static void back_sweep(const back_task *k, const back_terms *terms, sweep w) {
 
 void batch_norm_backward_apply_cpu(void *dinp, void *dresidual, const void *dout, const void *out,
                                    const void *inp, const void *mean, const void *rstd,
-                                   const void *weight, const double *sums, double count,
-                                   int64_t rows, int64_t C, int relu, int acc_inp, int acc_residual,
-                                   dtype type, stream *s) {
+                                   const void *weight, const double *sums, int64_t rows, int64_t C,
+                                   int relu, int acc_inp, int acc_residual, dtype type, stream *s) {
     cpu_expect("batch_norm", type);
     (void)s;
     const back_task task = {dinp,    dresidual,    dout,  relu ? out : NULL, inp,
@@ -354,7 +356,7 @@ void batch_norm_backward_apply_cpu(void *dinp, void *dresidual, const void *dout
         for (int64_t chunk = 0; chunk < chunks_of(C); chunk++) {
             sweep w = sweep_make(rows, C, block, chunk);
             back_terms terms;
-            back_terms_fill(&terms, mean, rstd, weight, sums, count, &w);
+            back_terms_fill(&terms, mean, rstd, weight, sums, &w);
             back_sweep(&task, &terms, w);
         }
 }

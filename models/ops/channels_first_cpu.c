@@ -1,4 +1,4 @@
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 enum { TILE = 32 }; // a square of numbers that stays in the first-level cache both ways

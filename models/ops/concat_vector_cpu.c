@@ -1,5 +1,5 @@
 #include "models/ops/column_sums_cpu.h"
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 void concat_vector_forward_cpu(void *out, const void *inp, const void *vector, int64_t rows,

@@ -1,7 +1,7 @@
 // Windows of one pixel at stride 1 are matrix products over all pixels; the rest is oneDNN's.
 #include "core/onednn.h"
 #include "models/ops/column_sums_cpu.h"
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 static bool is_product(const window_shape *z) {

@@ -1,5 +1,5 @@
 #include "models/ops/draw_cpu.h"
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 enum { CHUNK = ROW }; // elements drawn at once; a multiple of 4, so that no block is drawn twice

@@ -1,5 +1,5 @@
 #include "core/device.h"
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 enum { WIDTH = 16 }; // columns to a thread are a multiple of this: a cache line

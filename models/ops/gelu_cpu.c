@@ -1,5 +1,5 @@
 #include "models/ops/math_cpu.h"
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 static const float SQRT_HALF = 0.70710678118654752f, DENSITY_AT_0 = 0.39894228040143268f;

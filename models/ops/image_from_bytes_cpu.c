@@ -1,4 +1,4 @@
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 void image_from_bytes_cpu(void *out, const uint8_t *bytes, const float *lut, int64_t B,

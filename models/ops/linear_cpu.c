@@ -1,6 +1,6 @@
 #include "core/onednn.h"
 #include "models/ops/column_sums_cpu.h"
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 static onednn_product forward_product(int64_t M, int64_t N, int64_t K, dtype type) {

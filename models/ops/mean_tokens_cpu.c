@@ -1,4 +1,4 @@
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 enum { CHANNELS = 64 }; // summed at once by one thread

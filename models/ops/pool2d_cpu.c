@@ -1,6 +1,6 @@
 // One task per row of pixels; inner loops run over channels, which are contiguous. Backward gathers
 // per input pixel from the windows it is in, so that no two threads write one place.
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 void relu_forward_cpu(void *out, const void *inp, int64_t n, dtype type, stream *s) {

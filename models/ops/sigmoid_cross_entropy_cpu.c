@@ -1,4 +1,4 @@
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "models/ops/ops.h"
+#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 // For each b, N elements of INP from FROM on, FROM_ROW apart, to OUT from TO on, TO_ROW apart.

@@ -168,7 +168,8 @@ static void judge_optimizer(verdict *v, reference_model *m, adamw *o, const safe
     for (size_t i = 0; i < p->count; i++)
         if (trained(p->item[i]) && p->item[i]->role == PARAM_WEIGHT)
             write_row(m, file, "gradient", p->item[i], step, p->gradients);
-    adamw_step(o, m->device, p->values, p->gradients, slices, slices_of(m, slices), lr);
+    adamw_set_lr(o, m->device, lr);
+    adamw_step(o, m->device, p->values, p->gradients, slices, slices_of(m, slices));
     for (size_t i = 0; i < p->count; i++) {
         const param *q = p->item[i];
         if (!trained(q) || q->role != PARAM_WEIGHT) continue;
@@ -265,8 +266,8 @@ static verdict gate_b(mutation change, int steps) {
         double loss = run_step(&m, step, &change);
         if (change.stale_statistics && step == STEPS - 1) put_back(&m, kept, false);
         judge(&v, &v.loss, fabs(loss - losses[step]) / fabs(losses[step]), 1e-9);
-        adamw_step(&o, m.device, m.params.values, m.params.gradients, slices, slices_of(&m, slices),
-                   lr[0]);
+        adamw_set_lr(&o, m.device, lr[0]);
+        adamw_step(&o, m.device, m.params.values, m.params.gradients, slices, slices_of(&m, slices));
     }
     if (steps == STEPS) ck_assert_int_ge(judge_ends(&v, &m, file), 90);
     mem_free(kept);

@@ -104,15 +104,15 @@ typedef struct statistics {
 } statistics;
 
 static void statistics_of(statistics *r, const float *x, int64_t rows) {
-    double sums[6];
+    double sums[7];
     stream *s = test_device(false)->stream;
     for (int c = 0; c < 3; c++) {
         r->running_mean[c] = (float)c - 0.5f;
         r->running_var[c] = (float)c + 0.25f;
     }
     batch_norm_sums_cpu(sums, x, rows, 3, DTYPE_F32, s);
-    batch_norm_statistics_cpu(r->mean, r->rstd, r->running_mean, r->running_var, sums, (double)rows,
-                              1e-5, 0.1, 3, DTYPE_F32, s);
+    batch_norm_statistics_cpu(r->mean, r->rstd, r->running_mean, r->running_var, sums, 1e-5, 0.1, 3,
+                              DTYPE_F32, s);
 }
 
 // torch: running = 0.9 running + 0.1 batch, the variance with n - 1 in the denominator; rstd with
@@ -170,7 +170,7 @@ END_TEST
 enum { ROWS = 1013, CHANNELS = 37, COUNT = ROWS * CHANNELS };
 
 typedef struct all_results {
-    double forward[2 * CHANNELS], backward[2 * CHANNELS];
+    double forward[2 * CHANNELS + 1], backward[2 * CHANNELS + 1];
     float mean[CHANNELS], rstd[CHANNELS], out[COUNT], dinp[COUNT], dresidual[COUNT];
 } all_results;
 
@@ -178,14 +178,14 @@ static void run_kernels(all_results *r, float *const *x, int threads) {
     stream *s = test_device(false)->stream;
     omp_set_num_threads(threads);
     batch_norm_sums_cpu(r->forward, x[0], ROWS, CHANNELS, DTYPE_F32, s);
-    batch_norm_statistics_cpu(r->mean, r->rstd, NULL, NULL, r->forward, ROWS, 1e-5, 0.1, CHANNELS,
-                              DTYPE_F32, s);
+    batch_norm_statistics_cpu(r->mean, r->rstd, NULL, NULL, r->forward, 1e-5, 0.1, CHANNELS, DTYPE_F32,
+                              s);
     batch_norm_apply_cpu(r->out, x[0], x[1], r->mean, r->rstd, x[2], x[3], ROWS, CHANNELS, 1,
                          DTYPE_F32, s);
     batch_norm_backward_sums_cpu(r->backward, x[4], r->out, x[0], r->mean, r->rstd, ROWS, CHANNELS,
                                  1, DTYPE_F32, s);
     batch_norm_backward_apply_cpu(r->dinp, r->dresidual, x[4], r->out, x[0], r->mean, r->rstd, x[2],
-                                  r->backward, ROWS, ROWS, CHANNELS, 1, 0, 0, DTYPE_F32, s);
+                                  r->backward, ROWS, CHANNELS, 1, 0, 0, DTYPE_F32, s);
     omp_set_num_threads(2);
 }
 

@@ -137,7 +137,8 @@ static void compare_with_plain(int64_t n, dtype type, adamw_options options) {
         for (int64_t i = 0; i < n; i++) block_set(grads, type, i, draw("grad", step, i));
         double lr = 1e-2 * (1 - step / 100.0);
         double norm = plain_step(&ref, grads, type, slices, count, options, lr);
-        adamw_step(&o, d, params, grads, slices, count, lr);
+        adamw_set_lr(&o, d, lr);
+        adamw_step(&o, d, params, grads, slices, count);
         ck_assert(fabs(adamw_norm(&o, d) - norm) <= 1e-12 * norm);
     }
     ck_assert_int_eq(adamw_steps(&o, d), STEPS);
@@ -231,7 +232,8 @@ static void compare_with_golden(const buffer *text, const golden_case *c, dtype 
         golden_values grad = golden_find(text, name);
         for (int64_t i = 0; i < n; i++) block_set(grads, type, i, grad.value[i]);
         mem_free(grad.value);
-        adamw_step(&o, d, params, grads, slices, 2, rates.value[step]);
+        adamw_set_lr(&o, d, rates.value[step]);
+        adamw_step(&o, d, params, grads, slices, 2);
         ck_assert(fabs(adamw_norm(&o, d) - norms.value[step]) <= tol * norms.value[step]);
         if (step != 0 && step != 1 && step != 9 && step != rates.count - 1) continue;
         snprintf(name, sizeof name, "param.%zu", step);
@@ -290,7 +292,8 @@ static void trial_step(trial *r, uint32_t step, double factor) {
     int count = slices_make(slices, r->n);
     for (int64_t i = 0; i < r->n; i++)
         block_set(r->grads, r->type, i, draw("grad", step, i) * factor);
-    adamw_step(&r->o, r->d, r->params, r->grads, slices, count, 1e-2);
+    adamw_set_lr(&r->o, r->d, 1e-2);
+    adamw_step(&r->o, r->d, r->params, r->grads, slices, count);
 }
 
 static void trial_close(trial *r) {
@@ -305,7 +308,8 @@ static void expect_same_bits(const trial *a, const trial *b) {
     ck_assert_mem_eq(a->params, b->params, bytes);
     ck_assert_mem_eq(a->o.m, b->o.m, bytes);
     ck_assert_mem_eq(a->o.v, b->o.v, bytes);
-    ck_assert_mem_eq(a->o.progress, b->o.progress, sizeof(adamw_progress));
+    ck_assert_mem_eq(&a->o.progress->norm, &b->o.progress->norm, sizeof(double));
+    ck_assert_int_eq(a->o.progress->steps, b->o.progress->steps);
 }
 
 START_TEST(threads_change_no_bit) {
@@ -357,7 +361,8 @@ START_TEST(update_is_skipped_when_norm_is_not_finite) {
             trial_step(&a, 0, 1);
             trial_step(&b, 0, 1);
             block_set(a.grads, (dtype)type, 8000, bad[k]);
-            adamw_step(&a.o, a.d, a.params, a.grads, &all, 1, 1e-2);
+            adamw_set_lr(&a.o, a.d, 1e-2);
+            adamw_step(&a.o, a.d, a.params, a.grads, &all, 1);
             ck_assert(!isfinite(adamw_norm(&a.o, a.d)));
             ck_assert_int_eq(adamw_steps(&a.o, a.d), 1);
             a.o.progress->norm = b.o.progress->norm;
@@ -379,7 +384,8 @@ START_TEST(gaps_do_not_count) {
     trial_step(&a, 0, 1);
     optim_slice slices[2] = {{0, 50, 1, 0}, {51, 50, 1, 0}};
     block_set(a.grads, DTYPE_F32, 50, NAN);
-    adamw_step(&a.o, a.d, a.params, a.grads, slices, 2, 1e-2);
+    adamw_set_lr(&a.o, a.d, 1e-2);
+    adamw_step(&a.o, a.d, a.params, a.grads, slices, 2);
     ck_assert(isfinite(adamw_norm(&a.o, a.d)));
     ck_assert_int_eq(adamw_steps(&a.o, a.d), 2);
     trial_close(&a);
@@ -388,15 +394,34 @@ END_TEST
 
 START_TEST(gradient_scale_is_undone_exactly) {
     trial a = trial_open(DTYPE_F32, 5000, 2, 1), b = trial_open(DTYPE_F32, 5000, 2, 1);
-    b.o.grad_scale = 1.0 / 65536;
+    adamw_set_scaler(&b.o, b.d, (scaler){.scale = 65536});
     for (uint32_t step = 0; step < 3; step++) {
         trial_step(&a, step, 1);
         trial_step(&b, step, 65536);
     }
     // The product 65536 c of the scale and the clipping coefficient is exact, so all bits agree.
+    ck_assert(!(b.o.progress->unscale > 1.0 / 65536) && !(b.o.progress->unscale < 1.0 / 65536));
     expect_same_bits(&a, &b);
     trial_close(&a);
     trial_close(&b);
+}
+END_TEST
+
+// The scale moves on the device as the host's rule says, and a step that it made overflow is left out.
+START_TEST(loss_scale_follows_the_rule) {
+    trial a = trial_open(DTYPE_F32, 101, 2, 1);
+    scaler rule = {.scale = 1024, .growth = 2, .backoff = 0.5, .interval = 2};
+    adamw_set_scaler(&a.o, a.d, rule);
+    for (uint32_t step = 0; step < 7; step++) {
+        bool finite = step != 3;
+        trial_step(&a, step, finite ? rule.scale : (double)INFINITY);
+        scaler_update(&rule, finite);
+        scaler got = adamw_scaler(&a.o, a.d);
+        ck_assert_mem_eq(&got, &rule, sizeof rule);
+        ck_assert_double_eq_tol((double)a.o.progress->seed, rule.scale, 1e-9);
+    }
+    ck_assert_int_eq(adamw_steps(&a.o, a.d), 6);
+    trial_close(&a);
 }
 END_TEST
 
@@ -457,7 +482,8 @@ START_TEST(dry_kernels_touch_nothing) {
     optim_slice all = {0, 10, 1, 0.1};
     ck_assert_int_eq(adamw_init(&o, d, 10, adamw_defaults(ADAMW_TORCH)), STATUS_OK);
     d->optim = &optim_kernels_dry;
-    adamw_step(&o, d, NULL, NULL, &all, 1, 1e-2);
+    adamw_set_lr(&o, d, 1e-2);
+    adamw_step(&o, d, NULL, NULL, &all, 1);
     ck_assert_int_eq(adamw_steps(&o, d), 0);
     adamw_free(&o, d);
     device_close(d);
@@ -476,6 +502,7 @@ int main(void) {
     tcase_add_test(tests, update_is_skipped_when_norm_is_not_finite);
     tcase_add_test(tests, gaps_do_not_count);
     tcase_add_test(tests, gradient_scale_is_undone_exactly);
+    tcase_add_test(tests, loss_scale_follows_the_rule);
     tcase_add_test(tests, resumed_run_equals_uninterrupted_run);
     tcase_add_test(tests, bad_options_are_usage_errors);
     tcase_add_test(tests, failed_allocations_are_clean);

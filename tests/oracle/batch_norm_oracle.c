@@ -6,6 +6,7 @@ void batch_norm_sums_oracle(double *sums, const void *inp, int64_t rows, int64_t
                             stream *s) {
     (void)type, (void)s;
     for (int64_t i = 0; i < 2 * C; i++) sums[i] = 0;
+    sums[2 * C] = (double)rows;
     for (int64_t i = 0; i < rows * C; i++) {
         double x = ((const double *)inp)[i];
         sums[i % C] += x;
@@ -14,9 +15,10 @@ void batch_norm_sums_oracle(double *sums, const void *inp, int64_t rows, int64_t
 }
 
 void batch_norm_statistics_oracle(void *mean, void *rstd, void *running_mean, void *running_var,
-                                  const double *sums, double count, double eps, double momentum,
-                                  int64_t C, dtype type, stream *s) {
+                                  const double *sums, double eps, double momentum, int64_t C,
+                                  dtype type, stream *s) {
     (void)type, (void)s;
+    const double count = sums[2 * C];
     double *rm = running_mean, *rv = running_var;
     for (int64_t c = 0; c < C; c++) {
         double m = sums[c] / count, var = fmax(sums[C + c] / count - m * m, 0);
@@ -57,6 +59,7 @@ void batch_norm_backward_sums_oracle(double *sums, const void *dout, const void 
                                      int64_t rows, int64_t C, int relu, dtype type, stream *s) {
     (void)type, (void)s;
     for (int64_t i = 0; i < 2 * C; i++) sums[i] = 0;
+    sums[2 * C] = (double)rows;
     for (int64_t i = 0; i < rows * C; i++) {
         int64_t c = i % C;
         double x = ((const double *)inp)[i], dy = masked(dout, out, relu, i);
@@ -78,7 +81,7 @@ void batch_norm_backward_params_oracle(void *dweight, void *dbias, const double 
 void batch_norm_backward_apply_oracle(void *dinp, void *dresidual, const void *dout,
                                       const void *out, const void *inp, const void *mean,
                                       const void *rstd, const void *weight, const double *sums,
-                                      double count, int64_t rows, int64_t C, int relu, int acc_inp,
+                                      int64_t rows, int64_t C, int relu, int acc_inp,
                                       int acc_residual, dtype type, stream *s) {
     (void)type, (void)s;
     double *dx = dinp, *dr = dresidual;
@@ -86,7 +89,7 @@ void batch_norm_backward_apply_oracle(void *dinp, void *dresidual, const void *d
         int64_t c = i % C;
         double dy = masked(dout, out, relu, i), r = ((const double *)rstd)[c];
         double xhat = (((const double *)inp)[i] - ((const double *)mean)[c]) * r;
-        double rest = sums ? (sums[c] + xhat * sums[C + c]) / count : 0;
+        double rest = sums ? (sums[c] + xhat * sums[C + c]) / sums[2 * C] : 0;
         double d = r * ((const double *)weight)[c] * (dy - rest);
         if (dx) dx[i] = d + (acc_inp ? dx[i] : 0);
         if (dr) dr[i] = dy + (acc_residual ? dr[i] : 0);

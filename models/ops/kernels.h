@@ -1,0 +1,192 @@
+// The one list of kernels, from which device tables, prototypes and the tests' checklist come, and the
+// sizes they take. Kernels are called by the ops beside this file; tests and benchmarks call them bare.
+//
+// Kernels take raw pointers, sizes and the device's stream; the prototype is the same on every device.
+//   TYPE   is that of matrices and activations, "wide" (dtype_wide) that of vectors beside them (biases,
+//          norm weights, statistics) and of weights' gradients. The CPU takes f32 and bf16, CUDA f32,
+//          bf16 and f16, the oracle f64.
+//   acc    0 writes the result, 1 adds to what is there (first touch writes, later touches add).
+//   d...   is a gradient. Optional pointers may be NULL; a gradient that is not wanted is NULL.
+// Activations of images are NHWC, convolution weights OHWI. Draws are keyed by rng_key, sample, element.
+#pragma once
+#include "core/device.h"
+#include "core/rng.h"
+
+// Sizes of a convolution or pooling: images (B, H, W, C), windows K x K, zero padding PAD, output
+// (B, OH, OW, O).
+typedef struct window_shape {
+    int64_t B, H, W, C, O, OH, OW;
+    int64_t K, stride, pad;
+} window_shape;
+
+// Sizes of an attention: queries (B, TQ, H, D), keys and values (B, TK, H, D).
+typedef struct attention_shape {
+    int64_t B, TQ, TK, H, D;
+    double scale;       // scores are q.k * scale
+    double dropout;     // of the probabilities; 0: none
+    rng_key key;        // sample: first_sample + b; element: (h * TQ + i) * TK + j
+    uint32_t first_sample;
+} attention_shape;
+
+// Which elements a dropout treats as one: element e of the (SAMPLES, PER_SAMPLE) tensor belongs to
+// group e / GROUP of its sample. GROUP 1: ordinary dropout; GROUP = PER_SAMPLE: stochastic depth.
+typedef struct dropout_shape {
+    int64_t samples, per_sample, group;
+    double rate;
+    rng_key key;
+    uint32_t first_sample;
+} dropout_shape;
+
+#define OP_KERNELS(X)                                                                              \
+    /* conv2d: out (B,OH,OW,O), inp (B,H,W,C), weight (O,K,K,C), bias wide (O) or NULL */          \
+    X(conv2d_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
+                       const window_shape *z, dtype type, void *scratch, stream *s))               \
+    X(conv2d_backward_input, (void *dinp, const void *dout, const void *weight,                    \
+                              const window_shape *z, int acc, dtype type, void *scratch,           \
+                              stream *s))                                                          \
+    X(conv2d_backward_weight, (void *dweight, void *dbias, const void *dout, const void *inp,      \
+                               const window_shape *z, int acc_weight, int acc_bias, dtype type,    \
+                               void *scratch, stream *s))                                          \
+    /* sum_channels: out (rows), inp (rows, C): the sum over C; backward repeats */                \
+    X(sum_channels_forward, (void *out, const void *inp, int64_t rows, int64_t C, dtype type,      \
+                             stream *s))                                                           \
+    X(sum_channels_backward, (void *dinp, const void *dout, int64_t rows, int64_t C, int acc,      \
+                              dtype type, stream *s))                                              \
+    /* batch_norm over rows = B*H*W of (rows, C); sums (2 C + 1) in f64, the last the number of     \
+       rows, so that ranks with different ones add up: see batch_norm.c */                         \
+    X(batch_norm_sums, (double *sums, const void *inp, int64_t rows, int64_t C, dtype type,        \
+                        stream *s))                                                                \
+    X(batch_norm_statistics, (void *mean, void *rstd, void *running_mean, void *running_var,       \
+                              const double *sums, double eps, double momentum, int64_t C,          \
+                              dtype type, stream *s))                                              \
+    X(batch_norm_rstd, (void *rstd, const void *running_var, double eps, int64_t C, dtype type,    \
+                        stream *s))                                                                \
+    X(batch_norm_apply, (void *out, const void *inp, const void *residual, const void *mean,       \
+                         const void *rstd, const void *weight, const void *bias, int64_t rows,     \
+                         int64_t C, int relu, dtype type, stream *s))                              \
+    X(batch_norm_backward_sums, (double *sums, const void *dout, const void *out, const void *inp, \
+                                 const void *mean, const void *rstd, int64_t rows, int64_t C,      \
+                                 int relu, dtype type, stream *s))                                 \
+    X(batch_norm_backward_params, (void *dweight, void *dbias, const double *sums, int64_t C,      \
+                                   int acc_weight, int acc_bias, dtype type, stream *s))           \
+    X(batch_norm_backward_apply, (void *dinp, void *dresidual, const void *dout, const void *out,  \
+                                  const void *inp, const void *mean, const void *rstd,             \
+                                  const void *weight, const double *sums, int64_t rows, int64_t C, \
+                                  int relu, int acc_inp, int acc_residual, dtype type,             \
+                                  stream *s))                                                      \
+    /* pools over z's windows; index (B,OH,OW,C) is the winner's place ky*K+kx in its window */    \
+    X(max_pool2d_forward, (void *out, uint8_t *index, const void *inp, const window_shape *z,      \
+                           dtype type, stream *s))                                                 \
+    X(max_pool2d_backward, (void *dinp, const void *dout, const uint8_t *index,                    \
+                            const window_shape *z, int acc, dtype type, stream *s))                \
+    X(avg_pool2d_forward, (void *out, const void *inp, const window_shape *z, dtype type,          \
+                           stream *s))                                                             \
+    X(avg_pool2d_backward, (void *dinp, const void *dout, const window_shape *z, int acc,          \
+                            dtype type, stream *s))                                                \
+    /* mean_tokens: out (B, C), inp (B, T, C) */                                                   \
+    X(mean_tokens_forward, (void *out, const void *inp, int64_t B, int64_t T, int64_t C,           \
+                            dtype type, stream *s))                                                \
+    X(mean_tokens_backward, (void *dinp, const void *dout, int64_t B, int64_t T, int64_t C,        \
+                             int acc, dtype type, stream *s))                                      \
+    /* linear: out (M, N), inp (M, K), weight (N, K), bias wide (N) or NULL */                     \
+    X(linear_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
+                       int64_t M, int64_t N, int64_t K, dtype type, void *scratch, stream *s))     \
+    X(linear_backward_input, (void *dinp, const void *dout, const void *weight, int64_t M,         \
+                              int64_t N, int64_t K, int acc, dtype type, void *scratch,            \
+                              stream *s))                                                          \
+    X(linear_backward_weight, (void *dweight, void *dbias, const void *dout, const void *inp,      \
+                               int64_t M, int64_t N, int64_t K, int acc_weight, int acc_bias,      \
+                               dtype type, void *scratch, stream *s))                              \
+    /* element-wise over n */                                                                      \
+    X(relu_forward, (void *out, const void *inp, int64_t n, dtype type, stream *s))                \
+    X(relu_backward, (void *dinp, const void *dout, const void *out, int64_t n, int acc,           \
+                      dtype type, stream *s))                                                      \
+    X(gelu_forward, (void *out, const void *inp, int64_t n, dtype type, stream *s))                \
+    X(gelu_backward, (void *dinp, const void *dout, const void *inp, int64_t n, int acc,           \
+                      dtype type, stream *s))                                                      \
+    X(add_forward, (void *out, const void *a, const void *b, int64_t n, dtype type, stream *s))    \
+    X(add_backward, (void *dinp, const void *dout, int64_t n, int acc, dtype type, stream *s))     \
+    X(dropout_forward, (void *out, const void *inp, const dropout_shape *z, dtype type,            \
+                        stream *s))                                                                \
+    X(dropout_backward, (void *dinp, const void *dout, const dropout_shape *z, int acc,            \
+                         dtype type, stream *s))                                                   \
+    /* add_table: out (B, n) = inp (B, n) + table (n); dtable sums over B */                       \
+    X(add_table_forward, (void *out, const void *inp, const void *table, int64_t B, int64_t n,     \
+                          dtype type, stream *s))                                                  \
+    X(add_table_backward, (void *dtable, const void *dout, int64_t B, int64_t n, int acc,          \
+                           dtype type, dtype table_type, stream *s))                               \
+    /* embedding: out (rows, D) = table (V, D) at index (rows); dtable in dtable_type */           \
+    X(embedding_forward, (void *out, const void *table, const int32_t *index, int64_t rows,        \
+                          int64_t V, int64_t D, dtype type, stream *s))                            \
+    X(embedding_backward, (void *dtable, const void *dout, const int32_t *index, int64_t rows,     \
+                           int64_t V, int64_t D, int acc, dtype type, dtype table_type,            \
+                           stream *s))                                                             \
+    /* concat_vector: out (rows, C1 + C2) = [inp (rows, C1), vector wide (C2)] */                  \
+    X(concat_vector_forward, (void *out, const void *inp, const void *vector, int64_t rows,        \
+                              int64_t C1, int64_t C2, dtype type, stream *s))                      \
+    X(concat_vector_backward, (void *dinp, void *dvector, const void *dout, int64_t rows,          \
+                               int64_t C1, int64_t C2, int acc_inp, int acc_vector, dtype type,    \
+                               stream *s))                                                         \
+    /* copy_tokens: for each b, part (B, n) <-> whole (B, total) at offset; all in elements */     \
+    X(take_tokens, (void *part, const void *whole, int64_t B, int64_t n, int64_t total,            \
+                    int64_t offset, int acc, dtype type, stream *s))                               \
+    X(put_tokens, (void *whole, const void *part, int64_t B, int64_t n, int64_t total,             \
+                   int64_t offset, int acc, dtype type, stream *s))                                \
+    /* transpose: out (B, C, S), inp (B, S, C) */                                                  \
+    X(transpose, (void *out, const void *inp, int64_t B, int64_t S, int64_t C, int acc,            \
+                  dtype type, stream *s))                                                          \
+    /* layer_norm: (rows, D); mean, rstd (rows), weight, bias (D) wide */                          \
+    X(layer_norm_forward, (void *out, void *mean, void *rstd, const void *inp, const void *weight, \
+                           const void *bias, int64_t rows, int64_t D, double eps, dtype type,      \
+                           stream *s))                                                             \
+    X(layer_norm_backward, (void *dinp, void *dweight, void *dbias, const void *dout,              \
+                            const void *inp, const void *mean, const void *rstd,                   \
+                            const void *weight, int64_t rows, int64_t D, int acc_inp,              \
+                            int acc_weight, int acc_bias, dtype type, void *scratch, stream *s))   \
+    /* attention: out (B,TQ,H,D); lse wide (B,H,TQ) = log of the softmax's denominator */          \
+    X(attention_forward, (void *out, void *lse, const void *q, const void *k, const void *v,       \
+                          const attention_shape *z, dtype type, void *scratch, stream *s))         \
+    X(attention_backward, (void *dq, void *dk, void *dv, const void *dout, const void *out,        \
+                           const void *lse, const void *q, const void *k, const void *v,           \
+                           const attention_shape *z, int acc_q, int acc_k, int acc_v, dtype type,  \
+                           void *scratch, stream *s))                                              \
+    /* image: out (B, pixels) = lut f32 (B, 256) at bytes (B, pixels) */                           \
+    X(image_from_bytes, (void *out, const uint8_t *bytes, const float *lut, int64_t B,             \
+                         int64_t pixels, dtype type, stream *s))                                   \
+    /* sigmoid_cross_entropy: loss wide (1) = sum over (B, C) of mask[c] * l(b, c) / count */      \
+    X(sigmoid_cross_entropy_forward, (void *loss, const void *logits, const uint8_t *target,       \
+                                      const float *positive_weight, const float *mask, int64_t B,  \
+                                      int64_t C, double count, dtype type, stream *s))             \
+    X(sigmoid_cross_entropy_backward, (void *dlogits, const void *dloss, const void *logits,       \
+                                       const uint8_t *target, const float *positive_weight,        \
+                                       const float *mask, int64_t B, int64_t C, double count,      \
+                                       int acc, dtype type, stream *s))
+
+// Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
+// runs, on the real device.
+#define OP_QUERIES(X)                                                                              \
+    X(conv2d_scratch, (const window_shape *z, dtype type, stream *s))                              \
+    X(linear_scratch, (int64_t M, int64_t N, int64_t K, dtype type, stream *s))                    \
+    X(layer_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                        \
+    X(attention_scratch, (const attention_shape *z, dtype type, stream *s))
+
+struct op_kernels {
+#define X(name, args) void(*name) args;
+    OP_KERNELS(X)
+#undef X
+#define X(name, args) size_t(*name) args;
+    OP_QUERIES(X)
+#undef X
+};
+
+#define X(name, args) void name##_cpu args;
+OP_KERNELS(X)
+#undef X
+#define X(name, args) size_t name##_cpu args;
+OP_QUERIES(X)
+#undef X
+
+extern const struct op_kernels op_kernels_cpu;
+
+// The names of all kernels, ended by NULL: the tests' checklist.
+extern const char *const op_kernel_names[];
