@@ -6,13 +6,15 @@
 
 typedef struct state {
     classifier model;
+    classifier_inputs inputs;
     batch images;
     int size;
-    float weight[CLASS_COUNT], mask[CLASS_COUNT];
 } state;
 
 // --- a batch -------------------------------------------------------------------------------------------------
-static status make_batch(state *s, int64_t count, int size) {
+static status make_batch(run *r, int64_t count, int size) {
+    float weight[CLASS_COUNT], mask[CLASS_COUNT];
+    state *s = r->state;
     batch *b = &s->images;
     size_t pixels = (size_t)count * (size_t)size * (size_t)size;
     rng_key key = {.seed = 1, .site = rng_site("bench")};
@@ -21,17 +23,21 @@ static status make_batch(state *s, int64_t count, int size) {
     status rc = mem_new(&b->pixels, pixels, "a batch");
     if (!rc) rc = mem_new(&b->lut, count * 256, "a batch");
     if (!rc) rc = mem_new(&b->labels, count * CLASS_COUNT, "a batch");
+    if (!rc) rc = classifier_inputs_open(&s->inputs, r->device, count, size);
     if (rc) return rc;
     for (size_t i = 0; i < pixels; i++) b->pixels[i] = (uint8_t)(rng_word(key, 0, i / 4) >> 8 * (i % 4));
     for (int64_t i = 0; i < count * 256; i++) b->lut[i] = (float)(i % 256) / 255;
     for (int64_t i = 0; i < count * CLASS_COUNT; i++)
         b->labels[i] = rng_below(key, 1, (uint64_t)i, 4) ? LABEL_NEGATIVE : LABEL_POSITIVE;
-    for (int i = 0; i < CLASS_COUNT; i++) s->weight[i] = 2, s->mask[i] = 1;
+    for (int i = 0; i < CLASS_COUNT; i++) weight[i] = 2, mask[i] = 1;
+    classifier_inputs_weigh(&s->inputs, r->device, weight, mask);
+    r->samples = count;
     return STATUS_OK;
 }
 
 static void release(run *r) {
     state *s = r->state;
+    classifier_inputs_close(&s->inputs, r->device);
     mem_free(s->images.pixels);
     mem_free(s->images.lut);
     mem_free(s->images.labels);
@@ -39,27 +45,19 @@ static void release(run *r) {
     r->state = NULL;
 }
 
-static const batch *batch_of(const run *r) {
-    const state *s = r->state;
-    return r->tape.device == r->dry ? NULL : &s->images;
-}
-
-static status loss(run *r, tensor **out) {
+// Takes it to the device in every step, as training does.
+static status load_batch(run *r) {
     state *s = r->state;
-    tape *t = &r->tape;
-    device_batch d = batch_to_device(t, batch_of(r), s->images.count, s->size, false);
-    tensor *logits = classifier_logits(t, &s->model, d.image);
-    tensor *weight = tape_tensor_of(t, DTYPE_F32, 1, (int64_t[]){CLASS_COUNT});
-    tensor *mask = tape_tensor_of(t, DTYPE_F32, 1, (int64_t[]){CLASS_COUNT});
-    t->device->upload(t->device, weight->data, s->weight, sizeof s->weight);
-    t->device->upload(t->device, mask->data, s->mask, sizeof s->mask);
-    r->samples = s->images.count;
-    *out = sigmoid_cross_entropy(t, logits, d.target, weight, mask,
-                                 (double)s->images.count * CLASS_COUNT);
+    classifier_inputs_load(&s->inputs, r->device, &s->images, false);
     return STATUS_OK;
 }
 
-static const stage bench_stage = {.name = "bench", .loss = loss, .free = release};
+static tensor *loss(run *r) {
+    state *s = r->state;
+    return classifier_loss(&r->tape, &s->model, &s->inputs, (double)r->samples * CLASS_COUNT);
+}
+
+static const stage bench_stage = {.name = "bench", .batch = load_batch, .loss = loss, .free = release};
 
 // --- both ----------------------------------------------------------------------------------------------------
 static status open_model(run *r, bench *b, int64_t standard_batch, bool trains) {
@@ -74,7 +72,7 @@ static status open_model(run *r, bench *b, int64_t standard_batch, bool trains) 
     if (!trains) params_freeze(&r->params, "");
     rc = run_build(r);
     if (!rc) rc = classifier_fill(&s->model, &r->params);
-    return rc ? rc : make_batch(s, b->batch ? b->batch : standard_batch, sizes.encoder.image_size);
+    return rc ? rc : make_batch(r, b->batch ? b->batch : standard_batch, sizes.encoder.image_size);
 }
 
 static void report_run(bench *b, const run *r) {
@@ -107,13 +105,10 @@ static status report_times(bench *b, const run *r, double flops, double memory) 
 
 // --- training ------------------------------------------------------------------------------------------------
 static status plan_training(run *r) {
-    tensor *y;
     tape_begin(&r->tape, true);
     params_begin(&r->params);
     r->tape.training = true;
-    status rc = loss(r, &y);
-    if (rc) return rc;
-    tape_backward(&r->tape, y, 1);
+    tape_backward(&r->tape, loss(r), 1);
     return tape_allocate(&r->tape, tape_used(&r->tape));
 }
 
@@ -159,11 +154,12 @@ typedef struct embeddings {
 } embeddings;
 
 static status embed(run *r, const embeddings *out) {
-    const state *s = r->state;
+    state *s = r->state;
     tape *t = &r->tape;
+    if (t->activation_block) classifier_inputs_load(&s->inputs, r->device, &s->images, false);
     tape_begin(t, false);
     t->training = false;
-    tensor *image = batch_to_device(t, batch_of(r), s->images.count, s->size, false).image;
+    tensor *image = classifier_images(t, &s->inputs);
     tensor *patches = biovil_t_patches(t, &s->model.encoder, image, NULL);
     tensor *pooled = biovil_t_pooled(t, patches);
     if (t->device == r->dry) return STATUS_OK;

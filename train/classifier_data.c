@@ -51,54 +51,129 @@ loader_options loader_from_config(const config *c, int split, bool training) {
     };
 }
 
-device_batch batch_to_device(tape *t, const batch *b, int64_t count, int size, bool blank) {
-    device *d = t->device;
-    int64_t n = b ? b->count : count;
-    tensor *bytes = tape_tensor_of(t, DTYPE_U8, 3, (int64_t[]){n, size, size});
-    tensor *lut = tape_tensor_of(t, DTYPE_F32, 2, (int64_t[]){n, 256});
-    tensor *target = tape_tensor_of(t, DTYPE_U8, 2, (int64_t[]){n, CLASS_COUNT});
-    if (b) {
-        uint8_t *positive = tape_keep(t, (size_t)n * CLASS_COUNT);
-        for (int64_t i = 0; i < n * CLASS_COUNT; i++) positive[i] = b->labels[i] == LABEL_POSITIVE;
-        if (blank)
-            d->zero(d, bytes->data, tensor_bytes(bytes));
-        else
-            d->upload(d, bytes->data, b->pixels, tensor_bytes(bytes));
-        d->upload(d, lut->data, b->lut, tensor_bytes(lut));
-        d->upload(d, target->data, positive, tensor_bytes(target));
+// --- what a step reads ---------------------------------------------------------------------------------
+enum { ALIGNMENT = 64 };
+
+static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+// Lays the tensors out from BASE on (which may be NULL) and returns the bytes they take.
+static size_t lay_out(classifier_inputs *in, char *base, int64_t rows, int size) {
+    in->bytes = (tensor){.type = DTYPE_U8, .rank = 3, .dim = {rows, size, size}};
+    in->lut = (tensor){.type = DTYPE_F32, .rank = 2, .dim = {rows, 256}};
+    in->target = (tensor){.type = DTYPE_U8, .rank = 2, .dim = {rows, CLASS_COUNT}};
+    in->weight = in->mask = (tensor){.type = DTYPE_F32, .rank = 1, .dim = {CLASS_COUNT}};
+    tensor *all[] = {&in->bytes, &in->lut, &in->target, &in->weight, &in->mask};
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        all[i]->data = base ? base + at : NULL;
+        at += aligned(tensor_bytes(all[i]));
     }
-    return (device_batch){image_from_bytes(t, bytes, lut), target};
+    return at;
 }
 
-void classifier_score_dry(tape *t, const classifier *m, int64_t batch_size, int size) {
+size_t classifier_inputs_bytes(int64_t rows, int size) {
+    classifier_inputs in;
+    return lay_out(&in, NULL, rows, size);
+}
+
+status classifier_inputs_open(classifier_inputs *in, device *d, int64_t rows, int size) {
+    *in = (classifier_inputs){0};
+    status rc = d->take(d, classifier_inputs_bytes(rows, size), "a batch", &in->block);
+    if (!rc) rc = mem_new(&in->positive, rows * CLASS_COUNT, "a batch");
+    lay_out(in, in->block, rows, size);
+    return rc;
+}
+
+void classifier_inputs_close(classifier_inputs *in, device *d) {
+    mem_free(in->positive);
+    d->release(d, in->block);
+    *in = (classifier_inputs){0};
+}
+
+void classifier_inputs_load(classifier_inputs *in, device *d, const batch *b, bool blank) {
+    in->bytes.dim[0] = in->lut.dim[0] = in->target.dim[0] = b->count;
+    for (int64_t i = 0; i < b->count * CLASS_COUNT; i++)
+        in->positive[i] = b->labels[i] == LABEL_POSITIVE;
+    if (blank)
+        d->zero(d, in->bytes.data, tensor_bytes(&in->bytes));
+    else
+        d->upload(d, in->bytes.data, b->pixels, tensor_bytes(&in->bytes));
+    d->upload(d, in->lut.data, b->lut, tensor_bytes(&in->lut));
+    d->upload(d, in->target.data, in->positive, tensor_bytes(&in->target));
+}
+
+void classifier_inputs_weigh(classifier_inputs *in, device *d, const float *weight, const float *mask) {
+    d->upload(d, in->weight.data, weight, tensor_bytes(&in->weight));
+    d->upload(d, in->mask.data, mask, tensor_bytes(&in->mask));
+}
+
+tensor *classifier_images(tape *t, classifier_inputs *in) {
+    return image_from_bytes(t, &in->bytes, &in->lut);
+}
+
+tensor *classifier_loss(tape *t, const classifier *m, classifier_inputs *in, double count) {
+    tensor *logits = classifier_logits(t, m, classifier_images(t, in));
+    return sigmoid_cross_entropy(t, logits, &in->target, &in->weight, &in->mask, count);
+}
+
+// --- scoring -------------------------------------------------------------------------------------------
+void classifier_score_dry(tape *t, const classifier *m, classifier_inputs *in) {
     tape_begin(t, false);
     t->training = false;
-    classifier_logits(t, m, batch_to_device(t, NULL, batch_size, size, false).image);
+    classifier_logits(t, m, classifier_images(t, in));
 }
 
-status classifier_score(tape *t, const classifier *m, loader *l, int size,
-                        bool blank, float *logits, uint8_t *targets, int64_t *record,
-                        metric_mean *batch_f1) {
-    int64_t steps = loader_steps_per_epoch(l), done = 0;
+static status score_batch(tape *t, const classifier *m, const batch *b, classifier_inputs *in, bool blank,
+                          float *logits) {
+    if (!b->count) return STATUS_OK; // fewer records than ranks
+    tape_begin(t, false);
+    t->training = false;
+    classifier_inputs_load(in, t->device, b, blank);
+    device_read(t->device, logits + b->first_sample * CLASS_COUNT,
+                classifier_logits(t, m, classifier_images(t, in)));
+    return tape_failed(t);
+}
+
+// Each rank has its own rows and zeros elsewhere, so the sum is all rows, exactly.
+static status gather_rows(tape *t, float *logits, int64_t count) {
+    device *d = t->device;
+    void *block;
+    size_t bytes = (size_t)count * sizeof *logits;
+    if (t->comm->size == 1) return STATUS_OK;
+    status rc = d->take(d, bytes, "scores of all ranks", &block);
+    if (rc) return rc;
+    d->upload(d, block, logits, bytes);
+    t->comm->all_reduce_sum(t->comm, block, count, DTYPE_F32, d);
+    d->download(d, logits, block, bytes);
+    d->release(d, block);
+    return device_failed(d);
+}
+
+status classifier_score(tape *t, const classifier *m, loader *l, classifier_inputs *in, bool blank,
+                        float *logits) {
+    int64_t steps = loader_steps_per_epoch(l), count = loader_records(l) * CLASS_COUNT;
+    memset(logits, 0, (size_t)count * sizeof *logits);
     status rc = loader_seek(l, 0);
     for (int64_t step = 0; step < steps && !rc; step++) {
         batch *b;
         rc = loader_next(l, &b);
-        if (rc) break;
-        tape_begin(t, false);
-        t->training = false;
-        tensor *y = classifier_logits(t, m, batch_to_device(t, b, 0, size, blank).image);
-        float *out = logits + done * CLASS_COUNT;
-        device_read(t->device, out, y);
-        rc = tape_failed(t);
-        for (int64_t i = 0; targets && i < b->count * CLASS_COUNT; i++)
-            targets[done * CLASS_COUNT + i] = b->labels[i] == LABEL_POSITIVE;
-        if (record) memcpy(record + done, b->record, (size_t)b->count * sizeof *record);
-        if (batch_f1)
-            metric_mean_add(batch_f1,
-                            metrics_batch_f1(out, targets + done * CLASS_COUNT, b->count, CLASS_COUNT),
-                            b->count);
-        done += b->count;
+        if (!rc) rc = score_batch(t, m, b, in, blank, logits);
     }
-    return rc;
+    return rc ? rc : gather_rows(t, logits, count);
+}
+
+void classifier_targets(uint8_t *targets, const loader *l, const dataset *set) {
+    for (int64_t i = 0; i < loader_records(l); i++) {
+        const int8_t *labels = dataset_labels(set, loader_record(l, i));
+        for (int c = 0; c < CLASS_COUNT; c++) targets[i * CLASS_COUNT + c] = labels[c] == LABEL_POSITIVE;
+    }
+}
+
+double classifier_batch_f1(const float *logits, const uint8_t *targets, int64_t records, int64_t size) {
+    metric_mean mean = {0};
+    for (int64_t first = 0; first < records; first += size) {
+        int64_t n = records - first < size ? records - first : size, at = first * CLASS_COUNT;
+        metric_mean_add(&mean, metrics_batch_f1(logits + at, targets + at, n, CLASS_COUNT), n);
+    }
+    return metric_mean_value(&mean);
 }

@@ -39,21 +39,21 @@ typedef struct test_scores {
     double batch_f1;
 } test_scores;
 
-static status score_test(run *r, const classifier *m, const dataset *data, test_scores *out) {
+static status score_test(run *r, const classifier *m, const dataset *data, classifier_inputs *in,
+                         test_scores *out) {
     loader_options options = loader_from_config(r->config, SPLIT_TEST, false);
     loader *l = NULL;
     float *logits = NULL;
     uint8_t *targets = NULL;
-    metric_mean batch_f1 = {0};
     status rc = loader_open(&l, data, &options);
     int64_t rows = rc ? 0 : loader_records(l);
     if (!rc) rc = mem_new(&logits, rows * CLASS_COUNT, "test scores");
     if (!rc) rc = mem_new(&targets, rows * CLASS_COUNT, "test labels");
     if (!rc)
-        rc = classifier_score(&r->tape, m, l, options.size,
-                              config_bool(r->config, "data.blank"), logits, targets, NULL, &batch_f1);
+        rc = classifier_score(&r->tape, m, l, in, config_bool(r->config, "data.blank"), logits);
+    if (!rc) classifier_targets(targets, l, data);
     if (!rc) rc = metrics_classify(&out->metrics, logits, targets, NULL, rows, CLASS_COUNT);
-    out->batch_f1 = metric_mean_value(&batch_f1);
+    if (!rc) out->batch_f1 = classifier_batch_f1(logits, targets, rows, options.batch);
     mem_free(targets);
     mem_free(logits);
     loader_close(l);
@@ -115,7 +115,7 @@ static status write_scores(const run *r, const test_scores *scores) {
     return rc;
 }
 
-status classifier_report(run *r, const classifier *m, const dataset *data) {
+status classifier_report(run *r, const classifier *m, const dataset *data, classifier_inputs *in) {
     test_scores before = {0}, after = {0};
     char best[PATH_SIZE];
     bool compare = config_bool(r->config, "train.validate_first");
@@ -126,11 +126,11 @@ status classifier_report(run *r, const classifier *m, const dataset *data) {
     }
     if (compare) {
         rc = params_init(&r->params, r->seed);
-        if (!rc) rc = score_test(r, m, data, &before);
+        if (!rc) rc = score_test(r, m, data, in, &before);
     }
     if (!rc) rc = checkpoint_choose(r->dir, best, sizeof best);
     if (!rc) rc = checkpoint_load_model(&r->params, best);
-    if (!rc) rc = score_test(r, m, data, &after);
+    if (!rc) rc = score_test(r, m, data, in, &after);
     if (rc) return rc;
     printf("test split, %lld records, checkpoint of step %lld:\n", (long long)after.metrics.count,
            (long long)(r->best.known ? r->best.step : r->step));

@@ -36,11 +36,13 @@ typedef struct predictor {
     params params;
     tape tape;
     classifier model;
+    classifier_inputs inputs;
     int crop, size;
     int64_t batch;
 } predictor;
 
 static void predictor_close(predictor *p) {
+    if (p->device) classifier_inputs_close(&p->inputs, p->device);
     tape_free(&p->tape);
     params_close(&p->params);
     comm_close(p->comm);
@@ -90,7 +92,9 @@ static status predictor_open(predictor *p, const arguments *a) {
     if (!rc) rc = checkpoint_weights(file, sizeof file, folder);
     if (!rc) rc = classifier_load(&p->params, file, true, true);
     if (rc) return rc;
-    classifier_score_dry(&p->tape, &p->model, p->batch, p->size);
+    rc = classifier_inputs_open(&p->inputs, p->device, p->batch, p->size);
+    if (rc) return rc;
+    classifier_score_dry(&p->tape, &p->model, &p->inputs);
     return tape_allocate(&p->tape, tape_used(&p->tape));
 }
 
@@ -126,7 +130,7 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
     dataset *data = NULL;
     loader *l = NULL;
     float *logits = NULL;
-    int64_t *record = NULL, limit;
+    int64_t limit;
     loader_options o = loader_from_config(p->config, SPLIT_TEST, false);
     o.batch = p->batch;
     o.need_findings = false;
@@ -142,12 +146,10 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
     if (!rc) rc = loader_open(&l, data, &o);
     int64_t rows = rc ? 0 : loader_records(l);
     if (!rc) rc = mem_new(&logits, rows * CLASS_COUNT, "logits");
-    if (!rc) rc = mem_new(&record, rows, "records");
-    if (!rc)
-        rc = classifier_score(&p->tape, &p->model, l, p->size, false, logits, NULL, record, NULL);
+    if (!rc) rc = classifier_score(&p->tape, &p->model, l, &p->inputs, false, logits);
     for (int64_t i = 0; i < rows && !rc; i++)
-        rc = print_prediction(out, dataset_id(data, record[i], ID_DICOM), logits + i * CLASS_COUNT);
-    mem_free(record);
+        rc = print_prediction(out, dataset_id(data, loader_record(l, i), ID_DICOM),
+                              logits + i * CLASS_COUNT);
     mem_free(logits);
     loader_close(l);
     dataset_close(data);
@@ -184,8 +186,9 @@ static status classify_file(predictor *p, const char *path, FILE *out, uint8_t *
     lut_plain(lut);
     batch b = {.count = 1, .pixels = pixels, .lut = lut, .labels = labels};
     tape_begin(&p->tape, false);
-    tensor *y = classifier_logits(&p->tape, &p->model, batch_to_device(&p->tape, &b, 0, p->size, false).image);
-    device_read(p->device, logits, y);
+    classifier_inputs_load(&p->inputs, p->device, &b, false);
+    device_read(p->device, logits,
+                classifier_logits(&p->tape, &p->model, classifier_images(&p->tape, &p->inputs)));
     rc = tape_failed(&p->tape);
     stem_of(id, sizeof id, path);
     return rc ? rc : print_prediction(out, id, logits);

@@ -85,19 +85,17 @@ static void print_memory(const run *r, tape_size size) {
 // Goes through a training step and a validation batch with kernels that do nothing, and takes what
 // they need.
 static status plan_memory(run *r) {
-    tensor *loss;
     buffer ignored = {0};
     double score;
     tape_begin(&r->tape, true);
     params_begin(&r->params);
     r->tape.training = true;
-    status rc = r->stage->loss(r, &loss);
-    if (rc) return rc;
+    tensor *loss = r->stage->loss(r);
     if (!loss->grad)
         return status_fail(STATUS_TRAINING, "nothing would train: no trainable parameter leads to the "
                                             "loss; check model.train_encoder and the frozen parts");
     tape_backward(&r->tape, loss, 1);
-    rc = r->stage->validate(r, &ignored, &score);
+    status rc = r->stage->validate(r, &ignored, &score);
     buffer_free(&ignored);
     tape_size size = tape_used(&r->tape);
     if (!rc) print_memory(r, size);

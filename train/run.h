@@ -34,22 +34,25 @@ typedef struct run {
     int64_t step;            // optimizer steps done
     int64_t max_steps;       // to do in all
     int64_t steps_per_epoch; // set by the stage
-    int64_t samples;         // of the latest global batch, set by the stage
+    int64_t samples;         // of the latest global batch; in a dry run of the largest; set by the stage
+    int64_t own_samples;     // of them this rank's
     best_score best;
     char batch_note[2][512]; // names the batches of this step and the one before, for errors
 
     void *state; // the stage's own
 } run;
 
-// A training stage: five functions that one loop drives.
+// A training stage: a few functions that one loop drives.
 struct stage {
     const char *name;
     // Opens the data, declares the model's parameters in r->params, freezes what the configuration
     // says, calls run_build, and prints what the data holds.
     status (*setup)(run *r);
-    // Takes the batch of step r->step (or a made-up one of the largest size in a dry run) to the
-    // device and records the loss, rank 0.
-    status (*loss)(run *r, tensor **loss);
+    // Takes the batch of step r->step to where the step reads it on the device; says how many samples it
+    // holds and where this rank's begin (tape.first_sample). Not called in dry runs.
+    status (*batch)(run *r);
+    // Records the step's loss (rank 0) from what is on the device alone: it may be replayed.
+    tensor *(*loss)(run *r);
     // Scores the validation split: appends a JSON object to OUT and sets *SCORE. In a dry run it only
     // goes through the model once with its largest batch.
     status (*validate)(run *r, buffer *out, double *score);

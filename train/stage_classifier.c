@@ -16,8 +16,8 @@ typedef struct state {
     dataset *data;
     loader *train, *validate;
     classifier model;
+    classifier_inputs inputs;
     int64_t batch_size;
-    int size;
     bool blank;
     int64_t positives[CLASS_COUNT];
     float weight[CLASS_COUNT], mask[CLASS_COUNT];
@@ -90,7 +90,9 @@ static status open_data(run *r, state *s) {
              (long long)rows);
     r->steps_per_epoch = loader_steps_per_epoch(s->train);
     rc = mem_new(&s->logits, rows * CLASS_COUNT, "validation scores");
-    return rc ? rc : mem_new(&s->targets, rows * CLASS_COUNT, "validation labels");
+    if (!rc) rc = mem_new(&s->targets, rows * CLASS_COUNT, "validation labels");
+    if (!rc) classifier_targets(s->targets, s->validate, s->data);
+    return rc;
 }
 
 // torch's usual rule: matrices and convolutions decay, vectors do not.
@@ -125,18 +127,26 @@ static status build_model(run *r, state *s) {
     return rc ? rc : begin_from(r);
 }
 
+static status open_inputs(run *r, state *s) {
+    int size = (int)config_int(r->config, "data.size");
+    status rc = classifier_inputs_open(&s->inputs, r->device, s->batch_size, size);
+    if (!rc) classifier_inputs_weigh(&s->inputs, r->device, s->weight, s->mask);
+    r->samples = s->batch_size;
+    return rc;
+}
+
 static status setup(run *r) {
     state *s;
     status rc = mem_new(&s, 1, "the classifier's stage");
     if (rc) return rc;
     r->state = s;
     s->batch_size = config_int(r->config, "train.batch");
-    s->size = (int)config_int(r->config, "data.size");
     s->blank = config_bool(r->config, "data.blank");
     tape_checkpointing(&r->tape, config_bool(r->config, "train.recompute"));
     rc = open_data(r, s);
     if (!rc) rc = weigh_classes(r, s);
     if (!rc) rc = build_model(r, s);
+    if (!rc) rc = open_inputs(r, s);
     return rc;
 }
 
@@ -150,45 +160,39 @@ static void note_batch(run *r, const state *s, const batch *b) {
                                  dataset_id(s->data, b->record[i], ID_DICOM));
 }
 
-static status loss(run *r, tensor **out) {
+static status load_batch(run *r) {
     state *s = r->state;
-    tape *t = &r->tape;
-    batch *b = NULL;
-    if (t->device != t->dry) {
-        status rc = loader_seek(s->train, r->step);
-        if (!rc) rc = loader_next(s->train, &b);
-        if (rc) return rc;
-        note_batch(r, s, b);
-        t->first_sample = (uint32_t)b->first_sample;
-    }
-    r->samples = b ? b->global_count : s->batch_size;
-    device_batch d = batch_to_device(t, b, s->batch_size, s->size, s->blank);
-    tensor *logits = classifier_logits(t, &s->model, d.image);
-    tensor *weight = tape_tensor_of(t, DTYPE_F32, 1, (int64_t[]){CLASS_COUNT});
-    tensor *mask = tape_tensor_of(t, DTYPE_F32, 1, (int64_t[]){CLASS_COUNT});
-    t->device->upload(t->device, weight->data, s->weight, sizeof s->weight);
-    t->device->upload(t->device, mask->data, s->mask, sizeof s->mask);
-    *out = sigmoid_cross_entropy(t, logits, d.target, weight, mask,
-                                 (double)r->samples * (double)s->counted);
+    batch *b;
+    status rc = loader_seek(s->train, r->step);
+    if (!rc) rc = loader_next(s->train, &b);
+    if (rc) return rc;
+    note_batch(r, s, b);
+    classifier_inputs_load(&s->inputs, r->device, b, s->blank);
+    r->samples = b->global_count;
+    r->own_samples = b->count;
+    r->tape.first_sample = (uint32_t)b->first_sample;
     return STATUS_OK;
+}
+
+static tensor *loss(run *r) {
+    state *s = r->state;
+    return classifier_loss(&r->tape, &s->model, &s->inputs, (double)r->samples * (double)s->counted);
 }
 
 // The score that chooses the best checkpoint: the reference's val_f1 (3.6: the mean over batches of each
 // batch's macro F1), or macro F1 over the findings that the split holds.
 static status validate(run *r, buffer *out, double *score) {
     state *s = r->state;
-    metric_mean batch_f1 = {0};
     classify_metrics m;
+    int64_t rows = loader_records(s->validate);
     if (r->tape.device == r->tape.dry) {
-        classifier_score_dry(&r->tape, &s->model, s->batch_size, s->size);
+        classifier_score_dry(&r->tape, &s->model, &s->inputs);
         return STATUS_OK;
     }
-    status rc = classifier_score(&r->tape, &s->model, s->validate, s->size, s->blank,
-                                 s->logits, s->targets, NULL, &batch_f1);
-    if (!rc)
-        rc = metrics_classify(&m, s->logits, s->targets, NULL, loader_records(s->validate), CLASS_COUNT);
+    status rc = classifier_score(&r->tape, &s->model, s->validate, &s->inputs, s->blank, s->logits);
+    if (!rc) rc = metrics_classify(&m, s->logits, s->targets, NULL, rows, CLASS_COUNT);
     if (rc) return rc;
-    double val_f1 = metric_mean_value(&batch_f1);
+    double val_f1 = classifier_batch_f1(s->logits, s->targets, rows, s->batch_size);
     *score = strcmp(config_text(r->config, "train.score"), "val_f1") ? m.macro_present.f1 : val_f1;
     metrics_json(out, &m, val_f1);
     return STATUS_OK;
@@ -203,6 +207,7 @@ static void release(run *r) {
     loader_close(s->train);
     loader_close(s->validate);
     dataset_close(s->data);
+    classifier_inputs_close(&s->inputs, r->device);
     mem_free(s->logits);
     mem_free(s->targets);
     mem_free(s);
@@ -212,12 +217,13 @@ static void release(run *r) {
 // What was learned: the best checkpoint on the test split, beside the untrained model.
 static status report(run *r) {
     state *s = r->state;
-    return classifier_report(r, &s->model, s->data);
+    return classifier_report(r, &s->model, s->data, &s->inputs);
 }
 
 const stage stage_classifier = {
     .name = "classifier",
     .setup = setup,
+    .batch = load_batch,
     .loss = loss,
     .validate = validate,
     .save = save,

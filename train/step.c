@@ -45,13 +45,13 @@ static void reduce_gradients(run *r, int slices) {
 
 status step_run(run *r, step_result *result, double lr) {
     device *d = r->device;
-    tensor *loss;
+    status rc = r->stage->batch(r);
+    if (rc) return rc;
     tape_begin(&r->tape, true);
     params_begin(&r->params);
     r->tape.training = true;
     r->tape.step = (uint32_t)r->step;
-    status rc = r->stage->loss(r, &loss);
-    if (rc) return rc;
+    tensor *loss = r->stage->loss(r);
     d->copy(d, &result->loss, loss->data, dtype_size(loss->type));
     tape_backward(&r->tape, loss, 1);
     int slices = touched_slices(r);

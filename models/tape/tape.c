@@ -229,19 +229,33 @@ void tape_run_back(tape *t, const tape_node *until) {
     t->last = (tape_node *)until;
 }
 
-void tape_backward(tape *t, tensor *loss, float scale) {
+static void *loss_gradient(tape *t, tensor *loss) {
     if (tensor_count(loss) != 1)
         die("tape_backward: the loss has %lld elements, expected 1", (long long)tensor_count(loss));
-    if (loss->grad) { // else nothing that leads to the loss wants a gradient
-        int accumulate;
-        void *seed = tape_gradient(t, loss, &accumulate);
-        double wide = (double)scale;
-        bool double_seed = loss->grad->type == DTYPE_F64;
-        t->device->upload(t->device, seed, double_seed ? (void *)&wide : (void *)&scale,
-                          dtype_size(loss->grad->type));
-    }
+    int accumulate;
+    // NULL: nothing that leads to the loss wants a gradient.
+    return tape_gradient(t, loss, &accumulate);
+}
+
+static void run_all_back(tape *t) {
     bool recording = t->recording;
     t->recording = false; // rules leave no nodes; a region switches it on for its inside
     tape_run_back(t, NULL);
     t->recording = recording;
+}
+
+void tape_backward(tape *t, tensor *loss, float scale) {
+    void *dloss = loss_gradient(t, loss);
+    double wide = (double)scale;
+    if (dloss && loss->grad->type == DTYPE_F64)
+        t->device->upload(t->device, dloss, &wide, sizeof wide);
+    else if (dloss)
+        t->device->upload(t->device, dloss, &scale, sizeof scale);
+    run_all_back(t);
+}
+
+void tape_backward_from(tape *t, tensor *loss, const void *seed) {
+    void *dloss = loss_gradient(t, loss);
+    if (dloss) t->device->copy(t->device, dloss, seed, dtype_size(loss->grad->type));
+    run_all_back(t);
 }

@@ -81,6 +81,9 @@ status tape_failed(tape *t);
 
 // Runs all rules back from LOSS (one element), whose gradient is SCALE.
 void tape_backward(tape *t, tensor *loss, float scale);
+// The same from a gradient that is on the device, in the loss's type: the loss scale of the step, which a
+// recorded step must not take from the host.
+void tape_backward_from(tape *t, tensor *loss, const void *seed);
 
 // --- for ops -------------------------------------------------------------------------------------
 // A new activation, not initialised. Its type is the device's.
