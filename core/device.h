@@ -12,6 +12,7 @@ struct optim_kernels; // optim/kernels.h
 typedef struct stream stream; // what kernels get: threads and caches here, a CUDA stream there
 
 typedef struct device device;
+typedef struct device_graph device_graph;
 struct device {
     const char *name; // "cpu", "oracle", ...
     dtype type;       // of matrices and activations
@@ -29,6 +30,16 @@ struct device {
     void (*zero)(device *d, void *block, size_t bytes);
     void (*wait)(device *d); // until all work of the stream is done
     void (*close)(device *d);
+
+    // Work that is launched between graph_begin and graph_end is kept instead of done; graph_run does it, as
+    // often as wanted, with the addresses and arguments it was launched with (a CUDA graph). Nothing in
+    // between may touch host memory. All NULL where the device launches nothing: there a step is run again.
+    void (*graph_begin)(device *d);
+    status (*graph_end)(device *d, device_graph **out); // DEVICE where something in it cannot be kept
+    void (*graph_run)(device *d, device_graph *g);
+    void (*graph_close)(device *d, device_graph *g); // accepts NULL
+    // What draws inside a graph are keyed by from now on: those outside carry it themselves.
+    void (*graph_step)(device *d, uint32_t step, uint32_t first_sample);
 };
 
 // The CPU device in f32 with THREADS threads (0: one per core). The op and optimizer tables are set by

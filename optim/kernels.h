@@ -66,6 +66,7 @@ OPTIM_KERNELS(X)
 
 // The CPU's kernels take f32 and f64, so the oracle device uses them too.
 extern const struct optim_kernels optim_kernels_cpu;
+extern const struct optim_kernels optim_kernels_cuda; // in builds with CUDA
 // Kernels that do nothing, for dry runs.
 extern const struct optim_kernels optim_kernels_dry;
 // The names of all kernels, ended by NULL.

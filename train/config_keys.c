@@ -17,6 +17,10 @@ const config_key run_keys[] = {
     {.section = "run", .name = "precision", .type = CONFIG_CHOICE, .choices = "f32|bf16|fp16",
      .standard = "\"f32\"",
      .help = "of matrices and activations, beside master weights in f32; --precision is short for it"},
+    {.section = "run", .name = "tf32", .type = CONFIG_BOOL, .standard = "false",
+     .help = "on a GPU in f32: products may round their factors to tf32 (10 bits), which is faster"},
+    {.section = "run", .name = "graphs", .type = CONFIG_BOOL, .standard = "true",
+     .help = "on a GPU: record each kind of step once and replay it"},
     {0},
 };
 

@@ -1,22 +1,28 @@
 #include "train/devices.h"
 #include "models/ops/ops.h"
 #include "optim/kernels.h"
+#include "train/cuda_device.h"
 
 #include <string.h>
 
-status device_from_config(device **out, const config *c) {
-    const char *name = config_text(c, "run.device"), *precision = config_text(c, "run.precision");
-    int threads = (int)config_int(c, "run.threads");
-    *out = NULL;
-    if (strcmp(name, "cpu"))
-        return status_fail(STATUS_USAGE, "--device %s: this build computes on the CPU only (--device cpu)",
-                           name);
-    if (!strcmp(precision, "fp16"))
+static dtype type_of(const char *precision) {
+    return !strcmp(precision, "bf16") ? DTYPE_BF16 : !strcmp(precision, "fp16") ? DTYPE_F16 : DTYPE_F32;
+}
+
+static status open_cpu(device **out, dtype type, int threads) {
+    if (type == DTYPE_F16)
         return status_fail(STATUS_USAGE, "--precision fp16: the CPU computes in f32 or bf16");
-    status rc = strcmp(precision, "bf16") ? device_open_cpu(out, threads)
-                                          : device_open_cpu_bf16(out, threads);
+    status rc = type == DTYPE_F32 ? device_open_cpu(out, threads) : device_open_cpu_bf16(out, threads);
     if (rc) return rc;
     (*out)->ops = &op_kernels_cpu;
     (*out)->optim = &optim_kernels_cpu;
     return STATUS_OK;
+}
+
+status device_from_config(device **out, const config *c, int local_rank) {
+    dtype type = type_of(config_text(c, "run.precision"));
+    *out = NULL;
+    if (strcmp(config_text(c, "run.device"), "cuda"))
+        return open_cpu(out, type, (int)config_int(c, "run.threads"));
+    return cuda_device_open(out, local_rank, type, config_bool(c, "run.tf32"));
 }

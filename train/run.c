@@ -9,7 +9,7 @@ status run_open(run *r, const stage *s, const config *c) {
     const char *dir = config_text(c, "run.dir");
     if (strlen(dir) >= sizeof r->dir / 2) return status_fail(STATUS_USAGE, "run.dir is too long");
     strcpy(r->dir, dir);
-    status rc = device_from_config(&r->device, c);
+    status rc = device_from_config(&r->device, c, 0);
     if (rc) return rc;
     rc = device_open_dry(&r->dry, r->device);
     if (!rc) rc = comm_open_single(&r->comm);

@@ -187,6 +187,7 @@ OP_QUERIES(X)
 #undef X
 
 extern const struct op_kernels op_kernels_cpu;
+extern const struct op_kernels op_kernels_cuda; // in builds with CUDA
 
 // The names of all kernels, ended by NULL: the tests' checklist.
 extern const char *const op_kernel_names[];

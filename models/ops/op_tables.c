@@ -73,6 +73,11 @@ status device_open_dry(device **out, device *real) {
     dry->device.zero = dry_zero;
     dry->device.wait = dry_wait;
     dry->device.close = dry_close;
+    dry->device.graph_begin = NULL; // nothing is launched, so nothing can be kept
+    dry->device.graph_end = NULL;
+    dry->device.graph_run = NULL;
+    dry->device.graph_close = NULL;
+    dry->device.graph_step = NULL;
     *out = &dry->device;
     return STATUS_OK;
 }
