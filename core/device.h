@@ -11,6 +11,8 @@ struct op_kernels;    // models/ops/ops.h lists them; floor 0 only carries the p
 struct optim_kernels; // optim/kernels.h
 typedef struct stream stream; // what kernels get: threads and caches here, a CUDA stream there
 
+enum { DEVICE_READS = 2, DEVICE_READ_BYTES = 64 };
+
 typedef struct device device;
 typedef struct device_graph device_graph;
 struct device {
@@ -26,6 +28,10 @@ struct device {
     void (*upload)(device *d, void *to_device, const void *from_host, size_t bytes);
     // Waits until the bytes are in host memory.
     void (*download)(device *d, void *to_host, const void *from_device, size_t bytes);
+    // The same in two halves: begin does not wait, end waits for these bytes alone and not for what was
+    // launched since. SLOT is below DEVICE_READS, BYTES at most DEVICE_READ_BYTES.
+    void (*read_begin)(device *d, int slot, const void *from_device, size_t bytes);
+    void (*read_end)(device *d, int slot, void *to_host, size_t bytes);
     void (*copy)(device *d, void *to, const void *from, size_t bytes);
     void (*zero)(device *d, void *block, size_t bytes);
     void (*wait)(device *d); // until all work of the stream is done

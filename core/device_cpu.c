@@ -22,6 +22,14 @@ static void cpu_transfer(device *d, void *to, const void *from, size_t bytes) {
     memmove(to, from, bytes);
 }
 
+static void cpu_read_begin(device *d, int slot, const void *from, size_t bytes) {
+    memcpy(d->stream->read[slot], from, bytes);
+}
+
+static void cpu_read_end(device *d, int slot, void *to, size_t bytes) {
+    memcpy(to, d->stream->read[slot], bytes);
+}
+
 static void cpu_zero(device *d, void *block, size_t bytes) {
     (void)d;
     memset(block, 0, bytes);
@@ -55,6 +63,8 @@ status device_open_cpu(device **out, int threads) {
     d->release = cpu_release;
     d->upload = d->copy = cpu_transfer;
     d->download = cpu_transfer;
+    d->read_begin = cpu_read_begin;
+    d->read_end = cpu_read_end;
     d->zero = cpu_zero;
     d->wait = cpu_wait;
     d->close = cpu_close;

@@ -112,27 +112,26 @@ static status plan_training(run *r) {
     return tape_allocate(&r->tape, tape_used(&r->tape));
 }
 
-static status time_training(bench *b, run *r, step_result *on_device, step_result *result) {
+static status time_training(bench *b, run *r, step_result *result) {
     status rc = STATUS_OK;
     for (int64_t i = -b->warmup; i < b->rounds && !rc; i++) {
         rc = bench_begin(b, i);
-        if (!rc) rc = step_run(r, on_device, config_float(b->config, "optim.lr"));
+        if (!rc) rc = step_run(r, config_float(b->config, "optim.lr"));
         r->device->wait(r->device);
         if (!rc) bench_end(b, i);
     }
-    if (!rc) r->device->download(r->device, result, on_device, sizeof *result);
+    if (!rc) step_read(r, r->step, result);
     return rc;
 }
 
 status bench_classifier(bench *b) {
     run r = {0};
-    step_result *on_device = NULL, result = {0};
+    step_result result = {0};
     status rc = open_model(&r, b, 8, true);
-    if (!rc) rc = step_open_optimizer(&r);
+    if (!rc) rc = step_open(&r);
     if (!rc) rc = bench_peak(&b->peak, r.device);
     if (!rc) rc = plan_training(&r);
-    if (!rc) rc = r.device->take(r.device, sizeof result, "a benchmark", (void **)&on_device);
-    if (!rc) rc = time_training(b, &r, on_device, &result);
+    if (!rc) rc = time_training(b, &r, &result);
     if (!rc) {
         const state *s = r.state;
         double image = 3 * bench_classifier_flops(&s->model) - bench_stem_flops(&s->model.encoder);
@@ -142,7 +141,6 @@ status bench_classifier(bench *b) {
         rc = report_times(b, &r, image * (double)s->images.count, memory);
         bench_number(b, "loss", "loss of the last step", step_loss(&r, &result), 4);
     }
-    if (r.device) r.device->release(r.device, on_device);
     run_close(&r);
     return rc;
 }

@@ -106,6 +106,12 @@ static status write_manifest(run *r, const char *folder) {
     buffer_print(&m, "  \"device\": \"%s\",\n  \"precision\": \"%s\",\n  \"threads\": %d,\n"
                      "  \"ranks\": %d,\n", r->device->name, dtype_name(r->device->type),
                  stream_threads(r->device->stream), r->comm->size);
+    if (r->device->type == DTYPE_F16) {
+        scaler s = adamw_scaler(&r->optimizer, r->device);
+        buffer_text(&m, "  \"loss_scale\": {\"scale\": ");
+        buffer_json_number(&m, s.scale);
+        buffer_print(&m, ", \"good_steps\": %lld},\n", (long long)s.good_steps);
+    }
     if (r->best.known) {
         buffer_text(&m, "  \"best\": {\"score\": ");
         buffer_json_number(&m, r->best.score);
@@ -296,6 +302,7 @@ static status load_optimizer(run *r, const char *folder) {
 typedef struct manifest {
     int64_t step, updates, threads, ranks;
     char precision[8];
+    scaler scaler; // scale 0: the checkpoint has none
     best_score best;
 } manifest;
 
@@ -323,6 +330,14 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
     if (!rc) snprintf(m->precision, sizeof m->precision, "%s", precision);
     if (!rc) rc = json_member_int(&m->threads, root, "threads", 1, INT32_MAX);
     if (!rc) rc = json_member_int(&m->ranks, root, "ranks", 1, INT32_MAX);
+    json_value scale = json_find(root, "loss_scale");
+    if (!rc && scale.node) {
+        m->scaler = scaler_new();
+        rc = json_member_number(&m->scaler.scale, scale, "scale");
+        if (!rc && !(m->scaler.scale > 0 && m->scaler.scale <= 1e38))
+            rc = json_fail(scale, "has scale %g, expected one above 0", m->scaler.scale);
+        if (!rc) rc = json_member_int(&m->scaler.good_steps, scale, "good_steps", 0, INT64_MAX);
+    }
     if (!rc && best.node) {
         m->best.known = true;
         rc = json_member_number(&m->best.score, best, "score");
@@ -343,6 +358,8 @@ static status load_folder(run *r, const char *folder, const manifest *m) {
                              "with --fresh", status_text(), r->dir);
     if (rc) return rc;
     adamw_set_steps(&r->optimizer, r->device, m->updates);
+    if (r->device->type == DTYPE_F16 && m->scaler.scale > 0)
+        adamw_set_scaler(&r->optimizer, r->device, m->scaler);
     r->step = m->step;
     r->best = m->best;
     int threads = stream_threads(r->device->stream);

@@ -20,7 +20,6 @@ typedef struct loop {
     run *run;
     metrics_log metrics;
     progress bar;
-    step_result *result; // (2) on the device: of this step and the one before
     double started[2];   // clock when each of the two was launched
     double ended;        // and when the latest was seen to be done
     double lr[2];
@@ -123,12 +122,13 @@ static status launch_step(loop *l) {
     int slot = (int)(r->step % 2);
     l->started[slot] = clock_seconds();
     l->lr[slot] = schedule_lr(&r->schedule, r->step);
-    status rc = step_run(r, &l->result[slot], l->lr[slot]);
+    status rc = step_run(r, l->lr[slot]);
     l->samples[slot] = r->samples;
     return rc;
 }
 
-static status write_metrics(loop *l, int64_t step, double loss, double norm, double seconds) {
+static status write_metrics(loop *l, int64_t step, double loss, const step_result *result,
+                            double seconds) {
     run *r = l->run;
     int slot = (int)((step - 1) % 2);
     buffer line = {0};
@@ -138,7 +138,11 @@ static status write_metrics(loop *l, int64_t step, double loss, double norm, dou
     buffer_text(&line, ",\"lr\":");
     buffer_json_number(&line, l->lr[slot]);
     buffer_text(&line, ",\"grad_norm\":");
-    buffer_json_number(&line, (double)(float)norm);
+    buffer_json_number(&line, (double)(float)result->norm);
+    if (r->device->type == DTYPE_F16) {
+        buffer_text(&line, ",\"loss_scale\":");
+        buffer_json_number(&line, result->scale);
+    }
     buffer_print(&line, ",\"samples_per_second\":%.2f,\"ms\":%.2f",
                  (double)l->samples[slot] / seconds, 1e3 * seconds);
     if (l->validated) {
@@ -151,24 +155,36 @@ static status write_metrics(loop *l, int64_t step, double loss, double norm, dou
     return rc;
 }
 
+// An update that overflowed in half precision was left out on the device and the loss scale halved: that is
+// how the scale finds its place. Everything else that is not finite ends the run.
+static status check_step(const run *r, int64_t step, double loss, const step_result *result) {
+    if (isfinite(loss) && isfinite(result->norm)) return STATUS_OK;
+    if (isfinite(loss) && r->device->type == DTYPE_F16 && result->scale >= 1) {
+        log_info("step %lld: its gradients overflowed fp16 and were left out; the loss scale is %g now",
+                 (long long)step, result->scale);
+        return STATUS_OK;
+    }
+    return status_fail(STATUS_TRAINING,
+                       "step %lld: the loss is %g and the gradient's norm %g; the update was left "
+                       "out and the latest checkpoint is sound. Lower optim.lr, or look at the "
+                       "batch: %s",
+                       (long long)step, loss, result->norm, r->batch_note[(step - 1) % 2]);
+}
+
 // Reads what STEP (counted from 1) has left behind, checks it and writes its line.
 static status finish_step(loop *l, int64_t step) {
     run *r = l->run;
     int slot = (int)((step - 1) % 2);
     step_result result;
     double end = step < r->step ? l->started[step % 2] : l->ended;
-    r->device->download(r->device, &result, &l->result[slot], sizeof result);
+    step_read(r, step, &result);
     double loss = step_loss(r, &result);
-    if (!isfinite(loss) || !isfinite(result.norm))
-        return status_fail(STATUS_TRAINING,
-                           "step %lld: the loss is %g and the gradient's norm %g; the update was left "
-                           "out and the latest checkpoint is sound. Lower optim.lr, or look at the "
-                           "batch: %s",
-                           (long long)step, loss, result.norm, r->batch_note[slot]);
+    status rc = check_step(r, step, loss, &result);
+    if (rc) return rc;
     char note[64];
     snprintf(note, sizeof note, "loss %.4f", loss);
     progress_update(&l->bar, step, note);
-    return write_metrics(l, step, loss, result.norm, end - l->started[slot]);
+    return write_metrics(l, step, loss, &result, end - l->started[slot]);
 }
 
 // --- what happens between steps ---------------------------------------------------------------------
@@ -281,9 +297,8 @@ status train_loop(run *r) {
     r->max_steps = planned_steps(r);
     rc = print_parameters(&r->params);
     if (!rc) rc = open_schedule(r);
-    if (!rc) rc = step_open_optimizer(r);
+    if (!rc) rc = step_open(r);
     if (!rc) rc = plan_memory(r);
-    if (!rc) rc = r->device->take(r->device, 2 * sizeof *l.result, "step results", (void **)&l.result);
     if (!rc) rc = begin_or_resume(&l);
     if (rc) goto done;
     progress_begin(&l.bar, r->stage->name, "steps", r->max_steps, r->step);
@@ -294,7 +309,6 @@ status train_loop(run *r) {
                  (long long)r->best.stale);
     if (!rc && r->stage->report) rc = r->stage->report(r);
 done:
-    r->device->release(r->device, l.result);
     metrics_log_close(&l.metrics);
     buffer_free(&l.validation);
     log_open(NULL);

@@ -1,5 +1,6 @@
 #include "train/run.h"
 #include "train/devices.h"
+#include "train/step.h"
 #include "core/log.h"
 
 #include <string.h>
@@ -23,7 +24,7 @@ void run_close(run *r) {
     if (!r->device) return; // nothing was opened
     if (r->stage && r->stage->free && r->state) r->stage->free(r);
     if (!r->device) return; // it could not be opened, so there is nothing on it
-    adamw_free(&r->optimizer, r->device);
+    step_close(r);
     mem_free(r->slices);
     tape_free(&r->tape);
     params_close(&r->params);

@@ -29,6 +29,8 @@ typedef struct run {
     adamw optimizer;
     schedule schedule;
     optim_slice *slices; // room for one per parameter
+    struct step_result *result; // on the device: of the step at hand (train/step.h)
+    struct step_graph *graphs;  // recorded steps
     uint64_t seed;
 
     int64_t step;            // optimizer steps done

@@ -1,8 +1,11 @@
 #include "train/step.h"
+#include "core/log.h"
 
 #include <string.h>
 
-status step_open_optimizer(run *r) {
+enum { STEP_GRAPHS = 8 }; // kinds of batches that are worth recording: the usual one and the epoch's last
+
+static status open_optimizer(run *r) {
     const config *c = r->config;
     bool hf = !strcmp(config_text(c, "optim.epsilon"), "transformers");
     adamw_options options = adamw_defaults(hf ? ADAMW_TRANSFORMERS : ADAMW_TORCH);
@@ -10,7 +13,28 @@ status step_open_optimizer(run *r) {
     options.beta2 = config_float(c, "optim.beta2");
     options.eps = config_float(c, "optim.eps");
     options.max_norm = config_float(c, "optim.max_norm");
-    return adamw_init(&r->optimizer, r->device, r->params.trainable, options);
+    status rc = adamw_init(&r->optimizer, r->device, r->params.trainable, options);
+    // Half precision has 5 bits of exponent: small gradients would be zero (Micikevicius et al. 2018).
+    if (!rc && r->device->type == DTYPE_F16) adamw_set_scaler(&r->optimizer, r->device, scaler_new());
+    return rc;
+}
+
+status step_open(run *r) {
+    status rc = open_optimizer(r);
+    if (!rc) rc = mem_new(&r->graphs, STEP_GRAPHS, "recorded steps");
+    if (!rc) rc = r->device->take(r->device, sizeof *r->result, "a step's result", (void **)&r->result);
+    return rc;
+}
+
+void step_close(run *r) {
+    device *d = r->device;
+    for (int i = 0; r->graphs && i < STEP_GRAPHS; i++)
+        if (r->graphs[i].graph) d->graph_close(d, r->graphs[i].graph);
+    mem_free(r->graphs);
+    d->release(d, r->result);
+    adamw_free(&r->optimizer, d);
+    r->graphs = NULL;
+    r->result = NULL;
 }
 
 // The parameters that this step has given a gradient, merged where they touch. torch's optimizers skip
@@ -43,26 +67,76 @@ static void reduce_gradients(run *r, int slices) {
     }
 }
 
-status step_run(run *r, step_result *result, double lr) {
+// All of a step that may be recorded: nothing in it touches host memory. Leaves its result in r->result.
+static void launch(run *r) {
     device *d = r->device;
-    status rc = r->stage->batch(r);
-    if (rc) return rc;
-    tape_begin(&r->tape, true);
+    tape *t = &r->tape;
+    adamw_progress *state = r->optimizer.progress;
+    tape_begin(t, true);
     params_begin(&r->params);
-    r->tape.training = true;
-    r->tape.step = (uint32_t)r->step;
+    t->training = true;
+    t->step = (uint32_t)r->step;
     tensor *loss = r->stage->loss(r);
-    d->copy(d, &result->loss, loss->data, dtype_size(loss->type));
-    tape_backward(&r->tape, loss, 1);
+    bool wide = loss->type == DTYPE_F64;
+    d->copy(d, &r->result->loss, loss->data, dtype_size(loss->type));
+    tape_backward_from(t, loss, wide ? (void *)&state->scaler.scale : (void *)&state->seed);
     int slices = touched_slices(r);
     reduce_gradients(r, slices);
-    adamw_set_lr(&r->optimizer, d, lr);
     adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices);
     if (r->params.narrow)
         d->optim->narrow(r->params.narrow, r->params.values, r->params.trainable, d->type, d->stream);
-    d->copy(d, &result->norm, &r->optimizer.progress->norm, sizeof(double));
+    d->copy(d, &r->result->norm, &state->norm, sizeof state->norm);
+    d->copy(d, &r->result->scale, &state->scaler.scale, sizeof state->scaler.scale);
+}
+
+// --- recorded steps ------------------------------------------------------------------------------------
+// The entry of batches like this step's; NULL: this kind is not recorded.
+static step_graph *graph_of(run *r) {
+    if (!r->device->graph_begin || !config_bool(r->config, "run.graphs")) return NULL;
+    for (int i = 0; i < STEP_GRAPHS; i++) {
+        step_graph *g = &r->graphs[i];
+        if (!g->seen) *g = (step_graph){.samples = r->samples, .own_samples = r->own_samples};
+        if (g->samples == r->samples && g->own_samples == r->own_samples) return g;
+    }
+    return NULL; // more kinds than are worth it
+}
+
+static void record(run *r, step_graph *g) {
+    device *d = r->device;
+    d->graph_begin(d);
+    launch(r);
+    if (!d->graph_end(d, &g->graph)) return;
+    log_warn("steps are launched one by one: %s (run.graphs=false says so at once)", status_text());
+    g->refused = true;
+}
+
+static void launch_or_replay(run *r) {
+    device *d = r->device;
+    step_graph *g = graph_of(r);
+    bool first = g && g->seen++ == 0; // runs as it is: libraries choose their algorithms in it
+    if (g && !first && !g->refused) {
+        d->graph_step(d, (uint32_t)r->step, r->tape.first_sample);
+        if (!g->graph) record(r, g);
+    }
+    if (g && g->graph)
+        d->graph_run(d, g->graph);
+    else
+        launch(r); // a refused recording has done nothing
+}
+
+status step_run(run *r, double lr) {
+    device *d = r->device;
+    status rc = r->stage->batch(r);
+    if (rc) return rc;
+    adamw_set_lr(&r->optimizer, d, lr);
+    launch_or_replay(r);
     r->step++;
+    d->read_begin(d, (int)(r->step % DEVICE_READS), r->result, sizeof *r->result);
     return tape_failed(&r->tape);
+}
+
+void step_read(run *r, int64_t step, step_result *result) {
+    r->device->read_end(r->device, (int)(step % DEVICE_READS), result, sizeof *result);
 }
 
 double step_loss(const run *r, const step_result *result) {

@@ -4,16 +4,30 @@
 
 // What a step leaves behind on the device, for the host to read later.
 typedef struct step_result {
-    double norm;
-    double loss; // in its first bytes: f32, or f64 on a double device
+    double norm;  // not finite: the update was left out
+    double scale; // of the loss in the next step
+    double loss;  // in its first bytes: f32, or f64 on a double device
 } step_result;
 
-// The optimizer that the configuration's optim section describes. After run_build.
-status step_open_optimizer(run *r);
+// A step that was recorded (core/device.h, graph_begin): of the batches with these sizes.
+typedef struct step_graph {
+    int64_t samples, own_samples;
+    int64_t seen; // steps of this kind so far: the first runs as it is, the second is recorded
+    bool refused; // recording failed: such steps are launched one by one
+    device_graph *graph;
+} step_graph;
+
+// The optimizer that the configuration's optim section describes, and what steps need. After run_build.
+status step_open(run *r);
+// Accepts a run whose steps were not opened.
+void step_close(run *r);
 
 // Launches the step r->step with the stage's next batch, and counts it: forward, backward, sum over
-// ranks, clip and update with LR. RESULT is on the device. Reads nothing back.
-status step_run(run *r, step_result *result, double lr);
+// ranks, clip and update with LR. Waits for nothing. Where the device can, the
+// second step with a batch of some size is recorded, and those after it replay it (run.graphs).
+status step_run(run *r, double lr);
+// Waits for STEP (counted from 1), the latest or the one before it, and reads what it left behind.
+void step_read(run *r, int64_t step, step_result *result);
 
 // The loss in RESULT (host memory).
 double step_loss(const run *r, const step_result *result);

@@ -28,6 +28,8 @@ typedef struct cuda_device {
     device device; // first: the table is what others hold
     cuda_stream stream;
     staging up;
+    char *read; // (DEVICE_READS, DEVICE_READ_BYTES), pinned
+    cudaEvent_t read_done[DEVICE_READS];
 } cuda_device;
 
 struct device_graph {
@@ -112,6 +114,20 @@ static void cuda_download(device *d, void *to_host, const void *from_device, siz
     CUDA_CHECK(d->stream, cudaStreamSynchronize(handle_of(d)));
 }
 
+static void cuda_read_begin(device *d, int slot, const void *from_device, size_t bytes) {
+    cuda_device *c = cuda_of(d);
+    expect_no_recording(d, "a read");
+    CUDA_CHECK(d->stream, cudaMemcpyAsync(c->read + slot * DEVICE_READ_BYTES, from_device, bytes,
+                                          cudaMemcpyDeviceToHost, handle_of(d)));
+    CUDA_CHECK(d->stream, cudaEventRecord(c->read_done[slot], handle_of(d)));
+}
+
+static void cuda_read_end(device *d, int slot, void *to_host, size_t bytes) {
+    cuda_device *c = cuda_of(d);
+    CUDA_CHECK(d->stream, cudaEventSynchronize(c->read_done[slot]));
+    memcpy(to_host, c->read + slot * DEVICE_READ_BYTES, bytes);
+}
+
 static void cuda_copy(device *d, void *to, const void *from, size_t bytes) {
     CUDA_CHECK(d->stream, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle_of(d)));
 }
@@ -175,18 +191,31 @@ static void cuda_close(device *d) {
         cudaFreeHost(c->up.piece[i]);
         if (c->up.done[i]) cudaEventDestroy(c->up.done[i]);
     }
+    cudaFreeHost(c->read);
+    for (int i = 0; i < DEVICE_READS; i++)
+        if (c->read_done[i]) cudaEventDestroy(c->read_done[i]);
     cudaFree(s->now);
     if (s->handle) cudaStreamDestroy(s->handle);
     mem_free(d->stream);
     mem_free(c);
 }
 
+static status open_event(cudaEvent_t *event) {
+    return cuda_status(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "an event");
+}
+
+static status open_reads(cuda_device *c) {
+    size_t bytes = DEVICE_READS * DEVICE_READ_BYTES;
+    status rc = cuda_status(cudaHostAlloc((void **)&c->read, bytes, cudaHostAllocDefault), "pinned memory");
+    for (int i = 0; i < DEVICE_READS && !rc; i++) rc = open_event(&c->read_done[i]);
+    return rc;
+}
+
 static status open_staging(staging *u) {
     status rc = STATUS_OK;
     for (int i = 0; i < PIECES && !rc; i++) {
         rc = cuda_status(cudaHostAlloc((void **)&u->piece[i], PIECE, cudaHostAllocDefault), "pinned memory");
-        if (!rc)
-            rc = cuda_status(cudaEventCreateWithFlags(&u->done[i], cudaEventDisableTiming), "an event");
+        if (!rc) rc = open_event(&u->done[i]);
     }
     return rc;
 }
@@ -217,6 +246,7 @@ static status open_parts(cuda_device *c, const cuda_options *o) {
     if (!rc) rc = cuda_status(cudaMalloc((void **)&s->now, sizeof *s->now), "a few bytes");
     if (!rc) rc = cuda_status(cudaMemset(s->now, 0, sizeof *s->now), "a few bytes");
     if (!rc) rc = open_staging(&c->up);
+    if (!rc) rc = open_reads(c);
     if (!rc) rc = cublas_open(&s->cublas, own);
     if (!rc) rc = cudnn_open(&s->cudnn, own);
     return rc;
@@ -262,6 +292,8 @@ status device_open_cuda(device **out, const cuda_options *o) {
     d->release = cuda_release;
     d->upload = cuda_upload;
     d->download = cuda_download;
+    d->read_begin = cuda_read_begin;
+    d->read_end = cuda_read_end;
     d->copy = cuda_copy;
     d->zero = cuda_zero;
     d->wait = cuda_wait;

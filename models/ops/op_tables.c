@@ -38,6 +38,14 @@ static void dry_transfer(device *d, void *to, const void *from, size_t bytes) {
     (void)d, (void)to, (void)from, (void)bytes;
 }
 
+static void dry_read_begin(device *d, int slot, const void *from, size_t bytes) {
+    (void)d, (void)slot, (void)from, (void)bytes;
+}
+
+static void dry_read_end(device *d, int slot, void *to, size_t bytes) {
+    (void)d, (void)slot, (void)to, (void)bytes;
+}
+
 static void dry_zero(device *d, void *block, size_t bytes) {
     (void)d, (void)block, (void)bytes;
 }
@@ -70,6 +78,8 @@ status device_open_dry(device **out, device *real) {
     dry->device.release = dry_release;
     dry->device.upload = dry->device.copy = dry_transfer;
     dry->device.download = dry_transfer;
+    dry->device.read_begin = dry_read_begin;
+    dry->device.read_end = dry_read_end;
     dry->device.zero = dry_zero;
     dry->device.wait = dry_wait;
     dry->device.close = dry_close;
