@@ -76,7 +76,7 @@ static void batch_statistics(tape *t, tensor *inp, const batch_norm_args *a, ten
 static void check_arguments(const tensor *inp, const batch_norm_args *a) {
     if (inp->rank < 2) die("batch_norm inp: has rank %d, expected (..., C)", inp->rank);
     const int64_t *C = &inp->dim[inp->rank - 1];
-    if (*C < 1 || tensor_count(inp) < 1) die("batch_norm inp: is empty");
+    if (*C < 1) die("batch_norm inp: has no channels");
     tensor_expect(a->weight, "batch_norm weight", 1, C);
     tensor_expect(a->bias, "batch_norm bias", 1, C);
     tensor_expect(a->running_mean, "batch_norm running_mean", 1, C);

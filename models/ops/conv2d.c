@@ -1,6 +1,7 @@
 // Two-dimensional convolution (cross-correlation, as torch.nn.functional.conv2d) of NHWC images
 // with OHWI weights: y[b,oy,ox,o] = sum over ky, kx, c of x[b, oy s + ky - p, ox s + kx - p, c]
 // w[o,ky,kx,c] + bias[o], x being 0 outside. No groups, no dilation: nobody asks for them.
+#include "models/ops/op_checks.h"
 #include "models/ops/ops.h"
 
 typedef struct conv2d_saved {
@@ -25,10 +26,13 @@ static void conv2d_rule(tape *t, const tape_node *node) {
     size_t mark = tape_scratch_begin(t);
     void *scratch = tape_scratch(t, saved->scratch);
     const struct op_kernels *ops = t->device->ops; // after the memory: it may have been too much
-    if (dweight || dbias)
+    if (saved->z.B == 0) {
+        op_zero_gradient(t, weight, dweight, acc_weight);
+        op_zero_gradient(t, bias, dbias, acc_bias);
+    } else if (dweight || dbias)
         ops->conv2d_backward_weight(dweight, dbias, dy, x->data, &saved->z, acc_weight, acc_bias,
                                     y->type, scratch, s);
-    if (dx) ops->conv2d_backward_input(dx, dy, weight->data, &saved->z, acc_x, y->type, scratch, s);
+    if (dx && saved->z.B) ops->conv2d_backward_input(dx, dy, weight->data, &saved->z, acc_x, y->type, scratch, s);
     tape_scratch_end(t, mark);
 }
 
@@ -60,11 +64,12 @@ tensor *conv2d(tape *t, tensor *inp, tensor *weight, tensor *bias, int stride, i
     const window_shape *z = &saved->z;
     if (bias) tensor_expect(bias, "conv2d bias", 1, &z->O);
     tensor *y = tape_tensor(t, 4, (int64_t[]){z->B, z->OH, z->OW, z->O});
-    saved->scratch = t->device->ops->conv2d_scratch(z, y->type, t->device->stream);
+    saved->scratch = z->B ? t->device->ops->conv2d_scratch(z, y->type, t->device->stream) : 0;
     size_t mark = tape_scratch_begin(t);
     void *scratch = tape_scratch(t, saved->scratch);
-    t->device->ops->conv2d_forward(y->data, inp->data, weight->data, bias ? bias->data : NULL, z,
-                                   y->type, scratch, t->device->stream);
+    if (z->B)
+        t->device->ops->conv2d_forward(y->data, inp->data, weight->data, bias ? bias->data : NULL, z,
+                                       y->type, scratch, t->device->stream);
     tape_scratch_end(t, mark);
     tape_record(t, "conv2d", conv2d_rule, saved, &y, 1, (tensor *[]){inp, weight, bias}, 3);
     return y;

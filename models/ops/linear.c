@@ -1,4 +1,5 @@
 // y = x W^T + b, as torch.nn.Linear: x (..., K), W (N, K), b (N) or none.
+#include "models/ops/op_checks.h"
 #include "models/ops/ops.h"
 
 typedef struct linear_saved {
@@ -22,10 +23,13 @@ static void linear_rule(tape *t, const tape_node *node) {
     size_t mark = tape_scratch_begin(t);
     void *scratch = tape_scratch(t, z->scratch);
     const struct op_kernels *ops = t->device->ops; // after the memory: it may have been too much
-    if (dweight || dbias)
+    if (z->M == 0) {
+        op_zero_gradient(t, weight, dweight, acc_weight);
+        op_zero_gradient(t, bias, dbias, acc_bias);
+    } else if (dweight || dbias)
         ops->linear_backward_weight(dweight, dbias, dy, x->data, z->M, z->N, z->K, acc_weight,
                                     acc_bias, y->type, scratch, s);
-    if (dx)
+    if (dx && z->M)
         ops->linear_backward_input(dx, dy, weight->data, z->M, z->N, z->K, acc_x, y->type, scratch,
                                    s);
     tape_scratch_end(t, mark);
@@ -43,11 +47,12 @@ tensor *linear(tape *t, tensor *inp, tensor *weight, tensor *bias) {
     *z = (linear_saved){.M = K ? tensor_count(inp) / K : 0, .N = N, .K = K};
     dim[inp->rank - 1] = N;
     tensor *y = tape_tensor(t, inp->rank, dim);
-    z->scratch = t->device->ops->linear_scratch(z->M, N, K, y->type, t->device->stream);
+    z->scratch = z->M ? t->device->ops->linear_scratch(z->M, N, K, y->type, t->device->stream) : 0;
     size_t mark = tape_scratch_begin(t);
     void *scratch = tape_scratch(t, z->scratch);
-    t->device->ops->linear_forward(y->data, inp->data, weight->data, bias ? bias->data : NULL, z->M,
-                                   N, K, y->type, scratch, t->device->stream);
+    if (z->M)
+        t->device->ops->linear_forward(y->data, inp->data, weight->data, bias ? bias->data : NULL,
+                                       z->M, N, K, y->type, scratch, t->device->stream);
     tape_scratch_end(t, mark);
     tape_record(t, "linear", linear_rule, z, &y, 1, (tensor *[]){inp, weight, bias}, 3);
     return y;

@@ -1,6 +1,6 @@
-// What the ops' shape checks share beside tensor_expect. For models/ops/*.c only.
+// What the ops share: shape checks beside tensor_expect, and a batch without rows. For models/ops/*.c only.
 #pragma once
-#include "core/tensor.h"
+#include "models/tape/tape.h"
 
 // Dies unless X is of TYPE. WHO is "op argument".
 static inline void op_expect_type(const tensor *x, const char *who, dtype type) {
@@ -16,4 +16,17 @@ static inline int64_t op_rows(const tensor *x, const char *who, int rank) {
     int64_t rows = 1;
     for (int i = 0; i < x->rank - 1; i++) rows *= x->dim[i];
     return rows;
+}
+
+// The product of the dimensions of X (B, ..., C) between the first and the last.
+static inline int64_t op_tokens(const tensor *x) {
+    int64_t tokens = 1;
+    for (int i = 1; i < x->rank - 1; i++) tokens *= x->dim[i];
+    return tokens;
+}
+
+// The gradient D of parameter X from a batch without rows (a rank may have none of a small batch): nothing, but
+// written where it is the first. Libraries' kernels are not called with empty sizes.
+static inline void op_zero_gradient(tape *t, const tensor *x, void *d, int acc) {
+    if (d && !acc) t->device->zero(t->device, d, (size_t)tensor_count(x) * dtype_size(x->grad->type));
 }
