@@ -7,6 +7,7 @@
 #include "core/files/fs.h"
 #include "core/log.h"
 #include "train/checkpoint.h"
+#include "train/memory_plan.h"
 #include "train/metrics_log.h"
 #include "train/signals.h"
 #include "train/step.h"
@@ -70,35 +71,13 @@ static status print_parameters(const params *p) {
     return rc;
 }
 
-static void print_memory(const run *r, tape_size size) {
-    const params *p = &r->params;
-    const double mb = 1e-6, type = (double)dtype_size(r->device->type);
-    const double block = mb * (double)p->trainable * (double)dtype_size(dtype_wide(r->device->type));
-    log_info("memory: %.1f MB parameters, %.1f MB gradients, %.1f MB moments, %.1f MB activations, "
-             "%.1f MB gradients of activations",
-             block + (p->narrow ? mb * (double)p->trainable * type : 0) +
-                 mb * (double)(p->frozen_bytes + p->buffer_bytes),
-             block, 2 * block, (double)size.activations * mb, (double)size.gradients * mb);
-}
-
-// Goes through a training step and a validation batch with kernels that do nothing, and takes what
-// they need.
+// Sizes everything by a dry run and takes it.
 static status plan_memory(run *r) {
-    buffer ignored = {0};
-    double score;
-    tape_begin(&r->tape, true);
-    params_begin(&r->params);
-    r->tape.training = true;
-    tensor *loss = r->stage->loss(r);
-    if (!loss->grad)
-        return status_fail(STATUS_TRAINING, "nothing would train: no trainable parameter leads to the "
-                                            "loss; check model.train_encoder and the frozen parts");
-    tape_backward(&r->tape, loss, 1);
-    status rc = r->stage->validate(r, &ignored, &score);
-    buffer_free(&ignored);
-    tape_size size = tape_used(&r->tape);
-    if (!rc) print_memory(r, size);
-    return rc ? rc : tape_allocate(&r->tape, size);
+    memory_plan plan;
+    status rc = memory_plan_make(&plan, r);
+    if (rc) return rc;
+    memory_plan_log(&plan);
+    return tape_allocate(&r->tape, tape_used(&r->tape));
 }
 
 static status open_schedule(run *r) {

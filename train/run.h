@@ -38,6 +38,7 @@ typedef struct run {
     int64_t steps_per_epoch; // set by the stage
     int64_t samples;         // of the latest global batch; in a dry run of the largest; set by the stage
     int64_t own_samples;     // of them this rank's
+    size_t batch_bytes;      // on the device, of what a step reads; set by the stage
     best_score best;
     char batch_note[2][512]; // names the batches of this step and the one before, for errors
 

@@ -132,6 +132,7 @@ static status open_inputs(run *r, state *s) {
     status rc = classifier_inputs_open(&s->inputs, r->device, s->batch_size, size);
     if (!rc) classifier_inputs_weigh(&s->inputs, r->device, s->weight, s->mask);
     r->samples = s->batch_size;
+    r->batch_bytes = classifier_inputs_bytes(s->batch_size, size);
     return rc;
 }
 
