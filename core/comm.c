@@ -1,7 +1,14 @@
 #include "core/comm.h"
 
-static void single_all_reduce_sum(comm *c, void *data, int64_t count, dtype type, device *d) {
+#include <stdio.h>
+#include <string.h>
+
+static void single_sum(comm *c, void *data, int64_t count, dtype type, device *d) {
     (void)c, (void)data, (void)count, (void)type, (void)d;
+}
+
+static void single_finish(comm *c, device *d) {
+    (void)c, (void)d;
 }
 
 static void single_copy(comm *c, void *recv, const void *send, int64_t count, dtype type,
@@ -33,17 +40,53 @@ status comm_open_single(comm **out) {
     **out = (comm){
         .name = "single",
         .size = 1,
-        .all_reduce_sum = single_all_reduce_sum,
+        .all_reduce_sum = single_sum,
+        .all_reduce_start = single_sum,
+        .all_reduce_finish = single_finish,
         .all_gather = single_copy,
         .reduce_scatter = single_copy,
         .broadcast = single_broadcast,
         .barrier = single_barrier,
         .agree_max = single_agree_max,
+        .abort = single_barrier,
         .close = single_close,
     };
     return STATUS_OK;
 }
 
+status comm_open(comm **out, const launch *l, device *d, double watchdog_seconds) {
+    *out = NULL;
+    if (!l->mpi && !l->tcp && !l->file) return comm_open_single(out);
+    if (!strcmp(d->name, "cuda")) return comm_open_nccl(out, l, d, watchdog_seconds);
+    if (l->mpi) return comm_open_mpi(out, l, watchdog_seconds);
+    return status_fail(STATUS_USAGE, "RANK and WORLD_SIZE ask for %d ranks, but CPU ranks talk by MPI: "
+                                     "start them with mpirun -n %d", l->size, l->size);
+}
+
 void comm_close(comm *c) {
     if (c) c->close(c);
+}
+
+void comm_fail(comm *c, const char *operation, const char *reason) {
+    if (c->failed) return;
+    c->failed = STATUS_DEVICE;
+    snprintf(c->text, sizeof c->text, "%s %lld, rank %d of %d: %s", operation,
+             (long long)c->sequence, c->rank, c->size, reason);
+}
+
+status comm_failed(comm *c) {
+    return c->failed ? status_carry(c->failed, c->text) : STATUS_OK;
+}
+
+void comm_abort(comm *c, const char *text) {
+    if (c->size == 1) return;
+    fprintf(stderr, "radialog: rank %d of %d: %s\n", c->rank, c->size, text);
+    fflush(NULL);
+    c->abort(c);
+}
+
+int64_t comm_share(int64_t n, int rank, int size, int64_t *first) {
+    int64_t each = n / size, more = n % size;
+    if (first) *first = rank * each + (rank < more ? rank : more);
+    return each + (rank < more);
 }

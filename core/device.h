@@ -18,6 +18,7 @@ typedef struct device_graph device_graph;
 struct device {
     const char *name; // "cpu", "oracle", ...
     dtype type;       // of matrices and activations
+    bool dry;         // nothing is computed, addresses are made up: see device_open_dry
     struct stream *stream;
     const struct op_kernels *ops;
     const struct optim_kernels *optim;

@@ -73,6 +73,7 @@ status device_open_dry(device **out, device *real) {
 #undef X
     dry->device = *real;
     dry->device.name = "dry";
+    dry->device.dry = true;
     dry->device.ops = &dry->ops;
     dry->device.take = dry_take;
     dry->device.release = dry_release;

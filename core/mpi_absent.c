@@ -1,0 +1,10 @@
+// Stands in for core/mpi.c where MPI is not installed.
+#include "core/comm.h"
+
+status comm_open_mpi(comm **out, const launch *l, double watchdog_seconds) {
+    (void)watchdog_seconds;
+    *out = NULL;
+    return status_fail(STATUS_USAGE, "this process is rank %d of several, but the program was built without "
+                                     "MPI: install it (scripts/setup.sh) and build again, or start one rank",
+                       l->rank);
+}
