@@ -262,6 +262,19 @@ static status join_world(mpi_comm *m, const launch *l) {
     return STATUS_OK;
 }
 
+// The watchdogs learn where the others are.
+static status meet(mpi_comm *m) {
+    const int bytes = (int)sizeof(watchdog_address);
+    watchdog_address own = watchdog_own_address(m->watchdog), *all = NULL;
+    status rc = mem_new(&all, m->base.size, "the ranks' addresses");
+    if (rc) return rc;
+    if (!check(m, "start", MPI_Allgather(&own, bytes, MPI_BYTE, all, bytes, MPI_BYTE, m->world)))
+        rc = comm_failed(&m->base);
+    if (!rc) rc = watchdog_meet(m->watchdog, all);
+    mem_free(all);
+    return rc;
+}
+
 status comm_open_mpi(comm **out, const launch *l, double watchdog_seconds) {
     mpi_comm *m;
     int given, already = 0;
@@ -275,6 +288,7 @@ status comm_open_mpi(comm **out, const launch *l, double watchdog_seconds) {
         rc = status_fail(STATUS_DEVICE, "MPI cannot start");
     if (!rc) rc = join_world(m, l);
     if (!rc) rc = watchdog_open(&m->watchdog, m->base.rank, m->base.size, watchdog_seconds);
+    if (!rc) rc = meet(m);
     if (rc)
         mem_free(m);
     else
