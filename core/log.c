@@ -30,8 +30,8 @@ status log_open(const char *path) {
     return STATUS_OK;
 }
 
-void log_quiet(int on) {
-    quiet = on;
+void log_quiet(int level) {
+    quiet = level;
 }
 
 static void write_line(const char *mark, int to_stderr, const char *format, va_list args) {

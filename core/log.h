@@ -7,8 +7,8 @@
 // Later lines also go to PATH (appended to). NULL closes it.
 status log_open(const char *path);
 
-// Switches off everything on stderr except warnings (--quiet).
-void log_quiet(int on);
+// 1: nothing on stderr except warnings (--quiet); 2: not even those (ranks that another one speaks for).
+void log_quiet(int level);
 
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

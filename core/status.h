@@ -13,7 +13,8 @@
     X(MEMORY, "out of memory")                                                                     \
     X(DEVICE, "device")            /* oneDNN, CUDA, cuDNN, ... */                                  \
     X(TRAINING, "training stopped") /* nothing to train, loss not finite, ... */                   \
-    X(INTERRUPTED, "interrupted")  /* a signal asked the program to stop */
+    X(INTERRUPTED, "interrupted")  /* a signal asked the program to stop */                        \
+    X(ELSEWHERE, "failed elsewhere") /* another rank failed and says why */
 
 typedef enum status {
 #define X(name, text) STATUS_##name,

@@ -4,6 +4,7 @@
 // lock; reads, inflates and transforms it without the lock; and counts it off. What a record becomes and
 // where it goes depend on its step and place alone, so the number of threads changes nothing but time.
 #include "data/loader.h"
+#include "core/comm.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "core/rng.h"
@@ -88,9 +89,9 @@ static void slot_begin(loader *l, int64_t step) {
     b->epoch = step / loader_steps_per_epoch(l);
     int64_t start = step % loader_steps_per_epoch(l) * l->o.batch, left = l->count - start;
     b->global_count = left < l->o.batch ? left : l->o.batch;
-    int64_t begin = b->global_count * l->o.rank / l->o.ranks;
+    int64_t begin;
+    b->count = comm_share(b->global_count, l->o.rank, l->o.ranks, &begin);
     b->first_sample = start + begin;
-    b->count = b->global_count * (l->o.rank + 1) / l->o.ranks - begin;
     shuffle_epoch(l, b->epoch);
     for (int64_t i = 0; i < b->count; i++) {
         int64_t place = b->first_sample + i;

@@ -225,16 +225,23 @@ static tensor *temporal_pooler(tape *t, const biovil_t *m, tensor *current, tens
     return tape_view(t, x, 4, current->dim);
 }
 
+// Elements of a sample of (B, ...); B may be 0.
+static int64_t per_sample(const tensor *x) {
+    int64_t count = 1;
+    for (int i = 1; i < x->rank; i++) count *= x->dim[i];
+    return count;
+}
+
 // (B, ...) twice -> (2 B, ...), and back.
 static tensor *samples_join(tape *t, tensor *a, tensor *b) {
-    int64_t B = a->dim[0], rows[3] = {1, B, tensor_count(a) / B}, both[TENSOR_MAX_RANK];
+    int64_t B = a->dim[0], rows[3] = {1, B, per_sample(a)}, both[TENSOR_MAX_RANK];
     for (int i = 0; i < a->rank; i++) both[i] = i ? a->dim[i] : 2 * B;
     tensor *joined = concat_tokens(t, tape_view(t, a, 3, rows), tape_view(t, b, 3, rows));
     return tape_view(t, joined, a->rank, both);
 }
 
 static tensor *samples_half(tape *t, tensor *both, int which) {
-    int64_t B = both->dim[0] / 2, rows[3] = {1, 2 * B, tensor_count(both) / (2 * B)};
+    int64_t B = both->dim[0] / 2, rows[3] = {1, 2 * B, per_sample(both)};
     int64_t half[TENSOR_MAX_RANK];
     for (int i = 0; i < both->rank; i++) half[i] = i ? both->dim[i] : B;
     tensor *part = slice_tokens(t, tape_view(t, both, 3, rows), which * B, B);

@@ -19,8 +19,7 @@ status classifier_fill(const classifier *m, params *p) {
 
 tensor *classifier_head(tape *t, const classifier *m, tensor *projected) {
     tensor *h = channels_first(t, avg_pool2d(t, projected, m->config.pool, m->config.pool));
-    int64_t B = h->dim[0];
-    h = tape_view(t, h, 2, (int64_t[]){B, tensor_count(h) / B});
+    h = tape_view(t, h, 2, (int64_t[]){h->dim[0], h->dim[1] * h->dim[2] * h->dim[3]});
     return linear_run(t, &m->fc2, relu(t, linear_run(t, &m->fc1, h)));
 }
 

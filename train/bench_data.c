@@ -63,7 +63,7 @@ status bench_loader(bench *b) {
     dataset *data = NULL;
     loader *l = NULL;
     int64_t images = 0;
-    loader_options o = loader_from_config(b->config, SPLIT_TRAIN, true);
+    loader_options o = loader_from_config(b->config, SPLIT_TRAIN, true, NULL);
     o.need_findings = false;
     if (b->batch) o.batch = b->batch;
     if (o.size > o.crop)

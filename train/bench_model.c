@@ -116,7 +116,8 @@ static status time_training(bench *b, run *r, step_result *result) {
     status rc = STATUS_OK;
     for (int64_t i = -b->warmup; i < b->rounds && !rc; i++) {
         rc = bench_begin(b, i);
-        if (!rc) rc = step_run(r, config_float(b->config, "optim.lr"));
+        if (!rc) rc = step_load(r);
+        if (!rc) rc = step_launch(r, config_float(b->config, "optim.lr"));
         r->device->wait(r->device);
         if (!rc) bench_end(b, i);
     }

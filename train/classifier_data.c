@@ -1,4 +1,5 @@
 #include "train/classifier_data.h"
+#include "train/ranks.h"
 
 #include <string.h>
 
@@ -34,11 +35,12 @@ status classifier_from_config(classifier_config *out, const config *c) {
     return STATUS_OK;
 }
 
-loader_options loader_from_config(const config *c, int split, bool training) {
+loader_options loader_from_config(const config *c, int split, bool training, const comm *ranks) {
     return (loader_options){
         .split = split,
         .batch = config_int(c, "train.batch"),
-        .ranks = 1,
+        .rank = ranks ? ranks->rank : 0,
+        .ranks = ranks ? ranks->size : 1,
         .crop = (int)config_int(c, "data.crop"),
         .size = (int)config_int(c, "data.size"),
         .seed = (uint64_t)config_int(c, "run.seed"),
@@ -159,6 +161,7 @@ status classifier_score(tape *t, const classifier *m, loader *l, classifier_inpu
         rc = loader_next(l, &b);
         if (!rc) rc = score_batch(t, m, b, in, blank, logits);
     }
+    rc = ranks_agree(t->comm, rc);
     return rc ? rc : gather_rows(t, logits, count);
 }
 

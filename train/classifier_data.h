@@ -9,8 +9,8 @@
 
 // USAGE if the sizes do not fit each other.
 status classifier_from_config(classifier_config *out, const config *c);
-// The loader's options for a split; training draws its own order.
-loader_options loader_from_config(const config *c, int split, bool training);
+// The loader's options for a split; training draws its own order. RANKS NULL: alone.
+loader_options loader_from_config(const config *c, int split, bool training, const comm *ranks);
 
 // What a step reads, on the device and in the same place in every step: the host fills it before the step,
 // so that the step itself (which a graph may replay) touches no host memory.

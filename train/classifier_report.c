@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "train/checkpoint.h"
 #include "train/classifier_data.h"
+#include "train/ranks.h"
 
 #include <stdio.h>
 
@@ -41,7 +42,7 @@ typedef struct test_scores {
 
 static status score_test(run *r, const classifier *m, const dataset *data, classifier_inputs *in,
                          test_scores *out) {
-    loader_options options = loader_from_config(r->config, SPLIT_TEST, false);
+    loader_options options = loader_from_config(r->config, SPLIT_TEST, false, r->comm);
     loader *l = NULL;
     float *logits = NULL;
     uint8_t *targets = NULL;
@@ -128,10 +129,12 @@ status classifier_report(run *r, const classifier *m, const dataset *data, class
         rc = params_init(&r->params, r->seed);
         if (!rc) rc = score_test(r, m, data, in, &before);
     }
-    if (!rc) rc = checkpoint_choose(r->dir, best, sizeof best);
-    if (!rc) rc = checkpoint_load_model(&r->params, best);
+    if (!rc && ranks_lead(r)) rc = checkpoint_choose(r->dir, best, sizeof best);
+    if (!rc && ranks_lead(r)) rc = checkpoint_load_model(&r->params, best);
+    rc = ranks_agree(r->comm, rc);
+    if (!rc) rc = ranks_share_weights(r);
     if (!rc) rc = score_test(r, m, data, in, &after);
-    if (rc) return rc;
+    if (rc || !ranks_lead(r)) return rc;
     printf("test split, %lld records, checkpoint of step %lld:\n", (long long)after.metrics.count,
            (long long)(r->best.known ? r->best.step : r->step));
     rc = print_scores(&before, &after, compare);

@@ -75,7 +75,7 @@ static status predictor_open(predictor *p, const arguments *a) {
         rc = status_fail(STATUS_USAGE, "--checkpoint is too long");
     if (!rc) rc = predictor_config(p, a, folder);
     if (!rc) rc = classifier_from_config(&sizes, p->config);
-    if (!rc) rc = device_from_config(&p->device, p->config, 0);
+    if (!rc) rc = device_from_config(&p->device, p->config, NULL);
     if (rc) return rc;
     p->crop = (int)config_int(p->config, "data.crop");
     p->size = (int)config_int(p->config, "data.size");
@@ -131,7 +131,7 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
     loader *l = NULL;
     float *logits = NULL;
     int64_t limit;
-    loader_options o = loader_from_config(p->config, SPLIT_TEST, false);
+    loader_options o = loader_from_config(p->config, SPLIT_TEST, false, p->comm);
     o.batch = p->batch;
     o.need_findings = false;
     if (split) {

@@ -19,6 +19,8 @@ const config_key run_keys[] = {
      .help = "of matrices and activations, beside master weights in f32; --precision is short for it"},
     {.section = "run", .name = "tf32", .type = CONFIG_BOOL, .standard = "false",
      .help = "on a GPU in f32: products may round their factors to tf32 (10 bits), which is faster"},
+    {.section = "run", .name = "watchdog", .type = CONFIG_FLOAT, .min = 0, .max = 1e6, .standard = "120",
+     .help = "seconds that ranks wait for each other before all stop; 0: for ever"},
     {.section = "run", .name = "graphs", .type = CONFIG_BOOL, .standard = "true",
      .help = "on a GPU: record each kind of step once and replay it"},
     {0},

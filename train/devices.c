@@ -3,7 +3,9 @@
 #include "optim/kernels.h"
 #include "train/cuda_device.h"
 
+#include <omp.h>
 #include <string.h>
+#include <unistd.h>
 
 static dtype type_of(const char *precision) {
     return !strcmp(precision, "bf16") ? DTYPE_BF16 : !strcmp(precision, "fp16") ? DTYPE_F16 : DTYPE_F32;
@@ -19,10 +21,18 @@ static status open_cpu(device **out, dtype type, int threads) {
     return STATUS_OK;
 }
 
-status device_from_config(device **out, const config *c, int local_rank) {
+// Cores over local ranks, within what a process manager has bound this process to. 0: the usual number.
+static int own_threads(int asked, const launch *started) {
+    if (asked || !started || started->local_size < 2) return asked;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN), share = cores / started->local_size;
+    int bound = omp_get_num_procs();
+    return share < 1 ? 1 : share < bound ? (int)share : bound;
+}
+
+status device_from_config(device **out, const config *c, const launch *started) {
     dtype type = type_of(config_text(c, "run.precision"));
     *out = NULL;
     if (strcmp(config_text(c, "run.device"), "cuda"))
-        return open_cpu(out, type, (int)config_int(c, "run.threads"));
-    return cuda_device_open(out, local_rank, type, config_bool(c, "run.tf32"));
+        return open_cpu(out, type, own_threads((int)config_int(c, "run.threads"), started));
+    return cuda_device_open(out, started ? started->local_rank : 0, type, config_bool(c, "run.tf32"));
 }

@@ -2,7 +2,8 @@
 #pragma once
 #include "core/config.h"
 #include "core/device.h"
+#include "core/launch.h"
 
-// Reads run.device, run.precision, run.threads and run.tf32. LOCAL_RANK is this process's number among those of
-// the run on this machine: it chooses the GPU. USAGE where this build or this machine cannot.
-status device_from_config(device **out, const config *c, int local_rank);
+// Reads run.device, run.precision, run.threads and run.tf32. The ranks of a machine (STARTED tells this one's
+// place; NULL: alone) take a GPU each and share its cores. USAGE where this build or this machine cannot.
+status device_from_config(device **out, const config *c, const launch *started);

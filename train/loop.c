@@ -9,6 +9,7 @@
 #include "train/checkpoint.h"
 #include "train/memory_plan.h"
 #include "train/metrics_log.h"
+#include "train/ranks.h"
 #include "train/signals.h"
 #include "train/step.h"
 
@@ -101,8 +102,9 @@ static status launch_step(loop *l) {
     int slot = (int)(r->step % 2);
     l->started[slot] = clock_seconds();
     l->lr[slot] = schedule_lr(&r->schedule, r->step);
-    status rc = step_run(r, l->lr[slot]);
+    status rc = step_launch(r, l->lr[slot]);
     l->samples[slot] = r->samples;
+    if (rc) comm_abort(r->comm, status_text()); // the others wait in a collective
     return rc;
 }
 
@@ -159,7 +161,7 @@ static status finish_step(loop *l, int64_t step) {
     step_read(r, step, &result);
     double loss = step_loss(r, &result);
     status rc = check_step(r, step, loss, &result);
-    if (rc) return rc;
+    if (rc || !ranks_lead(r)) return rc;
     char note[64];
     snprintf(note, sizeof note, "loss %.4f", loss);
     progress_update(&l->bar, step, note);
@@ -190,38 +192,61 @@ static bool stops_early(const run *r) {
     return patience > 0 && r->best.stale >= patience;
 }
 
+// Ends the latest step: its line, and a checkpoint.
+static status save(loop *l, bool best) {
+    run *r = l->run;
+    status rc = finish_step(l, r->step);
+    l->validated = false;
+    if (rc || !ranks_lead(r)) return rc;
+    rc = metrics_log_sync(&l->metrics);
+    return rc ? rc : checkpoint_save(r, (int)config_int(r->config, "train.keep"), best);
+}
+
 // After a step: validation, metrics, checkpoint where they are due. *DONE: the step's line is written.
-static status after_step(loop *l, int stop, bool *done) {
+static status after_step(loop *l, bool *done) {
     run *r = l->run;
     const config *c = r->config;
     int64_t every = config_int(c, "train.validate_every");
     bool last = r->step == r->max_steps, best = false;
     bool scores = last || due(r->step, every ? every : r->steps_per_epoch);
-    *done = scores || stop || due(r->step, config_int(c, "train.checkpoint_every"));
+    *done = scores || due(r->step, config_int(c, "train.checkpoint_every"));
     if (!*done) return STATUS_OK;
     r->device->wait(r->device);
     l->ended = clock_seconds();
     status rc = scores ? validate(l, &best) : STATUS_OK;
-    if (!rc) rc = finish_step(l, r->step);
-    l->validated = false;
-    if (!rc) rc = metrics_log_sync(&l->metrics);
-    return rc ? rc : checkpoint_save(r, (int)config_int(c, "train.keep"), best);
+    return rc ? rc : save(l, best);
 }
 
+// A signal, which any rank may have received.
+static status stop(loop *l, int number, bool finished) {
+    run *r = l->run;
+    signals_tell(number);
+    r->device->wait(r->device);
+    l->ended = clock_seconds();
+    status rc = finished ? STATUS_OK : save(l, false);
+    if (rc) return rc;
+    return status_fail(STATUS_INTERRUPTED, "stopped by signal %d after step %lld; the same command continues "
+                                           "from there", number, (long long)r->step);
+}
+
+// Ranks agree once per step, with the batch at hand and nothing launched: a rank that failed, or was asked to
+// stop, stops all at the same step.
 static status run_steps(loop *l) {
     run *r = l->run;
     bool finished = true; // the latest step's line is written
+    int number = 0;
     status rc = STATUS_OK;
-    while (!rc && r->step < r->max_steps && !stops_early(r)) {
+    for (;;) {
+        bool more = r->step < r->max_steps && !stops_early(r);
+        if (!rc && more) rc = step_load(r);
+        number = signals_pending();
+        rc = ranks_agree_value(r->comm, rc, &number);
+        if (rc || number || !more) break;
         rc = launch_step(l);
         if (!rc && !finished) rc = finish_step(l, r->step - 1);
-        int stop = r->comm->agree_max(r->comm, signals_pending());
-        if (!rc) rc = after_step(l, stop, &finished);
-        if (!rc && stop)
-            rc = status_fail(STATUS_INTERRUPTED, "stopped by signal %d after step %lld; the same "
-                             "command continues from there", stop, (long long)r->step);
+        if (!rc) rc = after_step(l, &finished);
     }
-    return rc;
+    return !rc && number ? stop(l, number, finished) : rc;
 }
 
 static status write_config(const run *r) {
@@ -243,12 +268,15 @@ static status write_config(const run *r) {
 // Where the run begins: step 0, or its latest checkpoint.
 static status begin_or_resume(loop *l) {
     run *r = l->run;
-    status rc = checkpoint_resume(r, &r->resumed);
+    status rc = ranks_lead(r) ? checkpoint_resume(r, &r->resumed) : STATUS_OK;
+    rc = ranks_agree(r->comm, rc);
+    if (!rc) rc = ranks_share(r);
     if (rc) return rc;
     log_info("%s step %lld of %lld", r->resumed ? "resuming from" : "starting at", (long long)r->step,
              (long long)r->max_steps);
-    rc = write_config(r);
-    if (!rc) rc = metrics_log_open(&l->metrics, r->dir, r->step);
+    if (ranks_lead(r)) rc = write_config(r);
+    if (!rc && ranks_lead(r)) rc = metrics_log_open(&l->metrics, r->dir, r->step);
+    rc = ranks_agree(r->comm, rc);
     if (rc || r->resumed || !config_bool(r->config, "train.validate_first")) return rc;
     double score;
     buffer json = {0};
@@ -263,21 +291,37 @@ static int64_t planned_steps(const run *r) {
     return limit > 0 ? limit : config_int(r->config, "train.epochs") * r->steps_per_epoch;
 }
 
-status train_loop(run *r) {
-    loop l = {.run = r, .metrics = {.fd = -1}};
-    char log_path[PATH_SIZE];
-    int lock = -1;
+// The run's folder, locked, with its log: rank 0's alone.
+static status open_folder(const run *r, int *lock) {
+    char path[PATH_SIZE];
+    if (!ranks_lead(r)) {
+        log_quiet(2);
+        return STATUS_OK;
+    }
     status rc = folder_make(r->dir);
-    if (!rc && r->comm->rank == 0) rc = folder_lock(&lock, r->dir);
-    if (!rc) rc = path_join(log_path, sizeof log_path, r->dir, "log.txt");
-    if (!rc) rc = log_open(log_path);
-    if (!rc) rc = r->stage->setup(r);
-    if (rc) goto done;
+    if (!rc) rc = folder_lock(lock, r->dir);
+    if (!rc) rc = path_join(path, sizeof path, r->dir, "log.txt");
+    if (!rc) rc = log_open(path);
+    if (!rc && r->comm->size > 1) log_info("%d ranks (%s)", r->comm->size, r->comm->name);
+    return rc;
+}
+
+static status prepare(loop *l) {
+    run *r = l->run;
+    status rc = r->stage->setup(r);
+    if (rc) return rc;
     r->max_steps = planned_steps(r);
     rc = print_parameters(&r->params);
     if (!rc) rc = open_schedule(r);
     if (!rc) rc = step_open(r);
-    if (!rc) rc = plan_memory(r);
+    return rc ? rc : plan_memory(r);
+}
+
+status train_loop(run *r) {
+    loop l = {.run = r, .metrics = {.fd = -1}};
+    int lock = -1;
+    status rc = ranks_agree(r->comm, open_folder(r, &lock));
+    if (!rc) rc = ranks_agree(r->comm, prepare(&l));
     if (!rc) rc = begin_or_resume(&l);
     if (rc) goto done;
     progress_begin(&l.bar, r->stage->name, "steps", r->max_steps, r->step);

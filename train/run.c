@@ -1,22 +1,33 @@
 #include "train/run.h"
+#include "train/buckets.h"
 #include "train/devices.h"
 #include "train/step.h"
 #include "core/log.h"
 
 #include <string.h>
 
-status run_open(run *r, const stage *s, const config *c) {
-    *r = (run){.stage = s, .config = c, .seed = (uint64_t)config_int(c, "run.seed")};
+status run_open_on(run *r, const stage *s, const config *c, device *d, comm *ranks) {
+    *r = (run){.stage = s, .config = c, .seed = (uint64_t)config_int(c, "run.seed"), .device = d, .comm = ranks};
     const char *dir = config_text(c, "run.dir");
     if (strlen(dir) >= sizeof r->dir / 2) return status_fail(STATUS_USAGE, "run.dir is too long");
     strcpy(r->dir, dir);
-    status rc = device_from_config(&r->device, c, 0);
-    if (rc) return rc;
-    rc = device_open_dry(&r->dry, r->device);
-    if (!rc) rc = comm_open_single(&r->comm);
+    status rc = device_open_dry(&r->dry, r->device);
     if (!rc) rc = params_open(&r->params, r->device);
     if (!rc) rc = tape_init(&r->tape, r->device, r->dry, r->comm);
     r->tape.seed = r->seed;
+    return rc;
+}
+
+status run_open(run *r, const stage *s, const config *c) {
+    launch started;
+    device *d = NULL;
+    comm *ranks = NULL;
+    *r = (run){0};
+    status rc = launch_read(&started);
+    if (!rc) rc = device_from_config(&d, c, &started);
+    if (!rc) rc = comm_open(&ranks, &started, d, config_float(c, "run.watchdog"));
+    if (!rc) return run_open_on(r, s, c, d, ranks);
+    device_close(d);
     return rc;
 }
 
@@ -25,6 +36,7 @@ void run_close(run *r) {
     if (r->stage && r->stage->free && r->state) r->stage->free(r);
     if (!r->device) return; // it could not be opened, so there is nothing on it
     step_close(r);
+    buckets_close(r->buckets);
     mem_free(r->slices);
     tape_free(&r->tape);
     params_close(&r->params);

@@ -24,6 +24,7 @@ typedef struct run {
 
     device *device, *dry;
     comm *comm;
+    struct buckets *buckets; // train/buckets.h; NULL for a single rank
     params params;
     tape tape;
     adamw optimizer;
@@ -68,6 +69,8 @@ struct stage {
 
 // Opens device, communicator and parameters from the configuration.
 status run_open(run *r, const stage *s, const config *c);
+// The same on a device and with ranks that are there: both belong to the run from now on, also in failure.
+status run_open_on(run *r, const stage *s, const config *c, device *d, comm *ranks);
 void run_close(run *r);
 // Allocates and begins the declared parameters.
 status run_build(run *r);

@@ -4,3 +4,5 @@
 void signals_install(void);
 // The signal that asked to stop, or 0.
 int signals_pending(void);
+// Another rank has received NUMBER.
+void signals_tell(int number);

@@ -80,8 +80,8 @@ static status weigh_classes(run *r, state *s) {
 
 static status open_data(run *r, state *s) {
     status rc = dataset_open(&s->data, config_text(r->config, "data.shards"));
-    loader_options training = loader_from_config(r->config, SPLIT_TRAIN, true);
-    loader_options validation = loader_from_config(r->config, SPLIT_VALIDATE, false);
+    loader_options training = loader_from_config(r->config, SPLIT_TRAIN, true, r->comm);
+    loader_options validation = loader_from_config(r->config, SPLIT_VALIDATE, false, r->comm);
     if (!rc) rc = loader_open(&s->train, s->data, &training);
     if (!rc) rc = loader_open(&s->validate, s->data, &validation);
     if (rc) return rc;
@@ -129,10 +129,14 @@ static status build_model(run *r, state *s) {
 
 static status open_inputs(run *r, state *s) {
     int size = (int)config_int(r->config, "data.size");
-    status rc = classifier_inputs_open(&s->inputs, r->device, s->batch_size, size);
-    if (!rc) classifier_inputs_weigh(&s->inputs, r->device, s->weight, s->mask);
     r->samples = s->batch_size;
-    r->batch_bytes = classifier_inputs_bytes(s->batch_size, size);
+    r->own_samples = comm_share(r->samples, r->comm->rank, r->comm->size, NULL);
+    r->batch_bytes = classifier_inputs_bytes(r->own_samples, size);
+    if (!r->own_samples)
+        return status_fail(STATUS_USAGE, "train.batch %lld leaves some of the %d ranks without work",
+                           (long long)r->samples, r->comm->size);
+    status rc = classifier_inputs_open(&s->inputs, r->device, r->own_samples, size);
+    if (!rc) classifier_inputs_weigh(&s->inputs, r->device, s->weight, s->mask);
     return rc;
 }
 

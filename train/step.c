@@ -1,8 +1,11 @@
 #include "train/step.h"
 #include "core/log.h"
+#include "train/buckets.h"
 
 #include <string.h>
 
+// As PyTorch's: large enough for full bandwidth, small enough that the first sum starts early.
+enum { BUCKET_BYTES = 25 << 20 };
 enum { STEP_GRAPHS = 8 }; // kinds of batches that are worth recording: the usual one and the epoch's last
 
 static status open_optimizer(run *r) {
@@ -19,8 +22,17 @@ static status open_optimizer(run *r) {
     return rc;
 }
 
+static status open_buckets(run *r) {
+    if (r->comm->size == 1) return STATUS_OK;
+    status rc = buckets_open(&r->buckets, &r->params, &r->tape, BUCKET_BYTES);
+    r->tape.parameter_ready = buckets_ready;
+    r->tape.ready_context = r->buckets;
+    return rc;
+}
+
 status step_open(run *r) {
     status rc = open_optimizer(r);
+    if (!rc) rc = open_buckets(r);
     if (!rc) rc = mem_new(&r->graphs, STEP_GRAPHS, "recorded steps");
     if (!rc) rc = r->device->take(r->device, sizeof *r->result, "a step's result", (void **)&r->result);
     return rc;
@@ -58,17 +70,8 @@ static int touched_slices(run *r) {
     return n;
 }
 
-static void reduce_gradients(run *r, int slices) {
-    device *d = r->device;
-    dtype type = dtype_wide(d->type);
-    for (int i = 0; i < slices; i++) {
-        char *block = (char *)r->params.gradients + (size_t)r->slices[i].offset * dtype_size(type);
-        r->comm->all_reduce_sum(r->comm, block, r->slices[i].count, type, d);
-    }
-}
-
 // All of a step that may be recorded: nothing in it touches host memory. Leaves its result in r->result.
-static void launch(run *r) {
+static void launch_step(run *r) {
     device *d = r->device;
     tape *t = &r->tape;
     adamw_progress *state = r->optimizer.progress;
@@ -79,9 +82,11 @@ static void launch(run *r) {
     tensor *loss = r->stage->loss(r);
     bool wide = loss->type == DTYPE_F64;
     d->copy(d, &r->result->loss, loss->data, dtype_size(loss->type));
+    r->comm->all_reduce_sum(r->comm, &r->result->loss, 1, loss->type, d);
+    if (r->buckets) buckets_begin(r->buckets);
     tape_backward_from(t, loss, wide ? (void *)&state->scaler.scale : (void *)&state->seed);
     int slices = touched_slices(r);
-    reduce_gradients(r, slices);
+    if (r->buckets) buckets_finish(r->buckets, r->slices, slices);
     adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices);
     if (r->params.narrow)
         d->optim->narrow(r->params.narrow, r->params.values, r->params.trainable, d->type, d->stream);
@@ -104,7 +109,7 @@ static step_graph *graph_of(run *r) {
 static void record(run *r, step_graph *g) {
     device *d = r->device;
     d->graph_begin(d);
-    launch(r);
+    launch_step(r);
     if (!d->graph_end(d, &g->graph)) return;
     log_warn("steps are launched one by one: %s (run.graphs=false says so at once)", status_text());
     g->refused = true;
@@ -121,18 +126,19 @@ static void launch_or_replay(run *r) {
     if (g && g->graph)
         d->graph_run(d, g->graph);
     else
-        launch(r); // a refused recording has done nothing
+        launch_step(r); // a refused recording has done nothing
 }
 
-status step_run(run *r, double lr) {
+status step_load(run *r) { return r->stage->batch(r); }
+
+status step_launch(run *r, double lr) {
     device *d = r->device;
-    status rc = r->stage->batch(r);
-    if (rc) return rc;
     adamw_set_lr(&r->optimizer, d, lr);
     launch_or_replay(r);
     r->step++;
     d->read_begin(d, (int)(r->step % DEVICE_READS), r->result, sizeof *r->result);
-    return tape_failed(&r->tape);
+    status rc = tape_failed(&r->tape);
+    return rc ? rc : comm_failed(r->comm);
 }
 
 void step_read(run *r, int64_t step, step_result *result) {

@@ -22,10 +22,12 @@ status step_open(run *r);
 // Accepts a run whose steps were not opened.
 void step_close(run *r);
 
-// Launches the step r->step with the stage's next batch, and counts it: forward, backward, sum over
-// ranks, clip and update with LR. Waits for nothing. Where the device can, the
+// Takes the batch of the step r->step to the device.
+status step_load(run *r);
+// Launches that step and counts it: forward, backward, sum over ranks, clip and update with LR. Waits for
+// nothing. A failure is of the device or of a collective: other ranks wait in vain. Where the device can, the
 // second step with a batch of some size is recorded, and those after it replay it (run.graphs).
-status step_run(run *r, double lr);
+status step_launch(run *r, double lr);
 // Waits for STEP (counted from 1), the latest or the one before it, and reads what it left behind.
 void step_read(run *r, int64_t step, step_result *result);
 

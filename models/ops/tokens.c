@@ -50,7 +50,7 @@ static void slice_tokens_rule(tape *t, const tape_node *node) {
 tensor *slice_tokens(tape *t, tensor *inp, int64_t first, int64_t count) {
     tensor_expect(inp, "slice_tokens inp", 3, (int64_t[]){-1, -1, -1});
     int64_t B = inp->dim[0], T = inp->dim[1], D = inp->dim[2];
-    if (first < 0 || count < 1 || first > T - count)
+    if (first < 0 || count < 0 || first > T - count)
         die("slice_tokens: %lld tokens from %lld on, of %lld", (long long)count, (long long)first,
             (long long)T);
     token_part *part = tape_keep(t, sizeof *part);

@@ -43,7 +43,7 @@ static pid_t start(char *text, int out, int err) {
     if (child) return child;
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
-    execv(program_path, split(text));
+    execvp(program_path, split(text));
     _exit(127);
 }
 

@@ -1,0 +1,313 @@
+// The same training on 1, 2 and 3 ranks, by the gates of the design: in double whole runs agree (losses 1e-9,
+// updates 1e-6), in f32 a first step does (loss 1e-5, gradients 1e-4). Batches do not divide by the ranks, and
+// the last one of an epoch holds a single record. Then the program itself: resumed on another number of ranks,
+// a rank killed, stopped, or asked to stop.
+#include "tests/train/helper_program.h"
+
+#include <check.h>
+#include <math.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char work[256];
+
+static void setup(void) {
+    workspace_make(work);
+    small_shards(work, 60);
+}
+
+static void teardown(void) { workspace_remove(work); }
+
+// --- whole runs in double, a step in f32 -----------------------------------------------------------------
+static void train(const char *device, int ranks, const char *name, int steps, const char *extra) {
+    program_path = MPIRUN;
+    program_expect(0,
+                   "%d %s %s %s/%s.bin %s --set data.shards=%s/shards --set run.dir=%s/%s "
+                   "--set run.max_steps=%d --set data.limit=17 --set data.augment=true "
+                   "--set train.validate_every=4 --set run.threads=1 %s",
+                   ranks, RANK_TRAIN, device, work, name, tiny_settings, work, work, name, steps, extra);
+    program_path = RADIALOG_PROGRAM;
+}
+
+static double number_after(const char *text, int step, const char *name) {
+    char head[32], key[32];
+    snprintf(head, sizeof head, "{\"step\":%d,", step);
+    snprintf(key, sizeof key, "\"%s\":", name);
+    const char *line = strstr(text, head), *at = line ? strstr(line, key) : NULL;
+    ck_assert_msg(at != NULL, "no %s of step %d in:\n%s", name, step, text);
+    return strtod(at + strlen(key), NULL);
+}
+
+static void compare_metrics(const char *a, const char *b, int steps, const char *key, double tolerance) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, a);
+    char *x = read_file(path, NULL);
+    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, b);
+    char *y = read_file(path, NULL);
+    for (int step = 1; step <= steps; step++) {
+        double one = number_after(x, step, key), many = number_after(y, step, key);
+        ck_assert_msg(fabs(many - one) <= tolerance * fabs(one) && fabs(one) > 0,
+                      "step %d: %s %.17g on one rank, %.17g in %s", step, key, one, many, b);
+    }
+    free(x);
+    free(y);
+}
+
+typedef struct values {
+    char *file;
+    size_t size, at;
+} values;
+
+static values values_open(const char *name) {
+    char path[1024];
+    values v = {0};
+    snprintf(path, sizeof path, "%s/%s.bin", work, name);
+    v.file = read_file(path, &v.size);
+    ck_assert_ptr_nonnull(v.file);
+    return v;
+}
+
+// The next tensor's numbers; NULL at the end.
+static const double *values_next(values *v, int64_t *count) {
+    if (v->at == v->size) return NULL;
+    memcpy(count, v->file + v->at, sizeof *count);
+    const char *numbers = v->file + v->at + sizeof *count;
+    v->at += sizeof *count + (size_t)*count * sizeof(double);
+    ck_assert_uint_le(v->at, v->size);
+    return (const double *)(const void *)numbers;
+}
+
+// |(b - start) - (a - start)| <= TOLERANCE |a - start| for each tensor; START NULL: 0. Where the true number is
+// 0 (a key's bias, which softmax does not see) what is left is rounding: below 1e-8 in both.
+static void compare_values(const char *a, const char *b, const char *start, double tolerance) {
+    values x = values_open(a), y = values_open(b), s = {0};
+    const double *p, *q, *o = NULL;
+    int64_t n, m, k;
+    int tensors = 0, moved = 0;
+    if (start) s = values_open(start);
+    for (; (p = values_next(&x, &n)); tensors++) {
+        ck_assert_ptr_nonnull(q = values_next(&y, &m));
+        ck_assert_int_eq(n, m);
+        if (start) ck_assert_ptr_nonnull(o = values_next(&s, &k));
+        double difference = 0, size = 0;
+        for (int64_t i = 0; i < n; i++) {
+            double base = o ? o[i] : 0;
+            difference += (q[i] - p[i]) * (q[i] - p[i]);
+            size += (p[i] - base) * (p[i] - base);
+        }
+        const double floor = 1e-8;
+        ck_assert_msg(sqrt(difference) <= tolerance * sqrt(size) ||
+                          (sqrt(size) < floor && sqrt(difference) < floor), "tensor %d of %lld numbers: off by %g of %g",
+                      tensors, (long long)n, sqrt(difference), sqrt(size));
+        moved += sqrt(size) > floor;
+    }
+    ck_assert_int_gt(tensors, 100);
+    ck_assert_int_gt(moved, tensors * 3 / 4); // the temporal pooler has no prior image to look at
+    free(x.file);
+    free(y.file);
+    free(s.file);
+}
+
+START_TEST(whole_runs_in_double) {
+    enum { STEPS = 8 };
+    train("oracle", 1, "start", 1, "--set optim.lr=0");
+    train("oracle", 1, "one", STEPS, "--set optim.lr=1e-3");
+    for (int ranks = 2; ranks <= 3; ranks++) {
+        char name[16];
+        snprintf(name, sizeof name, "many%d", ranks);
+        train("oracle", ranks, name, STEPS, "--set optim.lr=1e-3");
+        compare_metrics("one", name, STEPS, "loss", 1e-9);
+        compare_metrics("one", name, STEPS, "grad_norm", 1e-6);
+        compare_values("one", name, "start", 1e-6);
+    }
+}
+END_TEST
+
+START_TEST(a_step_in_single) {
+    train("cpu", 1, "single", 1, "");
+    for (int ranks = 2; ranks <= 3; ranks++) {
+        train("cpu", ranks, "singles", 1, "");
+        compare_metrics("single", "singles", 1, "loss", 1e-5);
+        compare_values("single", "singles", NULL, 1e-4);
+        char command[512];
+        snprintf(command, sizeof command, "rm -rf '%s/singles'", work);
+        ck_assert_int_eq(system(command), 0);
+    }
+}
+END_TEST
+
+// --- the program -----------------------------------------------------------------------------------------
+static const char *command(int ranks, const char *run, int steps, const char *extra) {
+    static char text[4096];
+    snprintf(text, sizeof text,
+             "%d %s train classifier %s --set data.shards=%s/shards --set run.dir=%s/%s "
+             "--set run.max_steps=%d --set train.checkpoint_every=5 --set train.validate_every=20 "
+             "--set run.threads=1 %s",
+             ranks, RADIALOG_PROGRAM, tiny_settings, work, work, run, steps, extra);
+    return text;
+}
+
+static bool exists(const char *run, const char *name) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s/%s", work, run, name);
+    return access(path, F_OK) == 0;
+}
+
+// The same bytes twice on two ranks; then on with three, and one.
+START_TEST(resumed_on_another_number) {
+    char a[512], b[512];
+    program_path = MPIRUN;
+    program_expect(0, "%s", command(2, "a", 10, "--quiet"));
+    program_expect(0, "%s", command(2, "b", 10, "--quiet"));
+    snprintf(a, sizeof a, "%s/a/checkpoints/step-00000010/model.safetensors", work);
+    snprintf(b, sizeof b, "%s/b/checkpoints/step-00000010/model.safetensors", work);
+    ck_assert(same_files(a, b));
+    program_expect(0, "%s", command(3, "b", 15, "--quiet"));
+    program_path = RADIALOG_PROGRAM;
+    program_expect(0, "train classifier %s --set data.shards=%s/shards --set run.dir=%s/b --set run.max_steps=20 "
+                      "--quiet", tiny_settings, work, work);
+    ck_assert(exists("b", "checkpoints/step-00000020/model.safetensors"));
+    snprintf(a, sizeof a, "%s/b/metrics.jsonl", work);
+    char *text = read_file(a, NULL);
+    ck_assert_int_eq(count_text(text, "\n"), 20);
+    free(text);
+}
+END_TEST
+
+// The process of RANK among the children of mpirun; 0 while it is not there.
+static pid_t rank_process(pid_t parent, int rank) {
+    char path[64], command_text[128], want[64];
+    snprintf(command_text, sizeof command_text, "pgrep -P %d", (int)parent);
+    snprintf(want, sizeof want, "OMPI_COMM_WORLD_RANK=%d", rank);
+    FILE *list = popen(command_text, "r");
+    int child, found = 0;
+    while (list && fscanf(list, "%d", &child) == 1 && !found) {
+        size_t size = 0;
+        snprintf(path, sizeof path, "/proc/%d/environ", child);
+        FILE *f = fopen(path, "rb");
+        static char environment[1 << 16];
+        if (f) size = fread(environment, 1, sizeof environment - 1, f);
+        if (f) fclose(f);
+        environment[size] = 0;
+        for (char *at = environment; at < environment + size; at += strlen(at) + 1)
+            if (!strcmp(at, want)) found = child;
+    }
+    if (list) pclose(list);
+    return found;
+}
+
+static void wait_for_checkpoint(const char *run) {
+    const struct timespec pause = {0, 20000000};
+    for (int i = 0; i < 3000 && !exists(run, "checkpoints/step-00000005"); i++) nanosleep(&pause, NULL);
+    ck_assert(exists(run, "checkpoints/step-00000005"));
+}
+
+// Starts a long run on three ranks, sends SIGNAL to rank 1 once it trains. Its exit status and the seconds
+// it took to end; what it said is in work/RUN.err.
+static int interrupt(const char *run, int number, const char *extra, double *seconds) {
+    struct timespec begin, end;
+    char text[4600];
+    int state;
+    snprintf(text, sizeof text, "exec %s %s 2>%s/%s.err >&2", MPIRUN, command(3, run, 100000, extra), work, run);
+    pid_t child = fork();
+    if (!child) {
+        execl("/bin/sh", "sh", "-c", text, (char *)NULL);
+        _exit(127);
+    }
+    wait_for_checkpoint(run);
+    pid_t victim = rank_process(child, 1);
+    ck_assert_int_gt(victim, 0);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    kill(victim, number);
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    *seconds = (double)(end.tv_sec - begin.tv_sec);
+    if (number == SIGSTOP) kill(victim, SIGKILL);
+    return WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+}
+
+static char *said(const char *run) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s.err", work, run);
+    return read_file(path, NULL);
+}
+
+START_TEST(killed_rank_ends_all) {
+    double seconds;
+    ck_assert_int_ne(interrupt("killed", SIGKILL, "", &seconds), 0);
+    ck_assert_double_lt(seconds, 15);
+}
+END_TEST
+
+START_TEST(stopped_rank_is_named) {
+    double seconds;
+    ck_assert_int_eq(interrupt("stuck", SIGSTOP, "--set run.watchdog=3", &seconds), 1);
+    ck_assert_double_lt(seconds, 20);
+    char *text = said("stuck");
+    // Both survivors say which collective was late and for whom they wait.
+    const char *zero = strstr(text, "rank 0 of 3: "), *two = strstr(text, "rank 2 of 3: ");
+    ck_assert_msg(zero && two, "%s", text);
+    ck_assert_msg(count_text(text, "; it waits for rank 1") == 2, "%s", text);
+    ck_assert_msg(count_text(text, "has not ended within 3 seconds") == 2, "%s", text);
+    ck_assert_msg(!strstr(text, "rank 1 of 3: "), "%s", text);
+    free(text);
+}
+END_TEST
+
+START_TEST(asked_rank_stops_all_with_one_checkpoint) {
+    double seconds;
+    char newest[512];
+    int exit_status = interrupt("asked", SIGTERM, "", &seconds);
+    char *text = said("asked");
+    ck_assert_msg(exit_status == 143, "exit %d\n%s", exit_status, text);
+    const char *at = strstr(text, "after step ");
+    ck_assert_msg(at != NULL, "%s", text);
+    int step = atoi(at + strlen("after step "));
+    snprintf(newest, sizeof newest, "checkpoints/step-%08d/manifest.json", step);
+    ck_assert(exists("asked", newest));
+    free(text);
+    // It goes on from there, alone.
+    snprintf(newest, sizeof newest, "%s/asked/metrics.jsonl", work);
+    text = read_file(newest, NULL);
+    ck_assert_int_eq(count_text(text, "\n"), step);
+    free(text);
+}
+END_TEST
+
+START_TEST(too_few_records_for_the_ranks) {
+    program_path = MPIRUN;
+    outcome o = program("3 %s train classifier %s --set data.shards=%s/shards --set run.dir=%s/few "
+                        "--set train.batch=2",
+                        RADIALOG_PROGRAM, tiny_settings, work, work);
+    program_path = RADIALOG_PROGRAM;
+    ck_assert_int_ne(o.exit, 0);
+    ck_assert_msg(count_text(o.err, "leaves some of the 3 ranks without work") == 1, "%s", o.err);
+    outcome_free(&o);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("training on ranks");
+    TCase *tcase = tcase_create("ranks");
+    tcase_add_unchecked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 0);
+    tcase_add_test(tcase, whole_runs_in_double);
+    tcase_add_test(tcase, a_step_in_single);
+    tcase_add_test(tcase, resumed_on_another_number);
+    tcase_add_test(tcase, killed_rank_ends_all);
+    tcase_add_test(tcase, stopped_rank_is_named);
+    tcase_add_test(tcase, asked_rank_stops_all_with_one_checkpoint);
+    tcase_add_test(tcase, too_few_records_for_the_ranks);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

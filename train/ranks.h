@@ -1,0 +1,18 @@
+// What the ranks of a run do together beside the sums inside a step: agree on failures, begin with the same
+// bytes. Rank 0 alone writes files and talks; the others work in silence.
+#pragma once
+#include "train/run.h"
+
+// Whether this process writes the run's files.
+bool ranks_lead(const run *r);
+
+// All ranks call it at the same place: OK where all are. Else every rank fails: the first that has a reason
+// keeps it, the others get ELSEWHERE, which nobody prints.
+status ranks_agree(comm *c, status rc);
+// The same, and the largest VALUE of any rank.
+status ranks_agree_value(comm *c, status rc, int *value);
+
+// Rank 0's parameters, buffers, moments, optimizer state and place in the run go to all ranks.
+status ranks_share(run *r);
+// Its parameters and buffers alone.
+status ranks_share_weights(run *r);
