@@ -5,12 +5,17 @@
 // A plan is built once per graph and set of sizes, when its scratch is asked for (dry runs do), and kept;
 // engines that are not deterministic are left out. Failures are kept in the stream (stream_fail).
 #pragma once
+#include "core/cuda/library.h"
 #include "core/device.h"
 
 typedef struct cudnn cudnn;
 
 status cudnn_open(cudnn **out, stream *s);
 void cudnn_close(cudnn *c); // accepts NULL
+// Opens the library, without a GPU, to say where it is and which version.
+status cudnn_library(library_facts *out);
+// For tests on machines without a GPU: plans are built for the device that JSON describes, nothing can run.
+status cudnn_open_described(cudnn **out, const char *json, bool tf32);
 
 // Images (B,H,W,C) and (B,OH,OW,O), weight (O,K,K,C), all contiguous in this order.
 typedef struct cudnn_conv {
@@ -18,6 +23,10 @@ typedef struct cudnn_conv {
     int64_t type; // a dtype: f32, bf16, f16
 } cudnn_conv;
 
+// Whether cuDNN has an engine that this program accepts for a pass. A pass without one is no failure until it
+// is run.
+typedef enum cudnn_conv_pass { CUDNN_FORWARD, CUDNN_BACKWARD_INPUT, CUDNN_BACKWARD_WEIGHT } cudnn_conv_pass;
+bool cudnn_conv_takes(cudnn_conv_pass pass, const cudnn_conv *z, stream *s);
 // Bytes of scratch that the three calls below want: the most of them.
 size_t cudnn_conv_scratch(const cudnn_conv *z, stream *s);
 void cudnn_conv_forward(void *out, const void *inp, const void *weight, const cudnn_conv *z,
