@@ -1,4 +1,4 @@
-// What the four benchmarks of `radialog bench` share: their options, times, and a report that is written
+// What the five benchmarks of `radialog bench` share: their options, times, and a report that is written
 // once and printed for people or as JSON. For train/command_bench.c and train/bench_*.c.
 #pragma once
 #include "core/config.h"
@@ -28,6 +28,7 @@ status bench_classifier(bench *b);
 status bench_encoder(bench *b);
 status bench_loader(bench *b);
 status bench_ingest(bench *b);
+status bench_device(bench *b);
 
 // --- times -----------------------------------------------------------------------------------------------
 // Around each round, from -warmup (these are not kept) to rounds - 1. Paced, "ready" stands on stdout
@@ -55,6 +56,9 @@ struct classifier;
 // The best of several square matrix products through the device's own linear kernel, in GFLOP/s, and of
 // *GFLOPS before. Called before and after the rounds: where other programs run too, either may be low.
 status bench_peak(double *gflops, device *d);
+int64_t bench_peak_side(const device *d); // of its matrices
+// The best of several copies within the device's memory, bytes read and bytes written counted.
+status bench_copy(double *gb_per_second, device *d);
 // Floating-point operations of one image's forward pass, matrices and convolutions alone, a multiply-add
 // counting two. The stem counts the one channel that it reads.
 double bench_encoder_flops(const struct biovil_t *m);

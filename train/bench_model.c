@@ -1,8 +1,11 @@
 // A training step of the findings classifier, and the image encoder's inference, on random pixels. The
 // weights are random too: time does not depend on them.
+#include "core/gpu.h"
 #include "train/bench.h"
 #include "train/classifier_data.h"
 #include "train/step.h"
+
+#include <string.h>
 
 typedef struct state {
     classifier model;
@@ -84,6 +87,16 @@ static void report_run(bench *b, const run *r) {
     bench_number(b, "rounds", "timed rounds", (double)b->rounds, 0);
 }
 
+// What is taken of the GPU's memory, by libraries and other programs as well.
+static status report_device_memory(bench *b, const run *r) {
+    gpu_facts facts;
+    if (strcmp(r->device->name, "cuda")) return STATUS_OK;
+    status rc = gpu_describe(&facts, 0);
+    if (rc) return rc;
+    bench_number(b, "device_memory_mb", "memory of the GPU, MB", 1e-6 * (double)(facts.memory - facts.free), 1);
+    return STATUS_OK;
+}
+
 // FLOPS are those of a round.
 static status report_times(bench *b, const run *r, double flops, double memory) {
     const state *s = r->state;
@@ -100,7 +113,7 @@ static status report_times(bench *b, const run *r, double flops, double memory) 
     bench_number(b, "peak_gflops", "GFLOP/s of a matrix product", b->peak, 1);
     bench_number(b, "share_of_peak", "share of that", rate / b->peak, 3);
     bench_number(b, "peak_memory_mb", "peak memory, MB", memory, 1);
-    return STATUS_OK;
+    return report_device_memory(b, r);
 }
 
 // --- training ------------------------------------------------------------------------------------------------

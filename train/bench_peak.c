@@ -6,7 +6,12 @@
 #include <string.h>
 
 // --- the machine ---------------------------------------------------------------------------------------------
-enum { PEAK_SIDE = 2048, PEAK_ROUNDS = 6 };
+enum { PEAK_ROUNDS = 6 };
+
+// Large enough to fill the device, so that neither launching nor splitting counts.
+int64_t bench_peak_side(const device *d) {
+    return strcmp(d->name, "cuda") ? 2048 : 8192;
+}
 
 // Numbers between 1 and 2 in bf16 as well as, two by two, in f32.
 static void fill(device *d, void *block, size_t bytes) {
@@ -23,7 +28,7 @@ static void fill(device *d, void *block, size_t bytes) {
 }
 
 status bench_peak(double *gflops, device *d) {
-    const int64_t n = PEAK_SIDE;
+    const int64_t n = bench_peak_side(d);
     size_t bytes = (size_t)(n * n) * dtype_size(d->type);
     void *out = NULL, *inp = NULL, *weight = NULL, *scratch = NULL;
     status rc = d->take(d, bytes, "a benchmark", &out);
@@ -44,6 +49,34 @@ status bench_peak(double *gflops, device *d) {
     d->release(d, weight);
     d->release(d, inp);
     d->release(d, out);
+    return rc;
+}
+
+// Several times any cache.
+static size_t copy_bytes(const device *d) {
+    return strcmp(d->name, "cuda") ? (size_t)256 << 20 : (size_t)2 << 30;
+}
+
+status bench_copy(double *gb_per_second, device *d) {
+    size_t bytes = copy_bytes(d);
+    void *from = NULL, *to = NULL;
+    *gb_per_second = 0;
+    status rc = d->take(d, bytes, "a benchmark", &from);
+    if (!rc) rc = d->take(d, bytes, "a benchmark", &to);
+    if (!rc) fill(d, from, (size_t)64 << 20); // pages that were never written would all be one
+    for (size_t done = (size_t)64 << 20; done < bytes && !rc; done *= 2)
+        d->copy(d, (char *)from + done, from, done < bytes - done ? done : bytes - done);
+    for (int i = 0; i < PEAK_ROUNDS && !rc; i++) {
+        d->wait(d);
+        double start = clock_seconds();
+        d->copy(d, to, from, bytes);
+        d->wait(d);
+        double rate = 2e-9 * (double)bytes / (clock_seconds() - start);
+        if (rate > *gb_per_second) *gb_per_second = rate;
+        rc = device_failed(d);
+    }
+    d->release(d, to);
+    d->release(d, from);
     return rc;
 }
 

@@ -30,7 +30,8 @@ static const struct {
 } stages[] = {{"classifier", bench_classifier, 0},
               {"encoder", bench_encoder, 448},
               {"loader", bench_loader, 0},
-              {"ingest", bench_ingest, 0}};
+              {"ingest", bench_ingest, 0},
+              {"device", bench_device, 0}};
 enum { STAGES = sizeof stages / sizeof *stages };
 
 static status set_number(config *c, const char *key, int64_t value) {
@@ -81,8 +82,8 @@ static status run_bench(const arguments *a) {
     int stage = 0;
     while (stage < STAGES && strcmp(stages[stage].name, a->positional[0])) stage++;
     if (stage == STAGES)
-        return status_fail(STATUS_USAGE, "bench: no benchmark '%s'; there are classifier, encoder, loader and "
-                                         "ingest", a->positional[0]);
+        return status_fail(STATUS_USAGE, "bench: no benchmark '%s'; there are classifier, encoder, loader, "
+                                         "ingest and device", a->positional[0]);
     status rc = read_options(&b, a);
     if (!rc) rc = settings_open(&b.config, tables, a);
     if (!rc) rc = set_keys(&b, stage);
@@ -103,8 +104,8 @@ static status help_keys(buffer *out) { return settings_help(out, tables); }
 
 const command command_bench = {
     .name = "bench",
-    .positional = "classifier|encoder|loader|ingest",
-    .summary = "times a training step, the encoder, reading shards or making them",
+    .positional = "classifier|encoder|loader|ingest|device",
+    .summary = "times a training step, the encoder, reading shards or making them, copies and products",
     .options = options,
     .configured = true,
     .run = run_bench,

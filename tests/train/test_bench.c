@@ -67,6 +67,16 @@ static void expect_model(const json *j) {
     expect_number(j, "share_of_peak", number(j, "gflops") / number(j, "peak_gflops"));
 }
 
+START_TEST(device_limits) {
+    json *j = report("copy_gb_per_second product_side product_gflops", "device --threads 2");
+    expect_number(j, "product_side", 2048);
+    // No machine of today copies or multiplies so slowly or so fast on two threads.
+    ck_assert(number(j, "copy_gb_per_second") > 0.1 && number(j, "copy_gb_per_second") < 1e3);
+    ck_assert(number(j, "product_gflops") > 0.5 && number(j, "product_gflops") < 1e4);
+    json_close(j);
+}
+END_TEST
+
 START_TEST(classifier_step) {
     char words[1024];
     snprintf(words, sizeof words, "classifier %s --rounds 3 --batch 4 --threads 2", tiny_settings);
@@ -195,6 +205,7 @@ int main(void) {
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 0);
     tcase_add_unchecked_fixture(all, setup, teardown);
+    tcase_add_test(all, device_limits);
     tcase_add_test(all, classifier_step);
     tcase_add_test(all, encoder_work);
     tcase_add_test(all, encoder_size);
