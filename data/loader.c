@@ -215,8 +215,13 @@ static status open_worker(worker *w, loader *l) {
     return rc;
 }
 
+// Records of the largest slice of a batch.
+static size_t most_records(const loader_options *o) {
+    return (size_t)((o->batch + o->ranks - 1) / o->ranks);
+}
+
 static status open_slots(loader *l) {
-    size_t most = (size_t)l->o.batch, pixels = (size_t)l->o.size * (size_t)l->o.size;
+    size_t most = most_records(&l->o), pixels = (size_t)l->o.size * (size_t)l->o.size;
     status rc = STATUS_OK;
     for (int i = 0; i < SLOTS && !rc; i++) {
         batch *b = &l->slot[i].b;
@@ -226,6 +231,14 @@ static status open_slots(loader *l) {
         if (!rc) rc = mem_new(&b->record, most, "batches");
     }
     return rc;
+}
+
+size_t loader_bytes(const loader_options *o) {
+    const batch *b;
+    size_t crop = (size_t)o->crop * (size_t)o->crop, size = (size_t)o->size * (size_t)o->size;
+    size_t record = size * sizeof *b->pixels + 256 * sizeof *b->lut + CLASS_COUNT * sizeof *b->labels +
+                    sizeof *b->record;
+    return SLOTS * most_records(o) * record + (size_t)o->threads * (STORED_PIXELS + crop + size);
 }
 
 // Leaves out the records that cannot be read. All are read before the first step, so that what an epoch

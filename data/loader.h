@@ -39,6 +39,10 @@ typedef struct batch {
 status loader_open(loader **out, const dataset *set, const loader_options *options);
 void loader_close(loader *l); // accepts NULL
 
+// Host memory that a loader with these options takes, but for what depends on the data: 12 bytes a record of
+// the split and a packed image a thread.
+size_t loader_bytes(const loader_options *options);
+
 int64_t loader_records(const loader *l);         // of the split, after filters
 int64_t loader_damaged(const loader *l);         // left out by skip_bad
 int64_t loader_record(const loader *l, int64_t i); // number in the dataset of its i-th record, stored order

@@ -9,6 +9,7 @@
     X(command_train_classifier)                                                                    \
     X(command_classify)                                                                            \
     X(command_inspect)                                                                             \
+    X(command_plan)                                                                                \
     X(command_bench)
 
 #define X(name) extern const command name;

@@ -40,6 +40,7 @@ typedef struct run {
     int64_t samples;         // of the latest global batch; in a dry run of the largest; set by the stage
     int64_t own_samples;     // of them this rank's
     size_t batch_bytes;      // on the device, of what a step reads; set by the stage
+    size_t loader_bytes;     // in host memory, of reading ahead; set by the stage
     best_score best;
     char batch_note[2][512]; // names the batches of this step and the one before, for errors
 
@@ -52,6 +53,9 @@ struct stage {
     // Opens the data, declares the model's parameters in r->params, freezes what the configuration
     // says, calls run_build, and prints what the data holds.
     status (*setup)(run *r);
+    // The same for `radialog plan` (train/memory_plan.h): model and batch take their places on r->device, which
+    // counts them only; no data are opened and no value is set.
+    status (*plan)(run *r);
     // Takes the batch of step r->step to where the step reads it on the device; says how many samples it
     // holds and where this rank's begin (tape.first_sample). Not called in dry runs.
     status (*batch)(run *r);

@@ -110,7 +110,7 @@ static status begin_from(run *r) {
     return rc ? rc : classifier_load(&r->params, file, false, projector);
 }
 
-static status build_model(run *r, state *s) {
+static status declare_model(run *r, state *s) {
     const config *c = r->config;
     classifier_config sizes;
     status rc = classifier_from_config(&sizes, c);
@@ -122,37 +122,60 @@ static status build_model(run *r, state *s) {
     s->model.encoder.trunk_batch_stats = batch_stats && train_encoder;
     s->model.encoder.projector_batch_stats = batch_stats;
     choose_decay(&r->params);
-    rc = run_build(r);
+    return STATUS_OK;
+}
+
+static status build_model(run *r, state *s) {
+    status rc = declare_model(r, s);
+    if (!rc) rc = run_build(r);
     if (!rc) rc = classifier_fill(&s->model, &r->params);
     return rc ? rc : begin_from(r);
 }
 
 static status open_inputs(run *r, state *s) {
     int size = (int)config_int(r->config, "data.size");
+    loader_options training = loader_from_config(r->config, SPLIT_TRAIN, true, r->comm);
+    loader_options validation = loader_from_config(r->config, SPLIT_VALIDATE, false, r->comm);
     r->samples = s->batch_size;
     r->own_samples = comm_share(r->samples, r->comm->rank, r->comm->size, NULL);
     r->batch_bytes = classifier_inputs_bytes(r->own_samples, size);
+    r->loader_bytes = loader_bytes(&training) + loader_bytes(&validation);
     if (!r->own_samples)
         return status_fail(STATUS_USAGE, "train.batch %lld leaves some of the %d ranks without work",
                            (long long)r->samples, r->comm->size);
-    status rc = classifier_inputs_open(&s->inputs, r->device, r->own_samples, size);
-    if (!rc) classifier_inputs_weigh(&s->inputs, r->device, s->weight, s->mask);
-    return rc;
+    return classifier_inputs_open(&s->inputs, r->device, r->own_samples, size);
+}
+
+static status begin(run *r, state **out) {
+    state *s;
+    status rc = mem_new(&s, 1, "the classifier's stage");
+    if (rc) return rc;
+    r->state = *out = s;
+    s->batch_size = config_int(r->config, "train.batch");
+    s->blank = config_bool(r->config, "data.blank");
+    tape_checkpointing(&r->tape, config_bool(r->config, "train.recompute"));
+    return STATUS_OK;
 }
 
 static status setup(run *r) {
     state *s;
-    status rc = mem_new(&s, 1, "the classifier's stage");
-    if (rc) return rc;
-    r->state = s;
-    s->batch_size = config_int(r->config, "train.batch");
-    s->blank = config_bool(r->config, "data.blank");
-    tape_checkpointing(&r->tape, config_bool(r->config, "train.recompute"));
-    rc = open_data(r, s);
+    status rc = begin(r, &s);
+    if (!rc) rc = open_data(r, s);
     if (!rc) rc = weigh_classes(r, s);
     if (!rc) rc = build_model(r, s);
     if (!rc) rc = open_inputs(r, s);
+    if (!rc) classifier_inputs_weigh(&s->inputs, r->device, s->weight, s->mask);
     return rc;
+}
+
+static status plan(run *r) {
+    state *s;
+    status rc = begin(r, &s);
+    if (rc) return rc;
+    s->counted = CLASS_COUNT;
+    rc = declare_model(r, s);
+    if (!rc) rc = params_allocate(&r->params);
+    return rc ? rc : open_inputs(r, s);
 }
 
 // --- steps -----------------------------------------------------------------------------------------------
@@ -189,11 +212,11 @@ static tensor *loss(run *r) {
 static status validate(run *r, buffer *out, double *score) {
     state *s = r->state;
     classify_metrics m;
-    int64_t rows = loader_records(s->validate);
     if (r->tape.device == r->tape.dry) {
         classifier_score_dry(&r->tape, &s->model, &s->inputs);
         return STATUS_OK;
     }
+    int64_t rows = loader_records(s->validate);
     status rc = classifier_score(&r->tape, &s->model, s->validate, &s->inputs, s->blank, s->logits);
     if (!rc) rc = metrics_classify(&m, s->logits, s->targets, NULL, rows, CLASS_COUNT);
     if (rc) return rc;
@@ -228,6 +251,7 @@ static status report(run *r) {
 const stage stage_classifier = {
     .name = "classifier",
     .setup = setup,
+    .plan = plan,
     .batch = load_batch,
     .loss = loss,
     .validate = validate,
