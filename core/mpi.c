@@ -4,6 +4,7 @@
 // time, once. All calls come from one thread; the watchdog's never calls MPI. What MPI does within one
 // reduction is its own choice, but it is chosen by sizes, never by time of arrival.
 #include "core/comm.h"
+#include "core/comm_facts.h"
 #include "core/mpi_private.h"
 #include "core/watchdog.h"
 
@@ -294,4 +295,12 @@ status comm_open_mpi(comm **out, const launch *l, double watchdog_seconds) {
     else
         *out = &m->base;
     return rc;
+}
+
+void comm_describe(comm_facts *out) {
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length;
+    *out = (comm_facts){.mpi = "built"};
+    if (MPI_Get_library_version(text, &length)) return; // one of the few calls that need no MPI_Init
+    snprintf(out->library, sizeof out->library, "%.*s", (int)strcspn(text, ",\n"), text);
 }

@@ -487,3 +487,9 @@ void onednn_close(onednn *o) {
     if (o->engine) dnnl_engine_destroy(o->engine);
     mem_free(o);
 }
+
+library_version onednn_version(void) {
+    const dnnl_version_t *v = dnnl_version();
+    return version_numbers((int[]){v->major, v->minor, v->patch},
+                           (int[]){DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH});
+}

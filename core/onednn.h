@@ -9,6 +9,7 @@
 // query of the same sizes tells, aligned to 64. Failures are kept in the stream (stream_fail).
 #pragma once
 #include "core/device.h"
+#include "core/version.h"
 
 typedef struct onednn onednn;
 
@@ -47,3 +48,5 @@ void onednn_matmul(void *out, const void *a, const void *b, const float *bias,
 // In f32: out (N, K) = the transpose of a (M, N) times b (M, K), + what is in out if acc.
 void onednn_matmul_transposed(float *out, const float *a, const float *b, int64_t M, int64_t N,
                               int64_t K, int acc, stream *s);
+
+library_version onednn_version(void);

@@ -364,3 +364,7 @@ void csv_write_row(buffer *out, const char *const *fields, int count) {
     if (count == 1 && !*fields[0]) buffer_text(out, "\"\""); // else it would read as a blank line
     buffer_text(out, "\r\n");
 }
+
+library_version csv_zlib_version(void) {
+    return version_texts(zlibVersion(), ZLIB_VERSION);
+}

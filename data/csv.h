@@ -3,6 +3,7 @@
 // row names the columns. What the columns mean is the caller's business.
 #pragma once
 #include "core/buffer.h"
+#include "core/version.h"
 #include <stdbool.h>
 
 typedef struct csv csv;
@@ -42,3 +43,6 @@ int64_t csv_row(const csv *c);
 void csv_write_field(buffer *out, const char *text);
 // Appends COUNT fields, commas between them and CRLF behind them.
 void csv_write_row(buffer *out, const char *const *fields, int count);
+
+// Of zlib.
+library_version csv_zlib_version(void);

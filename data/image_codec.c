@@ -423,3 +423,18 @@ status image_write_png(const char *path, const uint8_t *grey, int width, int hei
     mem_free(w);
     return rc;
 }
+
+library_version image_jpeg_version(void) {
+    struct jpeg_error_mgr errors;
+    char built[48];
+    jpeg_std_error(&errors); // its table of messages holds the library's own version: "6b  27-Mar-1998"
+    snprintf(built, sizeof built, "%d%c", JPEG_LIB_VERSION / 10, 'a' + JPEG_LIB_VERSION % 10 - 1);
+    if (JPEG_LIB_VERSION % 10 == 0) built[strlen(built) - 1] = 0;
+    library_version v = version_texts(errors.jpeg_message_table[JMSG_VERSION], built);
+    v.found[strcspn(v.found, " ")] = 0;
+    return v;
+}
+
+library_version image_png_version(void) {
+    return version_texts(png_get_libpng_ver(NULL), PNG_LIBPNG_VER_STRING);
+}

@@ -2,6 +2,7 @@
 // Decides by the file's first bytes, never by its name. What pixels mean is image.h's business.
 #pragma once
 #include "core/buffer.h"
+#include "core/version.h"
 
 // Pixels row by row without padding, channels interleaved: (height, width, channels).
 typedef struct image {
@@ -29,3 +30,7 @@ void image_free(image *i);
 // Writes 8-bit grey pixels (height, width); the file appears whole or not at all.
 status image_write_jpeg(const char *path, const uint8_t *grey, int width, int height, int quality);
 status image_write_png(const char *path, const uint8_t *grey, int width, int height);
+
+// Of libjpeg, by the version of its interface, and of libpng.
+library_version image_jpeg_version(void);
+library_version image_png_version(void);

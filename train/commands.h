@@ -10,6 +10,7 @@
     X(command_classify)                                                                            \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \
+    X(command_doctor)                                                                              \
     X(command_bench)
 
 #define X(name) extern const command name;

@@ -87,3 +87,7 @@ status deflate_expand(deflater *d, void *out, const void *in, size_t out_size, s
         d->decompressor, in, in_size, out, out_size, &taken, &made);
     return judge(result, made, out_size, taken, in_size);
 }
+
+library_version deflate_version(void) {
+    return version_texts("", LIBDEFLATE_VERSION_STRING);
+}

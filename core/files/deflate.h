@@ -5,6 +5,7 @@
 // whole in memory, and the size of what comes out is known to the caller before.
 #pragma once
 #include "core/memory.h"
+#include "core/version.h"
 
 // A compressor and a decompressor. One per thread, opened once and reused: not to be shared.
 typedef struct deflater deflater;
@@ -27,3 +28,6 @@ status zlib_expand(deflater *d, void *out, const void *in, size_t out_size, size
 
 // The same for a bare deflate stream, which has no checksum of its own.
 status deflate_expand(deflater *d, void *out, const void *in, size_t out_size, size_t in_size);
+
+// Of libdeflate, which does not tell what runs.
+library_version deflate_version(void);

@@ -561,3 +561,10 @@ status hdf5_chunks(hdf5_chunk *table, hdf5 *f, const char *name, int64_t count, 
     library_unlock();
     return rc;
 }
+
+library_version hdf5_version(void) {
+    unsigned major = 0, minor = 0, release = 0;
+    H5get_libversion(&major, &minor, &release);
+    return version_numbers((int[]){(int)major, (int)minor, (int)release},
+                           (int[]){H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE});
+}

@@ -7,6 +7,7 @@
 #pragma once
 #include "core/memory.h"
 #include "core/tensor.h"
+#include "core/version.h"
 
 enum { HDF5_MAX_RANK = 5 };
 
@@ -71,3 +72,5 @@ status hdf5_read(void *out, hdf5 *f, const char *name, const hdf5_shape *shape);
 // TABLE (COUNT): where each record of a dataset of records is. COUNT must be dim[0]. A record that is
 // missing, stands outside the file or is filtered by other than DEFLATE (0: none) is a FORMAT error.
 status hdf5_chunks(hdf5_chunk *table, hdf5 *f, const char *name, int64_t count, int deflate);
+
+library_version hdf5_version(void);

@@ -288,3 +288,9 @@ status json_member_text(const char **out, json_value object, const char *key) {
     status rc = json_member(&value, object, key);
     return rc ? rc : json_text(out, value);
 }
+
+library_version json_version(void) {
+    char built[48];
+    snprintf(built, sizeof built, "%d.%d.%d", CJSON_VERSION_MAJOR, CJSON_VERSION_MINOR, CJSON_VERSION_PATCH);
+    return version_texts(cJSON_Version(), built);
+}

@@ -5,6 +5,7 @@
 // failure names the document and the line. JSON is written with core/buffer.h, not here.
 #pragma once
 #include "core/buffer.h"
+#include "core/version.h"
 #include <stdbool.h>
 
 enum { JSON_MAX_DEPTH = 64, JSON_MAX_VALUES = 1 << 22, JSON_PLACE_SIZE = 400 };
@@ -76,3 +77,6 @@ status json_member_bool(bool *out, json_value object, const char *key);
 status json_member_int(int64_t *out, json_value object, const char *key, int64_t min, int64_t max);
 status json_member_number(double *out, json_value object, const char *key);
 status json_member_text(const char **out, json_value object, const char *key);
+
+// Of cJSON.
+library_version json_version(void);

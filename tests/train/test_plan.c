@@ -330,5 +330,5 @@ int main(void) {
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failed != 0;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,0 +1,9 @@
+// How this build joins ranks on CPUs, for `radialog doctor`: told by core/mpi.c or core/mpi_absent.c.
+#pragma once
+
+typedef struct comm_facts {
+    char mpi[128];     // "built", or "absent (reason)"
+    char library[128]; // the MPI that answers, with its version; empty where absent
+} comm_facts;
+
+void comm_describe(comm_facts *out);
