@@ -153,6 +153,7 @@ static void run_folder(doctor *d) {
     doctor_fact(d, "run_free", room);
     size_t bytes = room >= 0 && room / 4 < (double)BYTES ? (size_t)(room / 4) / PIECE * PIECE : BYTES;
     disk_speed s = disk_measure(folder, bytes, SECONDS);
+    if (s.error == ENOMEM) d->lines.failed = STATUS_MEMORY; // its text stands
     doctor_fact(d, "run_write", s.error ? -1 : s.write);
     doctor_fact(d, "run_read", s.error ? -1 : s.read);
     if (s.error)
@@ -188,7 +189,9 @@ static void shard_folder(doctor *d) {
     const char *folder = config_text(d->config, "data.shards");
     d->section = "data.shards";
     if (!config_is_set(d->config, "data.shards")) return;
-    if (!folder_exists(folder) || largest_shard(file, folder)) {
+    status rc = largest_shard(file, folder);
+    if (rc == STATUS_MEMORY) d->lines.failed = rc;
+    if (rc) {
         doctor_line(d, DOCTOR_ADVICE, "folder", folder, "there is no such folder that can be read: radialog ingest "
                                                         "makes it");
         return;
@@ -197,6 +200,7 @@ static void shard_folder(doctor *d) {
                 *file ? "" : "no shard in it: radialog ingest makes them");
     space_line(d, folder, ""); // training writes nothing there
     disk_speed s = *file ? disk_measure_file(file, BYTES, SECONDS) : disk_measure(folder, BYTES, SECONDS);
+    if (s.error == ENOMEM) d->lines.failed = STATUS_MEMORY;
     doctor_fact(d, "shards_read", s.error ? -1 : s.read);
     if (s.error)
         doctor_line(d, DOCTOR_ADVICE, "reading", strerror(s.error), "%s", *file ? "the shards cannot be read: change "

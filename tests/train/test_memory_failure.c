@@ -110,6 +110,9 @@ static const drill drills[] = {
     {"bench ingest --images 2 --rounds 1 --warmup 0 --max-side 300 --quiet", NULL, NULL, 1, false},
     {"bench encoder --size 128 --batch 1 --rounds 1 --warmup 0 --quiet --set model.stem=4 "
      "--set model.widths=[4,4,8,8] --set model.blocks=[1,1,1,1]", NULL, NULL, 1, false},
+    {"plan classifier --set model.stem=4 --set model.widths=[4,4,8,8] --set model.blocks=[1,1,1,1] "
+     "--set data.size=64 --set model.pool=2 --set train.batch=60000", NULL, NULL, 1, false},
+    {"doctor --root /nowhere --set data.shards=%s/shards --set run.dir=%s", NULL, NULL, 1, false},
     {"train classifier --help", NULL, NULL, 0, false},
 };
 enum { DRILLS = sizeof drills / sizeof *drills };
