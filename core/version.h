@@ -1,4 +1,5 @@
-// Versions of the libraries behind the wrappers, for `radialog doctor`: each wrapper file tells its own.
+// Versions of the libraries behind the wrappers, for `radialog doctor`: each wrapper file tells its
+// own.
 #pragma once
 
 typedef struct library_version {

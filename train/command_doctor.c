@@ -11,7 +11,8 @@ static const option options[] = {
     {0},
 };
 
-static const config_key *const tables[] = {run_keys, data_keys, train_keys, optim_keys, classifier_keys, NULL};
+static const config_key *const tables[] = {run_keys,   data_keys,       train_keys,
+                                           optim_keys, classifier_keys, NULL};
 
 static status print_report(const doctor *d, bool json) {
     buffer out = {0};
@@ -55,7 +56,9 @@ done:
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, tables); }
+static status help_keys(buffer *out) {
+    return settings_help(out, tables);
+}
 
 const command command_doctor = {
     .name = "doctor",

@@ -1,5 +1,5 @@
-// radialog plan STAGE: the memory that `radialog train STAGE` with the same configuration takes, before it
-// does. Reads no data: a plan works before there are shards.
+// radialog plan STAGE: the memory that `radialog train STAGE` with the same configuration takes,
+// before it does. Reads no data: a plan works before there are shards.
 #include "core/gpu.h"
 #include "core/nearest.h"
 #include "train/commands.h"
@@ -27,7 +27,8 @@ static const struct {
 } stages[] = {{&stage_classifier, classifier_tables}};
 enum { STAGES = sizeof stages / sizeof *stages, MOST_RANKS = 4096 };
 
-// Host memory of a rank beside all that is counted: the program, its libraries and what they prepare.
+// Host memory of a rank beside all that is counted: the program, its libraries and what they
+// prepare.
 static const int64_t PROGRAM = (int64_t)256 << 20;
 
 // What a configuration needs of each rank.
@@ -48,7 +49,7 @@ typedef struct planner {
     buffer advice;
 } planner;
 
-// --- needs ---------------------------------------------------------------------------------------------
+// --- needs ---------------------------------------------------------------------------------------
 // With up to two assignments more than the command line gives, which may be NULL.
 static status need_of(need *out, const planner *p, const char *set, const char *also, int ranks) {
     config *c = NULL;
@@ -60,7 +61,8 @@ static status need_of(need *out, const planner *p, const char *set, const char *
         out->batch = config_int(c, "train.batch");
         out->cuda = !strcmp(config_text(c, "run.device"), "cuda");
         if (ranks > out->batch)
-            rc = status_fail(STATUS_USAGE, "plan: train.batch %lld leaves some of the %d ranks without work",
+            rc = status_fail(STATUS_USAGE,
+                             "plan: train.batch %lld leaves some of the %d ranks without work",
                              (long long)out->batch, ranks);
     }
     if (!rc) rc = memory_plan_of(&out->parts, &out->loader, stages[p->stage].stage, c, ranks);
@@ -84,7 +86,7 @@ static bool fits(const need *n, const planner *p) {
     return p->host_room < 0 || host_bytes(n) <= (double)p->host_room;
 }
 
-// --- room ------------------------------------------------------------------------------------------------
+// --- room ----------------------------------------------------------------------------------------
 // What the GPUs of the run have free, the least of them; ranks beyond the last GPU have none.
 static void find_room(planner *p) {
     char reason[512];
@@ -98,9 +100,10 @@ static void find_room(planner *p) {
             p->room = (int64_t)card.free;
 }
 
-// --- what would fit ----------------------------------------------------------------------------------------
+// --- what would fit ------------------------------------------------------------------------------
 // Adds "WORDS (1.23 GB)" to the advice if that fits.
-static status try_change(planner *p, const char *set, const char *also, int ranks, const char *words) {
+static status try_change(planner *p, const char *set, const char *also, int ranks,
+                         const char *words) {
     need n;
     status rc = need_of(&n, p, set, also, ranks);
     if (rc == STATUS_USAGE) return STATUS_OK; // this machine cannot compute so
@@ -121,7 +124,8 @@ static status try_batch(planner *p, const char *also, const char *words) {
     if (rc || !fits(&one, p) || n.batch <= least) return rc == STATUS_USAGE ? STATUS_OK : rc;
     double slope = (wanted(&n) - wanted(&one)) / (double)(n.batch - least);
     double room = (double)(n.cuda ? p->room : p->host_room);
-    int64_t guess = slope > 0 ? least + (int64_t)fmin((room - wanted(&one)) / slope, (double)n.batch) : n.batch;
+    int64_t guess =
+        slope > 0 ? least + (int64_t)fmin((room - wanted(&one)) / slope, (double)n.batch) : n.batch;
     for (;; guess -= 1 + guess / 64) {
         if (guess < least) guess = least; // that fits
         snprintf(set, sizeof set, "train.batch=%lld", (long long)guess);
@@ -135,7 +139,8 @@ static status try_batch(planner *p, const char *also, const char *words) {
 static status find_advice(planner *p) {
     int ranks = p->now.ranks, more = 2 * ranks;
     char text[64];
-    // Half the width is half the memory at best, and oneDNN thinks long about huge shapes: not for nothing.
+    // Half the width is half the memory at best, and oneDNN thinks long about huge shapes: not for
+    // nothing.
     double room = (double)(p->now.cuda ? p->room : p->host_room);
     bool near = wanted(&p->now) <= 2 * room;
     snprintf(text, sizeof text, "--ranks %d", more);
@@ -143,11 +148,12 @@ static status find_advice(planner *p) {
     if (!rc && near) rc = try_change(p, "run.precision=bf16", NULL, ranks, "--precision bf16");
     if (!rc && p->now.cuda && more <= MOST_RANKS) rc = try_change(p, NULL, NULL, more, text);
     if (!rc) rc = try_batch(p, NULL, "");
-    if (!rc && !p->advice.length) rc = try_batch(p, "train.recompute=true", " --set train.recompute=true");
+    if (!rc && !p->advice.length)
+        rc = try_batch(p, "train.recompute=true", " --set train.recompute=true");
     return rc ? rc : p->advice.failed;
 }
 
-// --- the report --------------------------------------------------------------------------------------------
+// --- the report ----------------------------------------------------------------------------------
 static void verdict(buffer *out, const planner *p) {
     const need *n = &p->now;
     double wants = 1e-9 * wanted(n), has = 1e-9 * (double)p->room;
@@ -157,13 +163,16 @@ static void verdict(buffer *out, const planner *p) {
     else if (fits(n, p))
         buffer_print(out, "fits: %.2f GB of the %.2f GB that %s has free", wants, has, where);
     else if (wants <= has)
-        buffer_print(out, "does not fit: reading ahead takes %.2f GB of the %.2f GB of host memory that are "
-                          "free; use a smaller train.batch or data.threads",
-                     1e-9 * host_bytes(n), 1e-9 * (double)p->host_room);
+        buffer_print(
+            out,
+            "does not fit: reading ahead takes %.2f GB of the %.2f GB of host memory that are "
+            "free; use a smaller train.batch or data.threads",
+            1e-9 * host_bytes(n), 1e-9 * (double)p->host_room);
     else
         buffer_print(out, "does not fit: %.2f GB, and %s has %.2f GB free; %s%s", wants, where, has,
-                     p->advice.length ? "what would: " : "neither a smaller batch nor train.recompute=true "
-                                                         "is enough: use a smaller model or more memory",
+                     p->advice.length ? "what would: "
+                                      : "neither a smaller batch nor train.recompute=true "
+                                        "is enough: use a smaller model or more memory",
                      p->advice.length ? p->advice.data : "");
 }
 
@@ -178,21 +187,24 @@ static void write_text(buffer *out, const planner *p, const config *c) {
     table t = {0};
     int64_t rows = (n->batch + n->ranks - 1) / n->ranks;
     buffer_print(out, "train %s on %s in %s, batch %lld", stages[p->stage].stage->name,
-                 config_text(c, "run.device"), config_text(c, "run.precision"), (long long)n->batch);
+                 config_text(c, "run.device"), config_text(c, "run.precision"),
+                 (long long)n->batch);
     if (n->ranks > 1)
-        buffer_print(out, ", %d ranks with %s%lld of it", n->ranks, n->batch % n->ranks ? "at most " : "",
-                     (long long)rows);
+        buffer_print(out, ", %d ranks with %s%lld of it", n->ranks,
+                     n->batch % n->ranks ? "at most " : "", (long long)rows);
     buffer_text(out, "\n\n");
     table_column(&t, "memory of a rank");
     table_column(&t, "bytes");
     table_column(&t, "MB");
-#define X(name, words) if (n->parts.name) table_row(&t, words, (double)n->parts.name);
+#define X(name, words)                                                                             \
+    if (n->parts.name) table_row(&t, words, (double)n->parts.name);
     MEMORY_PARTS(X)
 #undef X
     table_rule(&t);
     table_row(&t, "on the device", (double)n->device);
     table_row(&t, "in host memory: batches read ahead", (double)n->loader);
-    if (n->ranks > 1) table_row(&t, n->cuda ? "host memory of all ranks" : "all ranks", host_bytes(n));
+    if (n->ranks > 1)
+        table_row(&t, n->cuda ? "host memory of all ranks" : "all ranks", host_bytes(n));
     status rc = table_write(&t, TABLE_PLAIN, out);
     if (rc) out->failed = rc;
     table_free(&t);
@@ -205,20 +217,23 @@ static void write_json(buffer *out, const planner *p, const config *c) {
     const need *n = &p->now;
     buffer line = {0};
     verdict(&line, p);
-    buffer_print(out, "{\"stage\":\"%s\",\"device\":\"%s\",\"precision\":\"%s\",\"ranks\":%d,\"batch\":%lld,"
-                      "\"largest_slice\":%lld,\"parts\":{",
-                 stages[p->stage].stage->name, config_text(c, "run.device"), config_text(c, "run.precision"),
-                 n->ranks, (long long)n->batch, (long long)((n->batch + n->ranks - 1) / n->ranks));
+    buffer_print(
+        out,
+        "{\"stage\":\"%s\",\"device\":\"%s\",\"precision\":\"%s\",\"ranks\":%d,\"batch\":%lld,"
+        "\"largest_slice\":%lld,\"parts\":{",
+        stages[p->stage].stage->name, config_text(c, "run.device"), config_text(c, "run.precision"),
+        n->ranks, (long long)n->batch, (long long)((n->batch + n->ranks - 1) / n->ranks));
     const char *comma = "";
 #define X(name, words) buffer_print(out, "%s\"" #name "\":%zu", comma, n->parts.name), comma = ",";
     MEMORY_PARTS(X)
 #undef X
-    buffer_print(out, "},\"device_bytes\":%zu,\"loader_bytes\":%zu,\"host_bytes\":%.0f,", n->device, n->loader,
-                 host_bytes(n));
+    buffer_print(out, "},\"device_bytes\":%zu,\"loader_bytes\":%zu,\"host_bytes\":%.0f,", n->device,
+                 n->loader, host_bytes(n));
     if (p->room < 0)
         buffer_text(out, "\"room_bytes\":null,\"fits\":null,");
     else
-        buffer_print(out, "\"room_bytes\":%lld,\"fits\":%s,", (long long)p->room, fits(n, p) ? "true" : "false");
+        buffer_print(out, "\"room_bytes\":%lld,\"fits\":%s,", (long long)p->room,
+                     fits(n, p) ? "true" : "false");
     buffer_text(out, "\"verdict\":");
     buffer_json(out, line.data ? line.data : "");
     buffer_text(out, "}\n");
@@ -226,7 +241,7 @@ static void write_json(buffer *out, const planner *p, const config *c) {
     buffer_free(&line);
 }
 
-// --- the command -------------------------------------------------------------------------------------------
+// --- the command ---------------------------------------------------------------------------------
 static status find_stage(planner *p, const char *name) {
     const char *names[STAGES];
     for (p->stage = 0; p->stage < STAGES; p->stage++) {
@@ -257,7 +272,9 @@ static status run_plan(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, classifier_tables); }
+static status help_keys(buffer *out) {
+    return settings_help(out, classifier_tables);
+}
 
 const command command_plan = {
     .name = "plan",

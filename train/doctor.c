@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// --- the report ------------------------------------------------------------------------------------------
+// --- the report ----------------------------------------------------------------------------------
 void doctor_open(doctor *d, const char *root, const config *c) {
     *d = (doctor){.root = root, .config = c, .section = ""};
     table_column(&d->table, "part");
@@ -40,7 +40,8 @@ void doctor_free(doctor *d) {
     buffer_free(&d->facts);
 }
 
-void doctor_line(doctor *d, doctor_state state, const char *what, const char *found, const char *advice, ...) {
+void doctor_line(doctor *d, doctor_state state, const char *what, const char *found,
+                 const char *advice, ...) {
     static const char *const words[] = {"fine", "advice", "missing"};
     char text[512];
     va_list list;
@@ -51,7 +52,9 @@ void doctor_line(doctor *d, doctor_state state, const char *what, const char *fo
     table_text(&d->table, what);
     table_text(&d->table, found);
     table_text(&d->table, *text ? text : "fine");
-    const char *const values[] = {d->section, what, found, text}, *const keys[] = {"part", "what", "found", "advice"};
+    const char *const values[] = {d->section, what, found, text}, *const keys[] = {"part", "what",
+                                                                                   "found",
+                                                                                   "advice"};
     buffer_print(&d->lines, "%s\n    {\"state\":\"%s\"", d->lines.length ? "," : "", words[state]);
     for (int i = 0; i < 4; i++) {
         buffer_print(&d->lines, ",\"%s\":", keys[i]);
@@ -69,7 +72,7 @@ void doctor_fact(doctor *d, const char *name, double value) {
         buffer_print(&d->facts, "%.0f", value);
 }
 
-// --- the processor and its threads -----------------------------------------------------------------------
+// --- the processor and its threads ---------------------------------------------------------------
 static const char *compiled_for(void) {
 #if defined __AVX512F__
     return "AVX-512";
@@ -95,8 +98,10 @@ static void instructions(doctor *d, const cpu_facts *f) {
     doctor_line(d, f->avx2 ? DOCTOR_FINE : DOCTOR_ADVICE, "instructions", found, "%s",
                 f->avx2 ? "" : "training works, several times slower than with AVX2");
     doctor_line(d, DOCTOR_FINE, "bf16", onednn_has_bf16() ? "yes" : "no", "%s",
-                onednn_has_bf16() ? f->avx512_bf16 || f->amx_bf16 ? "" : "--precision bf16 works, by conversion: "
-                                                                         "try whether it is faster here"
+                onednn_has_bf16() ? f->avx512_bf16 || f->amx_bf16
+                                        ? ""
+                                        : "--precision bf16 works, by conversion: "
+                                          "try whether it is faster here"
                                   : "--precision f32: bf16 takes AVX-512");
     bool wider = f->avx512 && strcmp(compiled_for(), "AVX-512");
     doctor_line(d, wider ? DOCTOR_ADVICE : DOCTOR_FINE, "compiled for", compiled_for(), "%s",
@@ -104,9 +109,10 @@ static void instructions(doctor *d, const cpu_facts *f) {
 }
 
 static void environment(doctor *d) {
-    static const char *const names[] = {"OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY",
-                                        "OMP_DYNAMIC", "GOMP_CPU_AFFINITY", "ONEDNN_MAX_CPU_ISA",
-                                        "DNNL_MAX_CPU_ISA", "MALLOC_ARENA_MAX"};
+    static const char *const names[] = {
+        "OMP_NUM_THREADS",    "OMP_PROC_BIND",    "OMP_PLACES",
+        "OMP_WAIT_POLICY",    "OMP_DYNAMIC",      "GOMP_CPU_AFFINITY",
+        "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MALLOC_ARENA_MAX"};
     buffer text = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (getenv(names[i]))
@@ -126,11 +132,15 @@ static void threads(doctor *d, const cpu_facts *f, int cpus) {
     snprintf(found, sizeof found, "%d", count);
     doctor_fact(d, "threads", count);
     if (f->quota > 0 && count > f->quota + 0.5)
-        doctor_line(d, DOCTOR_ADVICE, "threads", found, "the control group allows %.1f processors' time: --set "
-                                                        "run.threads=%.0f", f->quota, f->quota < 1 ? 1 : f->quota);
+        doctor_line(d, DOCTOR_ADVICE, "threads", found,
+                    "the control group allows %.1f processors' time: --set "
+                    "run.threads=%.0f",
+                    f->quota, f->quota < 1 ? 1 : f->quota);
     else if (count > cpus)
-        doctor_line(d, DOCTOR_ADVICE, "threads", found, "more than the %d processors there are: they wait for "
-                                                        "each other; --set run.threads=%d", cpus, cpus);
+        doctor_line(d, DOCTOR_ADVICE, "threads", found,
+                    "more than the %d processors there are: they wait for "
+                    "each other; --set run.threads=%d",
+                    cpus, cpus);
     else
         doctor_line(d, DOCTOR_FINE, "threads", found, "%s", "");
 }
@@ -143,8 +153,8 @@ void doctor_processor(doctor *d) {
     facts_cpu(&f, d->root);
     doctor_line(d, DOCTOR_FINE, "model", *f.model ? f.model : "unknown", "%s", "");
     if (f.cores) used = snprintf(found, sizeof found, "%d cores, ", f.cores);
-    used += snprintf(found + used, sizeof found - (size_t)used, "%d processors, %d for this process",
-                     f.cpus ? f.cpus : cpus, cpus);
+    used += snprintf(found + used, sizeof found - (size_t)used,
+                     "%d processors, %d for this process", f.cpus ? f.cpus : cpus, cpus);
     if (f.quota > 0) snprintf(found + used, sizeof found - (size_t)used, ", %.1f by time", f.quota);
     doctor_line(d, DOCTOR_FINE, "processors", found, "%s", "");
     doctor_fact(d, "cpus", cpus);
@@ -154,13 +164,14 @@ void doctor_processor(doctor *d) {
     environment(d);
 }
 
-// --- GPUs --------------------------------------------------------------------------------------------------
+// --- GPUs ----------------------------------------------------------------------------------------
 static void driver(doctor *d, bool built) {
     char text[512];
     bool there = facts_read(text, sizeof text, d->root, "/proc/driver/nvidia/version");
     text[strcspn(text, "\n")] = 0;
     if (built || there)
-        doctor_line(d, there || !built ? DOCTOR_FINE : DOCTOR_ADVICE, "driver", there ? text : "none", "%s",
+        doctor_line(d, there || !built ? DOCTOR_FINE : DOCTOR_ADVICE, "driver",
+                    there ? text : "none", "%s",
                     there ? built ? "" : "scripts/build.sh cuda-release builds for the GPU"
                           : "install NVIDIA's driver to use a GPU");
 }
@@ -181,16 +192,18 @@ void doctor_gpus(doctor *d) {
             doctor_line(d, DOCTOR_ADVICE, what, "does not answer", "%s", status_text());
             continue;
         }
-        snprintf(found, sizeof found, "%s, %.1f GB, %.1f GB free, compute capability %d.%d, CUDA %d.%d (driver "
-                                      "%d.%d)", g.name, 1e-9 * (double)g.memory, 1e-9 * (double)g.free, g.sm / 10,
-                 g.sm % 10, g.runtime / 1000, g.runtime % 1000 / 10, g.driver / 1000, g.driver % 1000 / 10);
+        snprintf(found, sizeof found,
+                 "%s, %.1f GB, %.1f GB free, compute capability %d.%d, CUDA %d.%d (driver "
+                 "%d.%d)",
+                 g.name, 1e-9 * (double)g.memory, 1e-9 * (double)g.free, g.sm / 10, g.sm % 10,
+                 g.runtime / 1000, g.runtime % 1000 / 10, g.driver / 1000, g.driver % 1000 / 10);
         bool busy = (double)g.free < 0.9 * (double)g.memory;
         doctor_line(d, busy ? DOCTOR_ADVICE : DOCTOR_FINE, what, found, "%s",
                     busy ? "another program uses some of its memory" : "");
     }
 }
 
-// --- ranks ---------------------------------------------------------------------------------------------------
+// --- ranks ---------------------------------------------------------------------------------------
 // The folder of PATH that holds NAME, as "FOLDER/NAME"; "" where none does.
 static void find_program(char *out, size_t size, const char *name) {
     const char *path = getenv("PATH");
@@ -219,7 +232,8 @@ static void first_words(char *out, size_t size, const char *program) {
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     struct pollfd wait = {.fd = ends[0], .events = POLLIN};
-    for (ssize_t n = 1; child > 0 && n > 0 && used < size - 1 && !memchr(out, '\n', used); used += (size_t)n) {
+    for (ssize_t n = 1; child > 0 && n > 0 && used < size - 1 && !memchr(out, '\n', used);
+         used += (size_t)n) {
         n = poll(&wait, 1, 2000) == 1 ? read(ends[0], out + used, size - 1 - used) : 0;
         if (n < 0) n = 0;
     }
@@ -242,11 +256,15 @@ void doctor_ranks(doctor *d) {
     if (*path) first_words(version, sizeof version, path);
     bool lacks = built && !*path;
     doctor_line(d, lacks ? DOCTOR_ADVICE : DOCTOR_FINE, "mpirun",
-                *version ? version : *path ? path : "not in PATH", "%s",
-                lacks ? "several ranks on CPUs are started by it: install it, or put it in PATH" : "");
+                *version ? version
+                : *path  ? path
+                         : "not in PATH",
+                "%s",
+                lacks ? "several ranks on CPUs are started by it: install it, or put it in PATH"
+                      : "");
 }
 
-// --- libraries -----------------------------------------------------------------------------------------------
+// --- libraries -----------------------------------------------------------------------------------
 // Whether the first PARTS numbers of both are the same.
 static bool same_start(const char *a, const char *b, int parts) {
     for (; *a && *a == *b; a++, b++)
@@ -262,7 +280,8 @@ static void library(doctor *d, const char *name, library_version v, int parts) {
                 fits ? "" : "the program was built with another: build it again on this machine");
 }
 
-// How much of a version must agree is each project's own promise: HDF5 stops programs over a minor number.
+// How much of a version must agree is each project's own promise: HDF5 stops programs over a minor
+// number.
 void doctor_libraries(doctor *d) {
     d->section = "libraries";
     library(d, "oneDNN", onednn_version(), 1);
@@ -274,7 +293,7 @@ void doctor_libraries(doctor *d) {
     library(d, "libpng", image_png_version(), 2);
 }
 
-// --- memory and limits ---------------------------------------------------------------------------------------
+// --- memory and limits ---------------------------------------------------------------------------
 static void gigabytes(char text[64], int64_t bytes) {
     if (bytes < 0)
         snprintf(text, 64, "unknown");
@@ -295,8 +314,9 @@ void doctor_memory(doctor *d) {
     gigabytes(text, m.usable);
     bool little = m.usable >= 0 && m.usable < (int64_t)2 << 30;
     doctor_line(d, little ? DOCTOR_ADVICE : DOCTOR_FINE, "free", text, "%s",
-                m.usable < 0 ? "radialog plan tells what a run takes" :
-                little ? "little: radialog plan tells whether a run fits" : "");
+                m.usable < 0 ? "radialog plan tells what a run takes"
+                : little     ? "little: radialog plan tells whether a run fits"
+                             : "");
     doctor_fact(d, "memory_total", (double)m.total);
     doctor_fact(d, "memory_limit", (double)m.limit);
     doctor_fact(d, "memory_free", (double)m.usable);
@@ -325,14 +345,19 @@ void doctor_limits(doctor *d) {
     if (!getrlimit(RLIMIT_MEMLOCK, &limit)) {
         limit_text(text, limit.rlim_cur, 1e6, " MB");
         bool little = limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < LOCKED_NEEDED;
-        doctor_line(d, DOCTOR_FINE, "locked memory", text, "%s",
-                    little ? "enough for one machine; InfiniBand between machines wants ulimit -l unlimited" : "");
+        doctor_line(
+            d, DOCTOR_FINE, "locked memory", text, "%s",
+            little ? "enough for one machine; InfiniBand between machines wants ulimit -l unlimited"
+                   : "");
     }
     if (!statvfs("/dev/shm", &shared)) {
         int64_t bytes = (int64_t)shared.f_bavail * (int64_t)shared.f_frsize;
         gigabytes(text, bytes);
         bool little = bytes < (int64_t)64 << 20;
-        doctor_line(d, little ? DOCTOR_ADVICE : DOCTOR_FINE, "shared memory, /dev/shm", text, "%s",
-                    little ? "ranks on one machine talk through it: start the container with more (--shm-size)" : "");
+        doctor_line(
+            d, little ? DOCTOR_ADVICE : DOCTOR_FINE, "shared memory, /dev/shm", text, "%s",
+            little
+                ? "ranks on one machine talk through it: start the container with more (--shm-size)"
+                : "");
     }
 }

@@ -1,5 +1,5 @@
-// What `radialog doctor` reports: lines of what was looked at, what was found and what to do about it, which
-// sections append to one report. train/command_doctor.c prints it.
+// What `radialog doctor` reports: lines of what was looked at, what was found and what to do about
+// it, which sections append to one report. train/command_doctor.c prints it.
 #pragma once
 #include "core/config.h"
 #include "eval/table.h"
@@ -22,12 +22,12 @@ typedef struct doctor {
 void doctor_open(doctor *d, const char *root, const config *c);
 void doctor_free(doctor *d);
 // FOUND and ADVICE in text; ADVICE "" becomes "fine".
-void doctor_line(doctor *d, doctor_state state, const char *what, const char *found, const char *advice, ...)
-    __attribute__((format(printf, 5, 6)));
+void doctor_line(doctor *d, doctor_state state, const char *what, const char *found,
+                 const char *advice, ...) __attribute__((format(printf, 5, 6)));
 // A number for machines alone: not known where below 0.
 void doctor_fact(doctor *d, const char *name, double value);
 
-// --- sections ------------------------------------------------------------------------------------------
+// --- sections ------------------------------------------------------------------------------------
 void doctor_processor(doctor *d);
 void doctor_gpus(doctor *d);
 void doctor_ranks(doctor *d);
@@ -37,7 +37,7 @@ void doctor_limits(doctor *d);
 // Free space and speed where run.dir and data.shards are (train/doctor_disk.c). Takes some seconds.
 void doctor_disks(doctor *d);
 
-// --- for doctor_disk.c and its tests ---------------------------------------------------------------------
+// --- for doctor_disk.c and its tests -------------------------------------------------------------
 typedef struct disk_speed {
     double write, read; // bytes a second; 0: not measured
     bool direct;        // past the page cache

@@ -15,8 +15,9 @@
 
 enum { PIECE = 4 << 20, BLOCK = 4096, ALIGN = 4096 };
 
-// --- speed ---------------------------------------------------------------------------------------------------
-// PIECE bytes at a page's beginning, inside *MEMORY; random, so that no file system can write them smaller.
+// --- speed ---------------------------------------------------------------------------------------
+// PIECE bytes at a page's beginning, inside *MEMORY; random, so that no file system can write them
+// smaller.
 static char *make_piece(void **memory) {
     if (mem_take(memory, PIECE + ALIGN, 1, "a piece of a file")) return NULL;
     char *piece = (char *)(((uintptr_t)*memory + ALIGN - 1) / ALIGN * ALIGN);
@@ -28,13 +29,14 @@ static char *make_piece(void **memory) {
     return piece;
 }
 
-// From the file's beginning until BYTES, SECONDS or its end are reached. Bytes a second; 0 and *ERROR where
-// nothing can be moved.
+// From the file's beginning until BYTES, SECONDS or its end are reached. Bytes a second; 0 and
+// *ERROR where nothing can be moved.
 static double move(int fd, char *piece, size_t bytes, double seconds, bool writes, int *error) {
     double start = clock_seconds();
     size_t done = 0;
     while (done + PIECE <= bytes && clock_seconds() - start < seconds) {
-        ssize_t n = writes ? pwrite(fd, piece, PIECE, (off_t)done) : pread(fd, piece, PIECE, (off_t)done);
+        ssize_t n =
+            writes ? pwrite(fd, piece, PIECE, (off_t)done) : pread(fd, piece, PIECE, (off_t)done);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) *error = errno;
         if (n <= 0) break;
@@ -52,8 +54,8 @@ static double read_back(int fd, char *piece, size_t bytes, double seconds, disk_
     return move(fd, piece, bytes, seconds, false, &s->error);
 }
 
-// Past the page cache from here on, where the file system can. Set after opening: a file that is created with
-// the flag and refused would stay behind.
+// Past the page cache from here on, where the file system can. Set after opening: a file that is
+// created with the flag and refused would stay behind.
 static bool go_direct(int fd) {
     int flags = fcntl(fd, F_GETFL);
     return flags >= 0 && !fcntl(fd, F_SETFL, flags | O_DIRECT);
@@ -63,7 +65,8 @@ static bool go_direct(int fd) {
 static int open_nameless(const char *folder, disk_speed *s) {
     char path[PATH_SIZE];
     errno = ENAMETOOLONG;
-    bool room = snprintf(path, sizeof path, "%s/.radialog-doctor-XXXXXX", folder) < (int)sizeof path;
+    bool room =
+        snprintf(path, sizeof path, "%s/.radialog-doctor-XXXXXX", folder) < (int)sizeof path;
     int fd = room ? mkostemp(path, O_CLOEXEC) : -1;
     if (fd < 0) {
         s->error = errno;
@@ -104,7 +107,7 @@ disk_speed disk_measure_file(const char *path, size_t bytes, double seconds) {
     return s;
 }
 
-// --- the report ------------------------------------------------------------------------------------------------
+// --- the report ----------------------------------------------------------------------------------
 static const size_t BYTES = (size_t)256 << 20;
 static const double SECONDS = 1;
 
@@ -113,9 +116,12 @@ static void existing_folder(char out[PATH_SIZE], const char *path) {
     snprintf(out, PATH_SIZE, "%s", *path ? path : ".");
     while (!folder_exists(out)) {
         char *slash = strrchr(out, '/');
-        if (!slash) snprintf(out, PATH_SIZE, ".");
-        else if (slash == out) out[1] = 0;
-        else *slash = 0;
+        if (!slash)
+            snprintf(out, PATH_SIZE, ".");
+        else if (slash == out)
+            out[1] = 0;
+        else
+            *slash = 0;
         if (!slash || slash == out) return;
     }
 }
@@ -131,15 +137,18 @@ static double space_line(doctor *d, const char *folder, const char *advice) {
     double bytes = (double)v.f_bavail * (double)v.f_frsize;
     snprintf(found, sizeof found, "%.1f GB", 1e-9 * bytes);
     bool little = bytes < 2e9 && *advice;
-    doctor_line(d, little ? DOCTOR_ADVICE : DOCTOR_FINE, "free space", found, "%s", little ? advice : "");
+    doctor_line(d, little ? DOCTOR_ADVICE : DOCTOR_FINE, "free space", found, "%s",
+                little ? advice : "");
     return bytes;
 }
 
 static void speed_line(doctor *d, const char *what, double speed, const disk_speed *s, double slow,
                        const char *advice) {
     char found[96];
-    snprintf(found, sizeof found, "%.0f MB/s%s", 1e-6 * speed, s->direct ? "" : " (through the page cache)");
-    doctor_line(d, speed < slow ? DOCTOR_ADVICE : DOCTOR_FINE, what, found, "%s", speed < slow ? advice : "");
+    snprintf(found, sizeof found, "%.0f MB/s%s", 1e-6 * speed,
+             s->direct ? "" : " (through the page cache)");
+    doctor_line(d, speed < slow ? DOCTOR_ADVICE : DOCTOR_FINE, what, found, "%s",
+                speed < slow ? advice : "");
 }
 
 static void run_folder(doctor *d) {
@@ -148,21 +157,27 @@ static void run_folder(doctor *d) {
     existing_folder(folder, dir);
     d->section = "run.dir";
     doctor_line(d, DOCTOR_FINE, "folder", dir, "%s", "");
-    double room = space_line(d, folder, "a checkpoint of the paper's classifier takes 0.4 GB, and "
-                                         "train.keep + 1 of them stay: make room");
+    double room = space_line(d, folder,
+                             "a checkpoint of the paper's classifier takes 0.4 GB, and "
+                             "train.keep + 1 of them stay: make room");
     doctor_fact(d, "run_free", room);
-    size_t bytes = room >= 0 && room / 4 < (double)BYTES ? (size_t)(room / 4) / PIECE * PIECE : BYTES;
+    size_t bytes =
+        room >= 0 && room / 4 < (double)BYTES ? (size_t)(room / 4) / PIECE * PIECE : BYTES;
     disk_speed s = disk_measure(folder, bytes, SECONDS);
     if (s.error == ENOMEM) d->lines.failed = STATUS_MEMORY; // its text stands
     doctor_fact(d, "run_write", s.error ? -1 : s.write);
     doctor_fact(d, "run_read", s.error ? -1 : s.read);
     if (s.error)
-        doctor_line(d, DOCTOR_MISSING, "writing", strerror(s.error), "cannot write in %.200s: choose another "
-                                                                     "run.dir or change its permissions", folder);
+        doctor_line(d, DOCTOR_MISSING, "writing", strerror(s.error),
+                    "cannot write in %.200s: choose another "
+                    "run.dir or change its permissions",
+                    folder);
     else if (!bytes)
-        doctor_line(d, DOCTOR_MISSING, "writing", "the disk is full", "make room, or choose another run.dir");
+        doctor_line(d, DOCTOR_MISSING, "writing", "the disk is full",
+                    "make room, or choose another run.dir");
     if (s.error || !bytes) return;
-    speed_line(d, "writing", s.write, &s, 50e6, "slow: checkpoints take long; train.checkpoint_every spaces them");
+    speed_line(d, "writing", s.write, &s, 50e6,
+               "slow: checkpoints take long; train.checkpoint_every spaces them");
     speed_line(d, "reading", s.read, &s, 50e6, "slow: continuing a run takes long");
 }
 
@@ -175,7 +190,8 @@ static status largest_shard(char out[PATH_SIZE], const char *folder) {
     for (size_t i = 0; i < list.count && !rc; i++) {
         char path[PATH_SIZE];
         const char *dot = strrchr(list.name[i], '.');
-        if (!dot || strcmp(dot, ".h5") || path_join(path, sizeof path, folder, list.name[i])) continue;
+        if (!dot || strcmp(dot, ".h5") || path_join(path, sizeof path, folder, list.name[i]))
+            continue;
         if (file_size(path, &size) || size <= most) continue;
         most = size;
         memcpy(out, path, sizeof path);
@@ -192,21 +208,26 @@ static void shard_folder(doctor *d) {
     status rc = largest_shard(file, folder);
     if (rc == STATUS_MEMORY) d->lines.failed = rc;
     if (rc) {
-        doctor_line(d, DOCTOR_ADVICE, "folder", folder, "there is no such folder that can be read: radialog ingest "
-                                                        "makes it");
+        doctor_line(d, DOCTOR_ADVICE, "folder", folder,
+                    "there is no such folder that can be read: radialog ingest "
+                    "makes it");
         return;
     }
     doctor_line(d, *file ? DOCTOR_FINE : DOCTOR_ADVICE, "folder", folder, "%s",
                 *file ? "" : "no shard in it: radialog ingest makes them");
     space_line(d, folder, ""); // training writes nothing there
-    disk_speed s = *file ? disk_measure_file(file, BYTES, SECONDS) : disk_measure(folder, BYTES, SECONDS);
+    disk_speed s =
+        *file ? disk_measure_file(file, BYTES, SECONDS) : disk_measure(folder, BYTES, SECONDS);
     if (s.error == ENOMEM) d->lines.failed = STATUS_MEMORY;
     doctor_fact(d, "shards_read", s.error ? -1 : s.read);
     if (s.error)
-        doctor_line(d, DOCTOR_ADVICE, "reading", strerror(s.error), "%s", *file ? "the shards cannot be read: change "
-                                                                                  "their permissions" : "");
+        doctor_line(d, DOCTOR_ADVICE, "reading", strerror(s.error), "%s",
+                    *file ? "the shards cannot be read: change "
+                            "their permissions"
+                          : "");
     else
-        speed_line(d, "reading", s.read, &s, 100e6, "slow: training may wait for it; copy the shards to a local disk");
+        speed_line(d, "reading", s.read, &s, 100e6,
+                   "slow: training may wait for it; copy the shards to a local disk");
 }
 
 void doctor_disks(doctor *d) {

@@ -10,7 +10,7 @@
 
 enum { PATH_ROOM = 4096, TEXT_ROOM = 1 << 16 };
 
-// --- files ---------------------------------------------------------------------------------------------
+// --- files ---------------------------------------------------------------------------------------
 // Not blocking: whatever stands there, a doctor must not wait for it.
 bool facts_read(char *text, size_t size, const char *root, const char *path) {
     char full[PATH_ROOM];
@@ -21,8 +21,10 @@ bool facts_read(char *text, size_t size, const char *root, const char *path) {
     if (fd < 0) return false;
     for (ssize_t n; used < size - 1; used += (size_t)n) {
         n = read(fd, text + used, size - 1 - used);
-        if (n < 0 && errno == EINTR) n = 0;
-        else if (n <= 0) break;
+        if (n < 0 && errno == EINTR)
+            n = 0;
+        else if (n <= 0)
+            break;
     }
     close(fd);
     for (size_t i = 0; i < used; i++)
@@ -31,7 +33,8 @@ bool facts_read(char *text, size_t size, const char *root, const char *path) {
     return used > 0;
 }
 
-// A whole number from 0 on at TEXT, after blanks; -1 where there is none or it is larger than any memory.
+// A whole number from 0 on at TEXT, after blanks; -1 where there is none or it is larger than any
+// memory.
 static int64_t number_at(const char *text) {
     text += strspn(text, " \t");
     if (*text < '0' || *text > '9') return -1;
@@ -59,13 +62,14 @@ static int64_t number_in(const char *root, const char *folder, const char *name)
     return facts_read(text, sizeof text, root, path) ? number_at(text) : -1;
 }
 
-// --- control groups --------------------------------------------------------------------------------------
+// --- control groups ------------------------------------------------------------------------------
 typedef struct group_version {
     const char *controllers; // of its line in /proc/self/cgroup: "memory", or "" for version 2
     const char *mount;
 } group_version;
 
-static const group_version memory_groups[] = {{"", "/sys/fs/cgroup"}, {"memory", "/sys/fs/cgroup/memory"}};
+static const group_version memory_groups[] = {{"", "/sys/fs/cgroup"},
+                                              {"memory", "/sys/fs/cgroup/memory"}};
 static const group_version cpu_groups[] = {{"", "/sys/fs/cgroup"}, {"cpu", "/sys/fs/cgroup/cpu"}};
 
 // Whether WORD stands in LIST (LENGTH bytes), which commas divide.
@@ -80,16 +84,18 @@ static bool listed(const char *list, size_t length, const char *word) {
     return false;
 }
 
-// The folder of this process's group: MOUNT and the path in its line "ID:CONTROLLERS:/PATH". A path that
-// climbs out (the process was moved) leaves MOUNT.
+// The folder of this process's group: MOUNT and the path in its line "ID:CONTROLLERS:/PATH". A path
+// that climbs out (the process was moved) leaves MOUNT.
 static void group_folder(char folder[PATH_ROOM], const group_version *v, const char *root) {
     char text[TEXT_ROOM];
     snprintf(folder, PATH_ROOM, "%s", v->mount);
     facts_read(text, sizeof text, root, "/proc/self/cgroup");
-    for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
         size_t length = strcspn(line, "\n");
         const char *first = memchr(line, ':', length);
-        const char *second = first ? memchr(first + 1, ':', length - (size_t)(first + 1 - line)) : NULL;
+        const char *second =
+            first ? memchr(first + 1, ':', length - (size_t)(first + 1 - line)) : NULL;
         if (!second || !listed(first + 1, (size_t)(second - first - 1), v->controllers)) continue;
         size_t path = length - (size_t)(second + 1 - line);
         if (path < 2 || second[1] != '/' || memmem(second + 1, path, "..", 2)) return;
@@ -102,12 +108,13 @@ static void group_folder(char folder[PATH_ROOM], const group_version *v, const c
 // FOLDER becomes its parent; false at MOUNT, which is the last.
 static bool group_parent(char *folder, const char *mount) {
     char *slash = strrchr(folder, '/');
-    if (strlen(folder) <= strlen(mount) || !slash || (size_t)(slash - folder) < strlen(mount)) return false;
+    if (strlen(folder) <= strlen(mount) || !slash || (size_t)(slash - folder) < strlen(mount))
+        return false;
     *slash = 0;
     return true;
 }
 
-// --- memory ----------------------------------------------------------------------------------------------
+// --- memory --------------------------------------------------------------------------------------
 // Larger limits mean none: version 1 writes the largest number that pages can count.
 static const int64_t NO_LIMIT = (int64_t)1 << 60;
 
@@ -148,10 +155,11 @@ memory_facts facts_memory(const char *root) {
     return m;
 }
 
-// --- processors ------------------------------------------------------------------------------------------
+// --- processors ----------------------------------------------------------------------------------
 static bool has_word(const char *line, const char *word) {
     size_t length = strlen(word), end = strcspn(line, "\n");
-    for (const char *at = line; (at = memmem(at, end - (size_t)(at - line), word, length)); at += length)
+    for (const char *at = line; (at = memmem(at, end - (size_t)(at - line), word, length));
+         at += length)
         if ((at == line || at[-1] == ' ' || at[-1] == '\t') &&
             (at[length] == ' ' || at[length] == '\n' || !at[length]))
             return true;

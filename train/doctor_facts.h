@@ -1,13 +1,14 @@
 // Facts of this machine, read from /proc and /sys: for `radialog doctor` and `radialog plan`.
 //
-// ROOT stands before each path ("" for the machine itself), so that tests can show other machines. What the
-// files hold is not trusted: a missing or senseless one leaves its fact unknown.
+// ROOT stands before each path ("" for the machine itself), so that tests can show other machines.
+// What the files hold is not trusted: a missing or senseless one leaves its fact unknown.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-// The start of ROOT/PATH, at most SIZE - 1 bytes and NUL-ended; false and "" where it cannot be read.
+// The start of ROOT/PATH, at most SIZE - 1 bytes and NUL-ended; false and "" where it cannot be
+// read.
 bool facts_read(char *text, size_t size, const char *root, const char *path);
 
 // Bytes; -1: unknown, or no limit.

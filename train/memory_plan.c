@@ -10,7 +10,7 @@ size_t memory_plan_total(const memory_plan *p) {
     return sum;
 }
 
-// --- the dry run ---------------------------------------------------------------------------------------
+// --- the dry run ---------------------------------------------------------------------------------
 static status go_through(run *r) {
     buffer ignored = {0};
     double score;
@@ -19,8 +19,9 @@ static status go_through(run *r) {
     r->tape.training = true;
     tensor *loss = r->stage->loss(r);
     if (!loss->grad)
-        return status_fail(STATUS_TRAINING, "nothing would train: no trainable parameter leads to the "
-                                            "loss; check model.train_encoder and the frozen parts");
+        return status_fail(STATUS_TRAINING,
+                           "nothing would train: no trainable parameter leads to the "
+                           "loss; check model.train_encoder and the frozen parts");
     tape_backward(&r->tape, loss, 1);
     status rc = r->stage->validate(r, &ignored, &score);
     buffer_free(&ignored);
@@ -29,8 +30,10 @@ static status go_through(run *r) {
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-#define X(name, args)                                                                                       \
-    static size_t name##_none args { return 0; }
+#define X(name, args)                                                                              \
+    static size_t name##_none args {                                                               \
+        return 0;                                                                                  \
+    }
 OP_QUERIES(X)
 #undef X
 #pragma GCC diagnostic pop
@@ -50,7 +53,8 @@ static status without_scratch(size_t *activations, run *r) {
     return rc;
 }
 
-// The greater of two runs counts, and scratch only adds: the first run does not change the second's sizes.
+// The greater of two runs counts, and scratch only adds: the first run does not change the second's
+// sizes.
 status memory_plan_make(memory_plan *out, run *r) {
     const params *p = &r->params;
     const adamw *o = &r->optimizer;
@@ -76,10 +80,11 @@ status memory_plan_make(memory_plan *out, run *r) {
 
 void memory_plan_log(const memory_plan *p) {
     const double mb = 1e-6;
-    log_info("memory: %.1f MB in all: %.1f MB parameters, %.1f MB gradients, %.1f MB moments, %.1f MB "
-             "activations, %.1f MB gradients of activations",
-             mb * (double)memory_plan_total(p),
-             mb * (double)(p->parameters + p->narrow + p->frozen + p->buffers), mb * (double)p->gradients,
-             mb * (double)p->moments, mb * (double)(p->activations + p->scratch),
-             mb * (double)p->activation_gradients);
+    log_info(
+        "memory: %.1f MB in all: %.1f MB parameters, %.1f MB gradients, %.1f MB moments, %.1f MB "
+        "activations, %.1f MB gradients of activations",
+        mb * (double)memory_plan_total(p),
+        mb * (double)(p->parameters + p->narrow + p->frozen + p->buffers),
+        mb * (double)p->gradients, mb * (double)p->moments,
+        mb * (double)(p->activations + p->scratch), mb * (double)p->activation_gradients);
 }

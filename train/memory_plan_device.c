@@ -9,7 +9,7 @@ typedef struct planning_device {
     size_t asked; // bytes so far
 } planning_device;
 
-// --- the device ----------------------------------------------------------------------------------------
+// --- the device ----------------------------------------------------------------------------------
 // Distinct and aligned as memory would be; nothing is ever read or written there.
 static status planning_take(device *d, size_t bytes, const char *what, void **out) {
     planning_device *p = (planning_device *)d;
@@ -48,7 +48,7 @@ static status planning_open(device **out, device *real) {
     return STATUS_OK;
 }
 
-// --- a run on it ---------------------------------------------------------------------------------------
+// --- a run on it ---------------------------------------------------------------------------------
 status memory_plan_open(run *r, const stage *s, const config *c, int ranks) {
     const launch local = {.size = ranks, .local_size = ranks}; // they share the cores
     device *real = NULL, *d = NULL;
@@ -69,7 +69,8 @@ size_t memory_plan_asked(const run *r) {
     return ((const planning_device *)r->device)->asked;
 }
 
-status memory_plan_of(memory_plan *out, size_t *loader, const stage *s, const config *c, int ranks) {
+status memory_plan_of(memory_plan *out, size_t *loader, const stage *s, const config *c,
+                      int ranks) {
     run r;
     status rc = memory_plan_open(&r, s, c, ranks);
     if (!rc) rc = s->plan(&r);

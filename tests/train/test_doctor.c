@@ -1,5 +1,5 @@
-// `radialog doctor`: its report, what it reads of other machines (folders that stand for / with /proc and /sys in
-// them), and that nothing such files hold, and no folder, breaks it.
+// `radialog doctor`: its report, what it reads of other machines (folders that stand for / with
+// /proc and /sys in them), and that nothing such files hold, and no folder, breaks it.
 #include "core/files/json.h"
 #include "core/rng.h"
 #include "tests/train/helper_program.h"
@@ -19,10 +19,14 @@
 
 static char work[256];
 
-static void setup(void) { workspace_make(work); }
-static void teardown(void) { workspace_remove(work); }
+static void setup(void) {
+    workspace_make(work);
+}
+static void teardown(void) {
+    workspace_remove(work);
+}
 
-// --- other machines ----------------------------------------------------------------------------------------
+// --- other machines ------------------------------------------------------------------------------
 static void put_bytes(const char *root, const char *path, const void *bytes, size_t size) {
     char full[1024];
     snprintf(full, sizeof full, "%s%s", root, path);
@@ -37,12 +41,15 @@ static void put_bytes(const char *root, const char *path, const void *bytes, siz
     fclose(f);
 }
 
-static void put(const char *root, const char *path, const char *text) { put_bytes(root, path, text, strlen(text)); }
+static void put(const char *root, const char *path, const char *text) {
+    put_bytes(root, path, text, strlen(text));
+}
 
 // A new root with 8 GB, of which 6 are free.
 static void machine(char root[300], const char *name) {
     snprintf(root, 300, "%s/%s", work, name);
-    put(root, "/proc/meminfo", "MemTotal:        8000000 kB\nMemFree:  1 kB\nMemAvailable:    6000000 kB\n");
+    put(root, "/proc/meminfo",
+        "MemTotal:        8000000 kB\nMemFree:  1 kB\nMemAvailable:    6000000 kB\n");
 }
 
 static void expect_memory(const char *root, int64_t limit, int64_t left, int64_t usable) {
@@ -76,7 +83,8 @@ START_TEST(memory_of_nested_groups) {
     put(root, "/sys/fs/cgroup/pods/memory.max", "2000000000\n");
     put(root, "/sys/fs/cgroup/pods/memory.current", "1500000000\n");
     expect_memory(root, 2000000000, 500000000, 500000000);
-    put(root, "/sys/fs/cgroup/pods/memory.stat", "anon 5\ninactive_file 400000000\nactive_file 9\n");
+    put(root, "/sys/fs/cgroup/pods/memory.stat",
+        "anon 5\ninactive_file 400000000\nactive_file 9\n");
     expect_memory(root, 2000000000, 900000000, 900000000);
     put(root, "/sys/fs/cgroup/pods/memory.current", "2500000000\n");
     expect_memory(root, 2000000000, 0, 0);
@@ -89,7 +97,8 @@ START_TEST(memory_of_first_version) {
     put(root, "/proc/self/cgroup", "9:name=systemd:/\n4:cpu,memory:/box\n3:cpuset:/\n");
     put(root, "/sys/fs/cgroup/memory/box/memory.limit_in_bytes", "3000000000\n");
     put(root, "/sys/fs/cgroup/memory/box/memory.usage_in_bytes", "2000000000\n");
-    put(root, "/sys/fs/cgroup/memory/box/memory.stat", "inactive_file 9\ntotal_inactive_file 100000000\n");
+    put(root, "/sys/fs/cgroup/memory/box/memory.stat",
+        "inactive_file 9\ntotal_inactive_file 100000000\n");
     expect_memory(root, 3000000000, 1100000000, 1100000000);
     // In a container the path is the host's, and the group's files lie at the mount.
     put(root, "/proc/self/cgroup", "4:memory:/docker/0123\n");
@@ -129,20 +138,48 @@ START_TEST(processors) {
 }
 END_TEST
 
-static const char *const read_files[] = {"/proc/meminfo", "/proc/cpuinfo", "/proc/self/cgroup",
-                                         "/proc/driver/nvidia/version", "/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat",
-                                         "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+static const char *const read_files[] = {"/proc/meminfo",
+                                         "/proc/cpuinfo",
+                                         "/proc/self/cgroup",
+                                         "/proc/driver/nvidia/version",
+                                         "/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory.current",
+                                         "/sys/fs/cgroup/memory.stat",
+                                         "/sys/fs/cgroup/cpu.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
                                          "/sys/fs/cgroup/memory/memory.usage_in_bytes",
                                          "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"};
 enum { READ_FILES = sizeof read_files / sizeof *read_files };
 
 // Pieces of what these files hold, numbers beyond every type, and bytes.
 static size_t hostile_text(char *out, size_t size, rng_key key, uint64_t *draw) {
-    static const char *const words[] = {"MemTotal:", "MemAvailable:", " ", "\t", "\n", "0::/", "4:memory:", "/", "..",
-                                        "processor", "model name\t: ", "flags : avx2 ", "core id : ", "physical id : ",
-                                        "max", "-1", "0", "18446744073709551616", "9223372036854775807", "999999999999",
-                                        "inactive_file ", ":", ",", "nan", "1e308", "0x10", "%s%n"};
+    static const char *const words[] = {"MemTotal:",
+                                        "MemAvailable:",
+                                        " ",
+                                        "\t",
+                                        "\n",
+                                        "0::/",
+                                        "4:memory:",
+                                        "/",
+                                        "..",
+                                        "processor",
+                                        "model name\t: ",
+                                        "flags : avx2 ",
+                                        "core id : ",
+                                        "physical id : ",
+                                        "max",
+                                        "-1",
+                                        "0",
+                                        "18446744073709551616",
+                                        "9223372036854775807",
+                                        "999999999999",
+                                        "inactive_file ",
+                                        ":",
+                                        ",",
+                                        "nan",
+                                        "1e308",
+                                        "0x10",
+                                        "%s%n"};
     size_t used = 0, target = rng_below(key, 1, (*draw)++, 3) ? 200 : size - 64;
     while (used < target) {
         uint64_t w = rng_below(key, 1, (*draw)++, sizeof words / sizeof *words + 3);
@@ -189,7 +226,10 @@ START_TEST(not_files) {
         put(root, read_files[i], "");
         snprintf(path, sizeof path, "%s%s", root, read_files[i]);
         unlink(path);
-        ck_assert_int_eq(i % 3 == 0 ? mkdir(path, 0755) : i % 3 == 1 ? mkfifo(path, 0644) : symlink(path, path), 0);
+        ck_assert_int_eq(i % 3 == 0   ? mkdir(path, 0755)
+                         : i % 3 == 1 ? mkfifo(path, 0644)
+                                      : symlink(path, path),
+                         0);
     }
     memory_facts m = facts_memory(root);
     ck_assert(m.total == -1 && m.usable == -1);
@@ -198,7 +238,7 @@ START_TEST(not_files) {
 }
 END_TEST
 
-// --- disks ---------------------------------------------------------------------------------------------------
+// --- disks ---------------------------------------------------------------------------------------
 static int entries(const char *path) {
     int count = 0;
     DIR *folder = opendir(path);
@@ -226,12 +266,13 @@ START_TEST(disk_is_measured) {
 }
 END_TEST
 
-// --- the command -----------------------------------------------------------------------------------------------
+// --- the command ---------------------------------------------------------------------------------
 static json *report(int exit, const char *words) {
     json *j = NULL;
     outcome o = program("doctor --json %s", words);
     ck_assert_msg(o.exit == exit, "doctor %s: exit %d: %s", words, o.exit, o.err);
-    ck_assert_msg(json_parse(&j, "doctor", o.out, strlen(o.out), 1) == STATUS_OK, "%s", status_text());
+    ck_assert_msg(json_parse(&j, "doctor", o.out, strlen(o.out), 1) == STATUS_OK, "%s",
+                  status_text());
     outcome_free(&o);
     return j;
 }
@@ -267,7 +308,8 @@ START_TEST(this_machine) {
     char words[600];
     snprintf(words, sizeof words, "--set run.dir=%s/run/deep", work);
     json *j = report(0, words);
-    static const char *const libraries[] = {"oneDNN", "HDF5", "cJSON", "libdeflate", "zlib", "libjpeg", "libpng"};
+    static const char *const libraries[] = {"oneDNN", "HDF5",    "cJSON", "libdeflate",
+                                            "zlib",   "libjpeg", "libpng"};
     for (size_t i = 0; i < 7; i++) {
         expect_text(line(j, "libraries", libraries[i], "found"), "built with ");
         ck_assert_str_eq(line(j, "libraries", libraries[i], "state"), "fine");

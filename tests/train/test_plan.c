@@ -1,5 +1,5 @@
-// `radialog plan`: what it says is what is used. A run is opened on a device that counts what is taken of it,
-// trained for some steps, and held against the plan, byte by byte.
+// `radialog plan`: what it says is what is used. A run is opened on a device that counts what is
+// taken of it, trained for some steps, and held against the plan, byte by byte.
 #include "core/files/json.h"
 #include "core/log.h"
 #include "data/loader.h"
@@ -28,19 +28,23 @@ static void setup(void) {
     log_quiet(1);
 }
 
-static void teardown(void) { workspace_remove(work); }
+static void teardown(void) {
+    workspace_remove(work);
+}
 
 // Bytes of the heap in use; sanitizers have their own.
 extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 static double in_use(void) {
-    if (__sanitizer_get_current_allocated_bytes) return (double)__sanitizer_get_current_allocated_bytes();
+    if (__sanitizer_get_current_allocated_bytes)
+        return (double)__sanitizer_get_current_allocated_bytes();
     struct mallinfo2 m = mallinfo2();
     return (double)m.uordblks + (double)m.hblkhd;
 }
 
-// --- a configuration -------------------------------------------------------------------------------------
-static const config_key *const tables[] = {run_keys, data_keys, train_keys, optim_keys, classifier_keys, NULL};
+// --- a configuration -----------------------------------------------------------------------------
+static const config_key *const tables[] = {run_keys,   data_keys,       train_keys,
+                                           optim_keys, classifier_keys, NULL};
 
 static void set(config *c, const char *format, const char *value) {
     char text[512];
@@ -75,7 +79,7 @@ static void expect_equal(const memory_plan *a, const memory_plan *b) {
 #undef X
 }
 
-// --- what a run takes ------------------------------------------------------------------------------------
+// --- what a run takes ----------------------------------------------------------------------------
 static size_t taken;
 static status (*real_take)(device *d, size_t bytes, const char *what, void **out);
 
@@ -91,7 +95,8 @@ static void open_counted(run *r, const config *c) {
     taken = 0;
 }
 
-// The parts of the run's own dry run; then steps and a validation within what it took. *USED is their most.
+// The parts of the run's own dry run; then steps and a validation within what it took. *USED is
+// their most.
 static memory_plan measured(const config *c, tape_size *used) {
     run r;
     memory_plan plan;
@@ -126,7 +131,8 @@ static void expect_used(const char *precision, const char *recompute) {
     config *c = tiny(words);
     memory_plan before = planned(c, 1, NULL), used_up = measured(c, &used);
     expect_equal(&before, &used_up);
-    // 30 records in batches of 8: the first steps are full, so that the peak is the plan's, not below it.
+    // 30 records in batches of 8: the first steps are full, so that the peak is the plan's, not
+    // below it.
     ck_assert_uint_eq(used.activations, before.activations + before.scratch);
     ck_assert_uint_eq(used.gradients, before.activation_gradients);
     ck_assert(before.parameters > 0 && before.activations > before.scratch && before.scratch > 0);
@@ -156,7 +162,8 @@ START_TEST(frozen_encoder_is_used) {
 }
 END_TEST
 
-// The planning device is asked for the same bytes, and takes none: a model of 9 GB is planned in little.
+// The planning device is asked for the same bytes, and takes none: a model of 9 GB is planned in
+// little.
 START_TEST(plan_takes_nothing) {
     config *c = tiny("model.hidden=65536 model.widths=[4,4,8,4096] model.blocks=[1,1,1,8]");
     run r;
@@ -170,7 +177,8 @@ START_TEST(plan_takes_nothing) {
     double grown = in_use() - before;
     size_t step = plan.activations + plan.scratch + plan.activation_gradients;
     ck_assert_uint_ge(memory_plan_asked(&r), memory_plan_total(&plan) - step);
-    ck_assert_uint_le(memory_plan_asked(&r), memory_plan_total(&plan) - step + 16 * SPACE_ALIGNMENT);
+    ck_assert_uint_le(memory_plan_asked(&r),
+                      memory_plan_total(&plan) - step + 16 * SPACE_ALIGNMENT);
     ck_assert_uint_gt(plan.parameters, (size_t)1 << 30);
     ck_assert_msg(grown > 0 && grown < 200e6, "%.0f bytes", grown);
     run_close(&r);
@@ -179,8 +187,10 @@ START_TEST(plan_takes_nothing) {
 END_TEST
 
 START_TEST(more_memory_for_more) {
-    config *small = tiny("train.batch=8"), *large = tiny("train.batch=16"), *again = tiny("train.recompute=true");
-    memory_plan a = planned(small, 1, NULL), b = planned(large, 1, NULL), c = planned(again, 1, NULL);
+    config *small = tiny("train.batch=8"), *large = tiny("train.batch=16"),
+           *again = tiny("train.recompute=true");
+    memory_plan a = planned(small, 1, NULL), b = planned(large, 1, NULL),
+                c = planned(again, 1, NULL);
     ck_assert(b.activations > a.activations && b.batch > a.batch && b.parameters == a.parameters);
     ck_assert(c.activations < a.activations);
     config_close(small), config_close(large), config_close(again);
@@ -206,7 +216,12 @@ START_TEST(loader_takes_what_is_said) {
     snprintf(path, sizeof path, "%s/shards", work);
     ck_assert_int_eq(dataset_open(&data, path), STATUS_OK);
     for (int ranks = 1; ranks <= 3; ranks += 2) {
-        loader_options o = {.split = 0, .batch = 100, .rank = ranks - 1, .ranks = ranks, .crop = 500, .size = 333,
+        loader_options o = {.split = 0,
+                            .batch = 100,
+                            .rank = ranks - 1,
+                            .ranks = ranks,
+                            .crop = 500,
+                            .size = 333,
                             .threads = 3};
         double before = in_use();
         ck_assert_int_eq(loader_open(&l, data, &o), STATUS_OK);
@@ -219,12 +234,13 @@ START_TEST(loader_takes_what_is_said) {
 }
 END_TEST
 
-// --- the command -----------------------------------------------------------------------------------------
+// --- the command ---------------------------------------------------------------------------------
 static json *report(const char *words) {
     json *j = NULL;
     outcome o = program("plan classifier %s --json", words);
     ck_assert_msg(o.exit == 0, "plan %s: exit %d: %s", words, o.exit, o.err);
-    ck_assert_msg(json_parse(&j, "plan", o.out, strlen(o.out), 1) == STATUS_OK, "%s", status_text());
+    ck_assert_msg(json_parse(&j, "plan", o.out, strlen(o.out), 1) == STATUS_OK, "%s",
+                  status_text());
     outcome_free(&o);
     return j;
 }
@@ -241,7 +257,8 @@ START_TEST(command_says_the_plan) {
     size_t ahead;
     config *c = tiny("train.batch=7");
     memory_plan plan = planned(c, 2, &ahead);
-    snprintf(words, sizeof words, "%s --set train.batch=7 --ranks 2 --set data.shards=%s/none", tiny_settings, work);
+    snprintf(words, sizeof words, "%s --set train.batch=7 --ranks 2 --set data.shards=%s/none",
+             tiny_settings, work);
     json *j = report(words);
     json_value root = json_root(j), parts = json_find(root, "parts");
 #define X(name, text) ck_assert_double_eq(number(parts, #name), (double)plan.name);
@@ -278,7 +295,8 @@ START_TEST(command_judges) {
     snprintf(words, sizeof words, "classifier %s", tiny_settings);
     expect_output(0, "\nfits: 0.0", NULL, words);
     expect_output(0, "gradients of activations", NULL, words);
-    snprintf(words, sizeof words, "classifier %s --set train.batch=65536 --set data.size=512", tiny_settings);
+    snprintf(words, sizeof words, "classifier %s --set train.batch=65536 --set data.size=512",
+             tiny_settings);
     expect_output(0, "\ndoes not fit: ", NULL, words);
     ck_assert_double_lt(bytes_of(words + strlen("classifier "), "room_bytes"),
                         bytes_of(words + strlen("classifier "), "host_bytes"));
@@ -290,7 +308,8 @@ START_TEST(advice_holds) {
     char words[2048], largest[32] = "";
     snprintf(words, sizeof words, "%s --set data.size=512 --set train.batch=1000", tiny_settings);
     double each = bytes_of(words, "host_bytes") / 1000, most = bytes_of(words, "room_bytes") / each;
-    snprintf(words, sizeof words, "classifier %s --set data.size=512 --set train.batch=%.0f", tiny_settings, most * 1.3);
+    snprintf(words, sizeof words, "classifier %s --set data.size=512 --set train.batch=%.0f",
+             tiny_settings, most * 1.3);
     outcome o = program("plan %s", words);
     const char *advised = strstr(o.out, "--set train.batch=");
     ck_assert_msg(advised != NULL, "%s", o.out);
@@ -298,8 +317,8 @@ START_TEST(advice_holds) {
     ck_assert_msg(fabs(atof(largest) - most) < 0.1 * most, "%s of about %.0f", largest, most);
     ck_assert_int_eq(has_bf16, strstr(o.out, "--precision bf16") != NULL);
     outcome_free(&o);
-    snprintf(words, sizeof words, "classifier %s --set data.size=512 --set train.batch=%.0f", tiny_settings,
-             0.9 * atof(largest));
+    snprintf(words, sizeof words, "classifier %s --set data.size=512 --set train.batch=%.0f",
+             tiny_settings, 0.9 * atof(largest));
     expect_output(0, "\nfits: ", NULL, words);
 }
 END_TEST
@@ -310,7 +329,8 @@ START_TEST(command_refuses) {
     expect_output(2, NULL, "did you mean --ranks", "classifier --rank 2");
     expect_output(2, NULL, "--ranks takes a whole number", "classifier --ranks 0");
     expect_output(2, NULL, "--ranks takes a whole number", "classifier --ranks 2x");
-    expect_output(2, NULL, "leaves some of the 9 ranks", "classifier --ranks 9 --set train.batch=8");
+    expect_output(2, NULL, "leaves some of the 9 ranks",
+                  "classifier --ranks 9 --set train.batch=8");
     expect_output(2, NULL, "data.sise", "classifier --set data.sise=64");
     expect_output(2, NULL, "data.size", "classifier --set data.size=64 --set data.crop=48");
     expect_output(2, NULL, "fp16", "classifier --precision fp16");
