@@ -88,7 +88,6 @@ static status run_command(const command *c, int argc, char *const *argv) {
 
 int main(int argc, char **argv) {
     int words = 0;
-    waiting_set(argv);
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
         print_help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : EXIT_SUCCESS;
@@ -97,6 +96,7 @@ int main(int argc, char **argv) {
         puts("radialog " RADIALOG_VERSION);
         return EXIT_SUCCESS;
     }
+    waiting_set(argv); // starts the program again: not for what is done at once
     const command *c = find_command(argc - 1, argv + 1, &words);
     if (!c) return unknown_command(argc - 1, argv + 1);
     return exit_status(c, run_command(c, argc - 1 - words, argv + 1 + words));
