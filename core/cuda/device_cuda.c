@@ -194,6 +194,7 @@ static void cuda_close(device *d) {
     cudaFreeHost(c->read);
     for (int i = 0; i < DEVICE_READS; i++)
         if (c->read_done[i]) cudaEventDestroy(c->read_done[i]);
+    cudaFree(s->partials);
     cudaFree(s->now);
     if (s->handle) cudaStreamDestroy(s->handle);
     mem_free(d->stream);
@@ -245,6 +246,8 @@ static status open_parts(cuda_device *c, const cuda_options *o) {
     if (!rc) rc = cuda_status(cudaStreamCreateWithFlags(&s->handle, cudaStreamNonBlocking), "a stream");
     if (!rc) rc = cuda_status(cudaMalloc((void **)&s->now, sizeof *s->now), "a few bytes");
     if (!rc) rc = cuda_status(cudaMemset(s->now, 0, sizeof *s->now), "a few bytes");
+    if (!rc)
+        rc = cuda_status(cudaMalloc((void **)&s->partials, CUDA_PARTIALS * sizeof *s->partials), "sums");
     if (!rc) rc = open_staging(&c->up);
     if (!rc) rc = open_reads(c);
     if (!rc) rc = cublas_open(&s->cublas, own);

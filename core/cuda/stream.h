@@ -14,6 +14,9 @@ typedef struct step_numbers {
     uint32_t first_sample;
 } step_numbers;
 
+// Numbers in the stream's room for sums that kernels take in two stages: 8 MB.
+enum { CUDA_PARTIALS = 1 << 20 };
+
 typedef struct cuda_stream {
     cudaStream_t handle;
     int index;           // of the device, as CUDA counts
@@ -23,6 +26,7 @@ typedef struct cuda_stream {
     bool deterministic;  // always true in training; libraries must not pick kernels that are not
     bool recording;      // a step is being recorded: draws read NOW instead of their key
     step_numbers *now;   // on the device
+    double *partials;    // (CUDA_PARTIALS) on the device; a kernel's own from its first launch to its last
     struct cublas *cublas; // core/cuda/cublas.h; opened with the device
     struct cudnn *cudnn;   // core/cuda/cudnn.h; opened with the device
 } cuda_stream;
