@@ -1,5 +1,6 @@
 #include "tests/ops/helper_op_check.h"
 #include "tests/oracle/oracle.h"
+#include "tests/shim/shim.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,16 +15,26 @@ typedef struct device_pair {
     comm *comm;
 } device_pair;
 
+static status open_device(device **d, int which) {
+    switch (which) {
+    case ON_ORACLE: return device_open_oracle(d);
+    case ON_CPU: return device_open_cpu(d, 2);
+    case ON_CPU_BF16: return device_open_cpu_bf16(d, 2);
+    case ON_SHIM: return device_open_shim(d, DTYPE_F32);
+    case ON_SHIM_BF16: return device_open_shim(d, DTYPE_BF16);
+    case ON_SHIM_F16: return device_open_shim(d, DTYPE_F16);
+    default: die("test device %d", which);
+    }
+}
+
 static const device_pair *devices(int which) {
     static device_pair pairs[TEST_DEVICES];
     device_pair *p = &pairs[which];
     if (!p->real) {
-        status rc = which == ON_ORACLE ? device_open_oracle(&p->real)
-                    : which == ON_CPU  ? device_open_cpu(&p->real, 2)
-                                       : device_open_cpu_bf16(&p->real, 2);
+        status rc = open_device(&p->real, which);
         if (rc == STATUS_USAGE && which == ON_CPU_BF16) return p;
         ck_assert_int_eq(rc, STATUS_OK);
-        if (which != ON_ORACLE) p->real->ops = &op_kernels_cpu;
+        if (!p->real->ops) p->real->ops = &op_kernels_cpu;
         ck_assert_int_eq(device_open_dry(&p->dry, p->real), 0);
         ck_assert_int_eq(comm_open_single(&p->comm), 0);
     }
@@ -306,25 +317,25 @@ static double **draw_values(const op_case *c) {
     return values;
 }
 
-// The CPU in one of its types against the oracle on equal inputs.
-static void check_cpu(const op_case *c, double **values, int which, double tolerance,
+// A device in one of its types against the oracle on equal inputs.
+static void check_device(const op_case *c, double **values, int which, double tolerance,
                       const run_result *exact) {
-    const char *type = dtype_name(devices(which)->real->type);
+    const char *type = dtype_name(devices(which)->real->type), *who = devices(which)->real->name;
     run_result once = run_case(c, values, which, 1, true, -1);
     run_result twice = run_case(c, values, which, 2, true, -1);
     double error = relative_error(once.output, exact->output, exact->count, 1);
-    ck_assert_msg(error <= tolerance, "%s: the CPU's output in %s is off by %g, allowed %g", c->op,
-                  type, error, tolerance);
+    ck_assert_msg(error <= tolerance, "%s: the %s's output in %s is off by %g, allowed %g", c->op,
+                  who, type, error, tolerance);
     for (int i = 0; i < c->inputs; i++) {
         if (!c->input[i].gradient) continue;
         int64_t count = input_count(&c->input[i]);
         error = relative_error(once.gradient[i], exact->gradient[i], count, 1);
         ck_assert_msg(error <= tolerance,
-                      "%s: the CPU's gradient of input %d in %s is off by %g, allowed %g", c->op, i,
-                      type, error, tolerance);
+                      "%s: the %s's gradient of input %d in %s is off by %g, allowed %g", c->op,
+                      who, i, type, error, tolerance);
         error = relative_error(twice.gradient[i], exact->gradient[i], count, 2);
-        ck_assert_msg(error <= tolerance, "%s: the CPU does not add up input %d in %s (%g)", c->op,
-                      i, type, error);
+        ck_assert_msg(error <= tolerance, "%s: the %s does not add up input %d in %s (%g)", c->op,
+                      who, i, type, error);
         run_result wrong = run_case(c, values, which, 1, true, i);
         error = relative_error(wrong.gradient[i], exact->gradient[i], count, 1);
         ck_assert_msg(!(error <= tolerance), "%s: a rule scaled by 1.01 passes in %s (input %d)",
@@ -357,36 +368,69 @@ static void check_oracle(const op_case *c, double **values, const run_result *ex
     result_free(&twice);
 }
 
-static void round_values(const op_case *c, double **values) {
+// Kernels whose result depends on the order of blocks or threads have a race.
+static void check_order(const op_case *c, double **values, int which) {
+    run_result there = run_case(c, values, which, 1, true, -1);
+    shim_reverse(true);
+    run_result back = run_case(c, values, which, 1, true, -1);
+    shim_reverse(false);
+    ck_assert_msg(!memcmp(there.output, back.output, (size_t)there.count * sizeof *there.output),
+                  "%s: the output depends on the order of threads", c->op);
     for (int i = 0; i < c->inputs; i++)
-        for (int64_t e = 0; e < input_count(&c->input[i]); e++)
-            values[i][e] = (double)bf16_to_float(bf16_from_float((float)values[i][e]));
+        if (there.gradient[i])
+            ck_assert_msg(!memcmp(there.gradient[i], back.gradient[i],
+                                  (size_t)input_count(&c->input[i]) * sizeof(double)),
+                          "%s: gradient %d depends on the order of threads", c->op, i);
+    result_free(&there);
+    result_free(&back);
 }
 
-// Half a unit in the last place is 2^-9 of the largest numbers; a rule reads rounded outputs and writes
-// rounded gradients. Scaling by 1.01 must stay outside.
-static const double BF16_TOLERANCE = 6e-3;
+static void round_values(const op_case *c, double **values, dtype type) {
+    for (int i = 0; i < c->inputs; i++)
+        for (int64_t e = 0; e < input_count(&c->input[i]); e++) {
+            uint16_t narrow;
+            element_put(&narrow, 0, values[i][e], type);
+            values[i][e] = element_get(&narrow, 0, type);
+        }
+}
 
-void op_check(const op_case *c) {
-    double **values = draw_values(c), tolerance = c->tolerance;
-    if (tolerance <= 0) {
-        int64_t largest = 1;
-        for (int i = 0; i < c->inputs; i++)
-            if (input_count(&c->input[i]) > largest) largest = input_count(&c->input[i]);
-        tolerance = fmin(2e-6 * sqrt((double)largest), 1e-4);
-    }
+// Half a unit in the last place is 2^-9 of the largest numbers in bf16 and 2^-12 in f16; a rule reads rounded
+// outputs and writes rounded gradients. Scaling by 1.01 must stay outside.
+static const double BF16_TOLERANCE = 6e-3, F16_TOLERANCE = 1e-3;
+
+static double tolerance_of(const op_case *c) {
+    int64_t largest = 1;
+    if (c->tolerance > 0) return c->tolerance;
+    for (int i = 0; i < c->inputs; i++)
+        if (input_count(&c->input[i]) > largest) largest = input_count(&c->input[i]);
+    return fmin(2e-6 * sqrt((double)largest), 1e-4);
+}
+
+// The devices of TYPE on inputs that it holds exactly.
+static void check_narrow(const op_case *c, dtype type, int cpu, int shim, double tolerance) {
+    double **values = draw_values(c);
+    round_values(c, values, type);
     run_result exact = run_case(c, values, ON_ORACLE, 1, true, -1);
-    check_oracle(c, values, &exact);
-    check_cpu(c, values, ON_CPU, tolerance, &exact);
+    if (cpu >= 0 && test_device(cpu)) check_device(c, values, cpu, tolerance, &exact);
+    check_device(c, values, shim, tolerance, &exact);
+    check_order(c, values, shim);
     result_free(&exact);
-    if (test_device(ON_CPU_BF16)) {
-        round_values(c, values);
-        exact = run_case(c, values, ON_ORACLE, 1, true, -1);
-        check_cpu(c, values, ON_CPU_BF16, BF16_TOLERANCE, &exact);
-        result_free(&exact);
-    }
     for (int i = 0; i < c->inputs; i++) free(values[i]);
     free(values);
+}
+
+void op_check(const op_case *c) {
+    double **values = draw_values(c), tolerance = tolerance_of(c);
+    run_result exact = run_case(c, values, ON_ORACLE, 1, true, -1);
+    check_oracle(c, values, &exact);
+    check_device(c, values, ON_CPU, tolerance, &exact);
+    check_device(c, values, ON_SHIM, tolerance, &exact);
+    check_order(c, values, ON_SHIM);
+    result_free(&exact);
+    for (int i = 0; i < c->inputs; i++) free(values[i]);
+    free(values);
+    check_narrow(c, DTYPE_BF16, ON_CPU_BF16, ON_SHIM_BF16, BF16_TOLERANCE);
+    check_narrow(c, DTYPE_F16, -1, ON_SHIM_F16, F16_TOLERANCE);
 }
 
 int run_suite(Suite *suite) {

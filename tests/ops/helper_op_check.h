@@ -1,4 +1,4 @@
-// Checks one op on one set of shapes, in six ways:
+// Checks one op on one set of shapes, in seven ways:
 //   1. the oracle's gradients against central differences in double (signed error, random output
 //      weights; every coordinate of small inputs, random directions of large ones);
 //   2. the CPU's output and gradients against the oracle's, on equal inputs;
@@ -6,7 +6,9 @@
 //   4. guard words around gradients and behind outputs stay as they were;
 //   5. each backward rule scaled by 1.01, input by input, is caught by 1 and by 2;
 //   6. the same as 2 to 5 in bf16 where the CPU has it, on inputs that bf16 holds exactly, so that
-//      what is left are roundings of results.
+//      what is left are roundings of results;
+//   7. the same as 2 to 5 with the CUDA kernels' own source on the host shim (tests/shim/) in f32, bf16 and f16,
+//      where blocks and threads in reverse order must give the same bits.
 #pragma once
 #include "models/ops/ops.h"
 #include <check.h>
@@ -37,7 +39,7 @@ typedef struct op_case {
 void op_check(const op_case *c);
 
 // Devices shared by all tests of a program; NULL where the CPU has no bf16.
-enum { ON_CPU, ON_ORACLE, ON_CPU_BF16, TEST_DEVICES };
+enum { ON_CPU, ON_ORACLE, ON_CPU_BF16, ON_SHIM, ON_SHIM_BF16, ON_SHIM_F16, TEST_DEVICES };
 device *test_device(int which);
 
 // Constants for run functions: host arrays as tensors without gradient.

@@ -1,0 +1,45 @@
+// cuBLASLt's wrapper in plain loops in double: what core/cuda/cublas.h promises, for the host shim. A sum goes
+// through in memory order, so factors are taken as doubles once.
+#include "core/cuda/cublas.h"
+#include "core/memory.h"
+
+static double *as_doubles(const void *x, int64_t count, int64_t type) {
+    double *out;
+    if (mem_new(&out, count + 1, "doubles")) die("%s", status_text());
+    for (int64_t i = 0; i < count; i++) out[i] = element_get(x, i, (dtype)type);
+    return out;
+}
+
+static void run(void *out, const double *a, const double *b, const float *bias, const cublas_product *z) {
+    for (int64_t m = 0; m < z->M; m++)
+        for (int64_t n = 0; n < z->N; n++) {
+            double sum = bias ? (double)bias[n] : 0;
+            for (int64_t k = 0; k < z->K; k++)
+                sum += a[z->a_transposed ? k * z->M + m : m * z->K + k] *
+                       b[z->b_transposed ? n * z->K + k : k * z->N + n];
+            int64_t at = m * z->N + n;
+            element_put(out, at, sum + (z->acc ? element_get(out, at, (dtype)z->out_type) : 0),
+                        (dtype)z->out_type);
+        }
+}
+
+void cublas_product_run(void *out, const void *a, const void *b, void *side, void *side2,
+                        const cublas_product *z, stream *s) {
+    (void)side2, (void)s;
+    double *A = as_doubles(a, z->M * z->K, z->type), *B = as_doubles(b, z->K * z->N, z->type);
+    if (z->epilogue != CUBLAS_PLAIN && z->epilogue != CUBLAS_BIAS && z->epilogue != CUBLAS_BIAS_GRADIENT)
+        die("cublas_shim: epilogue %lld", (long long)z->epilogue);
+    if ((z->epilogue == CUBLAS_PLAIN) != !side) die("cublas_shim: an epilogue and its side belong together");
+    run(out, A, B, z->epilogue == CUBLAS_BIAS ? side : NULL, z);
+    for (int64_t m = 0; z->epilogue == CUBLAS_BIAS_GRADIENT && m < z->M; m++) {
+        double sum = 0;
+        for (int64_t k = 0; k < z->K; k++) sum += A[z->a_transposed ? k * z->M + m : m * z->K + k];
+        ((float *)side)[m] = (float)sum;
+    }
+    mem_free(A);
+    mem_free(B);
+}
+
+void cublas_product_prepare(const cublas_product *z, stream *s) {
+    (void)z, (void)s;
+}
