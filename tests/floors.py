@@ -46,7 +46,7 @@ VENDORS = [
 ]
 
 # The files above core/cuda/ that may include it: kernels, and the one that opens the device.
-CUDA_USERS = ["models/ops/*_cuda.cu", "optim/*_cuda.cu", "train/cuda_*.c"]
+CUDA_USERS = ["models/ops/*_cuda.cu", "models/ops/*_cuda.cuh", "optim/*_cuda.cu", "train/cuda_*.c"]
 
 SUFFIXES = (".c", ".h", ".cpp", ".hpp", ".cu", ".cuh")
 LONGEST = 500
