@@ -230,22 +230,6 @@ size_t conv2d_scratch_cuda(const window_shape *z, dtype type, stream *s) {
     return fresh_bytes(z, type) + cudnn_conv_scratch(&conv, s);
 }
 
-template <class T> struct bias_body {
-    T *out;
-    const float *bias;
-    int64_t O;
-    template <int V> __device__ void at(int64_t i) const {
-        float x[V];
-        load(x, bias + i % O);
-        give(out + i, x, 1);
-    }
-};
-
-template <class T> static void add_bias(void *out, const float *bias, const window_shape *z, stream *s) {
-    each<PACK<T>>("conv2d_forward", pixels(z) * z->O, bias_body<T>{(T *)out, bias, z->O},
-                  z->O % PACK<T> == 0 && aligned(out, bias), s);
-}
-
 void conv2d_forward_cuda(void *out, const void *inp, const void *weight, const void *bias, const window_shape *z,
                          dtype type, void *scratch, stream *s) {
     KERNEL_BEGIN(s);
@@ -256,7 +240,7 @@ void conv2d_forward_cuda(void *out, const void *inp, const void *weight, const v
     } else {
         const cudnn_conv conv = conv_of(z, type);
         cudnn_conv_forward(out, inp, weight, &conv, (char *)scratch + fresh_bytes(z, type), s);
-        if (bias) FOR_TYPE("conv2d", type, add_bias, out, (const float *)bias, z, s);
+        if (bias) FOR_TYPE("conv2d", type, add_bias, "conv2d_forward", out, bias, pixels(z), z->O, s);
     }
 }
 

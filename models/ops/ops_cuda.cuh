@@ -106,6 +106,24 @@ static void each(const char *name, int64_t n, const Body &body, bool whole, stre
                dim3(blocks_for(divide_up(n, EACH_THREADS), EACH_BLOCKS)), dim3(EACH_THREADS), n, body);
 }
 
+// out (rows, C) += bias f32 (C): where a library does not add it.
+template <class T> struct bias_body {
+    T *out;
+    const float *bias;
+    int64_t C;
+    template <int V> __device__ void at(int64_t i) const {
+        float x[V];
+        load(x, bias + i % C);
+        give(out + i, x, 1);
+    }
+};
+
+template <class T>
+static void add_bias(const char *name, void *out, const void *bias, int64_t rows, int64_t C, stream *s) {
+    each<PACK<T>>(name, rows * C, bias_body<T>{(T *)out, (const float *)bias, C},
+                  C % PACK<T> == 0 && aligned(out, bias), s);
+}
+
 // --- sums ----------------------------------------------------------------------------------------------
 // Over WIDTH neighbouring lanes (a power of 2); every lane gets the sum.
 template <class N> static __device__ __forceinline__ N lanes_sum(N x, int width) {

@@ -40,6 +40,12 @@ void cublas_product_run(void *out, const void *a, const void *b, void *side, voi
     mem_free(B);
 }
 
+// As the library documents: no bias that is wider than the result.
+bool cublas_product_takes(const cublas_product *z, stream *s) {
+    (void)s;
+    return z->epilogue == CUBLAS_PLAIN || z->out_type == z->side_type;
+}
+
 void cublas_product_prepare(const cublas_product *z, stream *s) {
     (void)z, (void)s;
 }
