@@ -58,7 +58,8 @@ typedef struct product {
 
 enum { ALIGNMENT = 16 }; // of what kernels of 128-bit loads want; more does not help
 
-// --- opening -----------------------------------------------------------------------------------------
+// --- opening
+// -----------------------------------------------------------------------------------------
 static status open_library(library *l, functions *f) {
     status rc = library_open(l, &kind);
     if (!rc) rc = library_symbols(l, &kind, symbols, sizeof symbols / sizeof *symbols, f);
@@ -89,12 +90,13 @@ status cublas_open(cublas **out, stream *s) {
     if (!rc) {
         cublasStatus_t e = b->f.cublasLtCreate(&b->handle);
         if (e)
-            rc = status_fail(STATUS_DEVICE, "cuBLASLt (%s): it cannot be started: %s", b->library.path,
-                             b->f.cublasLtGetStatusString(e));
+            rc = status_fail(STATUS_DEVICE, "cuBLASLt (%s): it cannot be started: %s",
+                             b->library.path, b->f.cublasLtGetStatusString(e));
     }
     // What NVIDIA recommends: Hopper's kernels split more.
     b->workspace_bytes = (size_t)(stream_cuda(s)->sm >= 90 ? 32 : 4) << 20;
-    if (!rc) rc = cuda_status(cudaMalloc(&b->workspace, b->workspace_bytes), "workspace of products");
+    if (!rc)
+        rc = cuda_status(cudaMalloc(&b->workspace, b->workspace_bytes), "workspace of products");
     if (rc)
         cublas_close(b);
     else
@@ -120,7 +122,8 @@ void cublas_close(cublas *b) {
     mem_free(b);
 }
 
-// --- describing a product ----------------------------------------------------------------------------
+// --- describing a product
+// ----------------------------------------------------------------------------
 static cudaDataType_t number_of(int64_t type) {
     if (type == DTYPE_F32) return CUDA_R_32F;
     if (type == DTYPE_BF16) return CUDA_R_16BF;
@@ -133,8 +136,8 @@ static cublasStatus_t set(const functions *f, product *p, cublasLtMatmulDescAttr
     return f->cublasLtMatmulDescSetAttribute(p->described, what, value, bytes);
 }
 
-// cuBLAS counts columns first: what is (M, N) by rows here is (N, M) there, and out' = op(b)' op(a)'.
-// So b comes first, and nothing is copied.
+// cuBLAS counts columns first: what is (M, N) by rows here is (N, M) there, and out' = op(b)'
+// op(a)'. So b comes first, and nothing is copied.
 static cublasStatus_t make_layouts(const functions *f, product *p, const cublas_product *z) {
     const cudaDataType_t type = number_of(z->type);
     const uint64_t M = (uint64_t)z->M, N = (uint64_t)z->N, K = (uint64_t)z->K;
@@ -150,7 +153,8 @@ static cublasStatus_t make_layouts(const functions *f, product *p, const cublas_
 }
 
 static cublasStatus_t set_epilogue(const functions *f, product *p, const cublas_product *z) {
-    // Our rows are cuBLAS's columns: a bias along N is along its rows, the sums of a's rows are those of its B.
+    // Our rows are cuBLAS's columns: a bias along N is along its rows, the sums of a's rows are
+    // those of its B.
     static const uint32_t epilogue[] = {
         [CUBLAS_PLAIN] = CUBLASLT_EPILOGUE_DEFAULT,
         [CUBLAS_BIAS] = CUBLASLT_EPILOGUE_BIAS,
@@ -160,7 +164,8 @@ static cublasStatus_t set_epilogue(const functions *f, product *p, const cublas_
     };
     const int32_t side = (int32_t)number_of(z->side_type), kept = (int32_t)number_of(z->out_type);
     const int64_t columns = z->N;
-    cublasStatus_t e = set(f, p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue[z->epilogue], sizeof *epilogue);
+    cublasStatus_t e =
+        set(f, p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue[z->epilogue], sizeof *epilogue);
     bool has_side = z->epilogue != CUBLAS_PLAIN && z->epilogue != CUBLAS_GELU_GRADIENT;
     if (!e && has_side) e = set(f, p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &side, sizeof side);
     if (z->epilogue != CUBLAS_BIAS_GELU && z->epilogue != CUBLAS_GELU_GRADIENT) return e;
@@ -169,7 +174,8 @@ static cublasStatus_t set_epilogue(const functions *f, product *p, const cublas_
     return e;
 }
 
-static cublasStatus_t set_sides(const functions *f, product *p, const void *side, const void *side2) {
+static cublasStatus_t set_sides(const functions *f, product *p, const void *side,
+                                const void *side2) {
     cublasStatus_t e = CUBLAS_STATUS_SUCCESS;
     if (side) e = set(f, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &side, sizeof side);
     if (!e && side2) e = set(f, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &side2, sizeof side2);
@@ -189,23 +195,25 @@ static cublasStatus_t describe(const functions *f, product *p, const cublas_prod
     return e;
 }
 
-// Splits over K are added in workspace in a fixed order, or not made at all: INPLACE would add in the order
-// in which blocks finish.
-static cublasStatus_t prefer(const functions *f, cublasLtMatmulPreference_t preference, size_t workspace,
-                             int64_t alignment) {
+// Splits over K are added in workspace in a fixed order, or not made at all: INPLACE would add in
+// the order in which blocks finish.
+static cublasStatus_t prefer(const functions *f, cublasLtMatmulPreference_t preference,
+                             size_t workspace, int64_t alignment) {
     static const cublasLtMatmulPreferenceAttributes_t aligned[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     const uint64_t bytes = workspace;
-    const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    const uint32_t schemes =
+        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
     const uint32_t alignments = (uint32_t)alignment;
     cublasStatus_t e = f->cublasLtMatmulPreferenceSetAttribute(
         preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes);
     if (!e)
-        e = f->cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                    &schemes, sizeof schemes);
+        e = f->cublasLtMatmulPreferenceSetAttribute(
+            preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes);
     for (int i = 0; i < 4 && !e; i++)
-        e = f->cublasLtMatmulPreferenceSetAttribute(preference, aligned[i], &alignments, sizeof alignments);
+        e = f->cublasLtMatmulPreferenceSetAttribute(preference, aligned[i], &alignments,
+                                                    sizeof alignments);
     return e;
 }
 
@@ -237,8 +245,8 @@ static void fail(stream *s, const cublas_product *z, const char *why) {
                                dtype_name((dtype)z->out_type), why));
 }
 
-// The product for R, prepared if it is not yet; NULL after a failure. One that the library does not take is
-// no failure yet.
+// The product for R, prepared if it is not yet; NULL after a failure. One that the library does not
+// take is no failure yet.
 static product *product_find(stream *s, const recipe *r) {
     cublas *b = stream_cuda(s)->cublas;
     product *p = keyed_find(&b->products, r, sizeof *r);
@@ -246,8 +254,10 @@ static product *product_find(stream *s, const recipe *r) {
     // Pointers are part of what heuristics look at; any that is as aligned will do.
     const void *side = (const void *)(uintptr_t)(r->alignment << 20);
     bool has_side = r->sizes.epilogue != CUBLAS_PLAIN && r->sizes.epilogue != CUBLAS_GELU_GRADIENT;
-    bool has_side2 = r->sizes.epilogue == CUBLAS_BIAS_GELU || r->sizes.epilogue == CUBLAS_GELU_GRADIENT;
-    status rc = keyed_add(&b->products, r, sizeof *r, sizeof *p, "a product of cuBLASLt", (void **)&p);
+    bool has_side2 =
+        r->sizes.epilogue == CUBLAS_BIAS_GELU || r->sizes.epilogue == CUBLAS_GELU_GRADIENT;
+    status rc =
+        keyed_add(&b->products, r, sizeof *r, sizeof *p, "a product of cuBLASLt", (void **)&p);
     if (rc) {
         stream_fail(s, rc);
         return NULL;
@@ -259,13 +269,15 @@ static product *product_find(stream *s, const recipe *r) {
     return p;
 }
 
-// --- running one -------------------------------------------------------------------------------------
+// --- running one
+// -------------------------------------------------------------------------------------
 static bool is_empty(const cublas_product *z) {
     return !z->M || !z->N;
 }
 
 void cublas_product_prepare(const cublas_product *z, stream *s) {
-    if (!is_empty(z) && z->K && !cublas_product_takes(z, s)) fail(s, z, "there is no algorithm for it");
+    if (!is_empty(z) && z->K && !cublas_product_takes(z, s))
+        fail(s, z, "there is no algorithm for it");
 }
 
 bool cublas_product_takes(const cublas_product *z, stream *s) {
@@ -286,9 +298,11 @@ static void run_without_terms(void *out, void *side, const cublas_product *z, st
     if (z->epilogue != CUBLAS_PLAIN && z->epilogue != CUBLAS_BIAS_GRADIENT)
         die("cuBLASLt: epilogue %lld of a product without terms", (long long)z->epilogue);
     if (!z->acc)
-        CUDA_CHECK(s, cudaMemsetAsync(out, 0, (size_t)(z->M * z->N) * dtype_size((dtype)z->out_type), handle));
+        CUDA_CHECK(s, cudaMemsetAsync(
+                          out, 0, (size_t)(z->M * z->N) * dtype_size((dtype)z->out_type), handle));
     if (z->epilogue == CUBLAS_BIAS_GRADIENT)
-        CUDA_CHECK(s, cudaMemsetAsync(side, 0, (size_t)z->M * dtype_size((dtype)z->side_type), handle));
+        CUDA_CHECK(
+            s, cudaMemsetAsync(side, 0, (size_t)z->M * dtype_size((dtype)z->side_type), handle));
 }
 
 void cublas_product_run(void *out, const void *a, const void *b, void *side, void *side2,
@@ -310,8 +324,8 @@ void cublas_product_run(void *out, const void *a, const void *b, void *side, voi
     const functions *f = &c->cublas->f;
     cublasStatus_t e = set_sides(f, p, side, side2);
     if (!e)
-        e = f->cublasLtMatmul(c->cublas->handle, p->described, &one, b, p->a, a, p->b, &beta, out, p->out,
-                              out, p->out, &p->algorithm, c->cublas->workspace,
+        e = f->cublasLtMatmul(c->cublas->handle, p->described, &one, b, p->a, a, p->b, &beta, out,
+                              p->out, out, p->out, &p->algorithm, c->cublas->workspace,
                               c->cublas->workspace_bytes, c->handle);
     if (e) fail(s, z, f->cublasLtGetStatusString(e));
 }

@@ -1,9 +1,9 @@
-// cuBLASLt behind a plain header: the matrix products of the CUDA device. No other file includes cuBLAS's
-// headers. The library is opened with the device, not with the program.
+// cuBLASLt behind a plain header: the matrix products of the CUDA device. No other file includes
+// cuBLAS's headers. The library is opened with the device, not with the program.
 //
-// An algorithm is chosen once per set of sizes (the library's heuristics, deterministic ones only, no split
-// over atomics) and kept, so that a step prepares nothing. Workspace belongs to the stream. Failures are kept
-// in the stream (stream_fail).
+// An algorithm is chosen once per set of sizes (the library's heuristics, deterministic ones only,
+// no split over atomics) and kept, so that a step prepares nothing. Workspace belongs to the
+// stream. Failures are kept in the stream (stream_fail).
 #pragma once
 #include "core/cuda/library.h"
 #include "core/device.h"
@@ -26,8 +26,8 @@ typedef enum cublas_epilogue {
 
 // out (M, N) = op(a) op(b), row-major, + what is in out if ACC. Sums run in f32.
 //   a is (M, K), or (K, M) where A_TRANSPOSED; b is (K, N), or (N, K) where B_TRANSPOSED.
-// Weights' gradients are f32 whatever the factors are: OUT_TYPE. All fields are as wide as the rest, so that
-// sizes are compared byte by byte.
+// Weights' gradients are f32 whatever the factors are: OUT_TYPE. All fields are as wide as the
+// rest, so that sizes are compared byte by byte.
 typedef struct cublas_product {
     int64_t M, N, K;
     int64_t a_transposed, b_transposed, acc;
@@ -36,12 +36,14 @@ typedef struct cublas_product {
     int64_t side_type;      // of the bias or its gradient, a dtype; f32 where it is left out
 } cublas_product;
 
-// Whether the library has an algorithm. It has one for every CUBLAS_PLAIN; what it documents beyond that:
-// a bias or its gradient of the type of OUT, GELU for N divisible by 8. Ask before a bias in f32 is added to
-// an OUT in bf16 or f16. The answer is kept with the algorithm; side2 has the type of OUT.
+// Whether the library has an algorithm. It has one for every CUBLAS_PLAIN; what it documents beyond
+// that: a bias or its gradient of the type of OUT, GELU for N divisible by 8. Ask before a bias in
+// f32 is added to an OUT in bf16 or f16. The answer is kept with the algorithm; side2 has the type
+// of OUT.
 bool cublas_product_takes(const cublas_product *z, stream *s);
 
-// SIDE and SIDE2 as the epilogue says, else NULL. Chooses the algorithm where that has not been done.
+// SIDE and SIDE2 as the epilogue says, else NULL. Chooses the algorithm where that has not been
+// done.
 void cublas_product_run(void *out, const void *a, const void *b, void *side, void *side2,
                         const cublas_product *z, stream *s);
 // Chooses the algorithm ahead of the first step (dry runs).

@@ -7,24 +7,26 @@
 static const library_symbol symbols[] = {CUDNN_FUNCTIONS(SYMBOL)};
 
 static const char *const names[] = {"libcudnn.so.9", NULL};
-static const library_kind kind = {
-    "cuDNN 9", names,
-    "install cuDNN 9 for this version of CUDA (libcudnn9-cuda-13 or -12, or the Python wheel nvidia-cudnn-cu13 "
-    "or -cu12)"};
+static const library_kind kind = {"cuDNN 9", names,
+                                  "install cuDNN 9 for this version of CUDA (libcudnn9-cuda-13 or "
+                                  "-12, or the Python wheel nvidia-cudnn-cu13 "
+                                  "or -cu12)"};
 
 #if CUDART_VERSION >= 13000
 static const char *const compiler_names[] = {"libnvrtc.so.13", NULL};
 #else
 static const char *const compiler_names[] = {"libnvrtc.so.12", NULL};
 #endif
-static const library_kind compiler_kind = {"NVRTC", compiler_names, "install the CUDA toolkit's NVRTC"};
+static const library_kind compiler_kind = {"NVRTC", compiler_names,
+                                           "install the CUDA toolkit's NVRTC"};
 
-// NVRTC first: cuDNN opens it by name, and finds what is open already wherever that stood. Without it only
-// engines that are compiled at run time are missing, and cuDNN says so then.
+// NVRTC first: cuDNN opens it by name, and finds what is open already wherever that stood. Without
+// it only engines that are compiled at run time are missing, and cuDNN says so then.
 static status open_libraries(cudnn *c) {
     library_open(&c->compiler, &compiler_kind);
     status rc = library_open(&c->library, &kind);
-    if (!rc) rc = library_symbols(&c->library, &kind, symbols, sizeof symbols / sizeof *symbols, &c->f);
+    if (!rc)
+        rc = library_symbols(&c->library, &kind, symbols, sizeof symbols / sizeof *symbols, &c->f);
     return rc;
 }
 
@@ -78,11 +80,14 @@ status cudnn_open_described(cudnn **out, const char *json, bool tf32) {
     *out = NULL;
     status rc = open_with(&c, tf32);
     if (!rc)
-        rc = refused(c, c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &c->described),
-                     "a device's description");
+        rc = refused(
+            c,
+            c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &c->described),
+            "a device's description");
     if (!rc)
         rc = refused(c,
-                     c->f.cudnnBackendSetAttribute(c->described, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                     c->f.cudnnBackendSetAttribute(c->described,
+                                                   CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
                                                    CUDNN_TYPE_CHAR, (int64_t)strlen(json), json),
                      "a device's description");
     if (!rc) rc = refused(c, c->f.cudnnBackendFinalize(c->described), "a device's description");

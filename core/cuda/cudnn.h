@@ -1,9 +1,10 @@
-// cuDNN behind a plain header: convolutions of the CUDA device, as graphs of its backend interface. No other
-// file than core/cuda/cudnn*.c includes cuDNN's headers. The library is opened with the device, not with the
-// program. Attention: core/cuda/cudnn_attention.h.
+// cuDNN behind a plain header: convolutions of the CUDA device, as graphs of its backend interface.
+// No other file than core/cuda/cudnn*.c includes cuDNN's headers. The library is opened with the
+// device, not with the program. Attention: core/cuda/cudnn_attention.h.
 //
-// A plan is built once per graph and set of sizes, when its scratch is asked for (dry runs do), and kept;
-// engines that are not deterministic are left out. Failures are kept in the stream (stream_fail).
+// A plan is built once per graph and set of sizes, when its scratch is asked for (dry runs do), and
+// kept; engines that are not deterministic are left out. Failures are kept in the stream
+// (stream_fail).
 #pragma once
 #include "core/cuda/library.h"
 #include "core/device.h"
@@ -14,7 +15,8 @@ status cudnn_open(cudnn **out, stream *s);
 void cudnn_close(cudnn *c); // accepts NULL
 // Opens the library, without a GPU, to say where it is and which version.
 status cudnn_library(library_facts *out);
-// For tests on machines without a GPU: plans are built for the device that JSON describes, nothing can run.
+// For tests on machines without a GPU: plans are built for the device that JSON describes, nothing
+// can run.
 status cudnn_open_described(cudnn **out, const char *json, bool tf32);
 
 // Images (B,H,W,C) and (B,OH,OW,O), weight (O,K,K,C), all contiguous in this order.
@@ -23,9 +25,13 @@ typedef struct cudnn_conv {
     int64_t type; // a dtype: f32, bf16, f16
 } cudnn_conv;
 
-// Whether cuDNN has an engine that this program accepts for a pass. A pass without one is no failure until it
-// is run.
-typedef enum cudnn_conv_pass { CUDNN_FORWARD, CUDNN_BACKWARD_INPUT, CUDNN_BACKWARD_WEIGHT } cudnn_conv_pass;
+// Whether cuDNN has an engine that this program accepts for a pass. A pass without one is no
+// failure until it is run.
+typedef enum cudnn_conv_pass {
+    CUDNN_FORWARD,
+    CUDNN_BACKWARD_INPUT,
+    CUDNN_BACKWARD_WEIGHT
+} cudnn_conv_pass;
 bool cudnn_conv_takes(cudnn_conv_pass pass, const cudnn_conv *z, stream *s);
 // Bytes of scratch that the three calls below want: the most of them.
 size_t cudnn_conv_scratch(const cudnn_conv *z, stream *s);
@@ -34,7 +40,7 @@ void cudnn_conv_forward(void *out, const void *inp, const void *weight, const cu
 // Both write; convolutions do not add to what is there.
 void cudnn_conv_backward_input(void *dinp, const void *dout, const void *weight,
                                const cudnn_conv *z, void *scratch, stream *s);
-// dweight in f32 whatever the type is; where that is bf16 or f16 it has been rounded to it on the way, as cuDNN
-// writes no wider.
+// dweight in f32 whatever the type is; where that is bf16 or f16 it has been rounded to it on the
+// way, as cuDNN writes no wider.
 void cudnn_conv_backward_weight(float *dweight, const void *dout, const void *inp,
                                 const cudnn_conv *z, void *scratch, stream *s);

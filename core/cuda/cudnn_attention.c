@@ -1,5 +1,6 @@
-// Attention as graphs of cuDNN's backend interface. Its engines know such graphs by their form: each operation
-// here stands where the engine looks for it, also where mathematics would allow another order.
+// Attention as graphs of cuDNN's backend interface. Its engines know such graphs by their form:
+// each operation here stands where the engine looks for it, also where mathematics would allow
+// another order.
 #include "core/cuda/cudnn_attention.h"
 #include "core/cuda/cudnn_private.h"
 
@@ -44,7 +45,8 @@ typedef struct parts {
     node scale, low;
 } parts;
 
-static const cudnnDataType_t F32 = CUDNN_DATA_FLOAT, I32 = CUDNN_DATA_INT32, FLAG = CUDNN_DATA_BOOLEAN;
+static const cudnnDataType_t F32 = CUDNN_DATA_FLOAT, I32 = CUDNN_DATA_INT32,
+                             FLAG = CUDNN_DATA_BOOLEAN;
 
 static shape shape_heads(const cudnn_attention *z, int64_t T, int64_t row) {
     return (shape){{z->B, z->H, T, z->D}, {T * row, z->D, row, 1}};
@@ -80,7 +82,8 @@ static parts parts_of(graph *g, const cudnn_attention *z) {
     return p;
 }
 
-// --- pieces of both graphs ---------------------------------------------------------------------------
+// --- pieces of both graphs
+// ---------------------------------------------------------------------------
 static node score_like(const parts *p, cudnnDataType_t type) {
     return graph_virtual(p->g, type, &p->score);
 }
@@ -138,12 +141,15 @@ static node row_reduced(const parts *p, cudnnReduceTensorOp_t how, node x) {
     return out;
 }
 
-// --- the two graphs ----------------------------------------------------------------------------------
+// --- the two graphs
+// ----------------------------------------------------------------------------------
 static void forward_graph(graph *g, const cudnn_attention *z) {
     const parts p = parts_of(g, z);
     const shape k_turned = shape_turned(&p.k);
-    node q = graph_tensor(g, Q, p.type, &p.q, p.q_start), k = graph_tensor(g, K, p.type, &k_turned, p.k_start);
-    node v = graph_tensor(g, V, p.type, &p.v, p.v_start), out = graph_tensor(g, OUT, p.type, &p.out, p.out_start);
+    node q = graph_tensor(g, Q, p.type, &p.q, p.q_start),
+         k = graph_tensor(g, K, p.type, &k_turned, p.k_start);
+    node v = graph_tensor(g, V, p.type, &p.v, p.v_start),
+         out = graph_tensor(g, OUT, p.type, &p.out, p.out_start);
     node x = not_ahead(&p, within_lengths(&p, scores(&p, q, k, p.q_length != NULL)));
     node most = row_reduced(&p, CUDNN_REDUCE_TENSOR_MAX, x);
     node exponential = each(&p, CUDNN_POINTWISE_EXP, each(&p, CUDNN_POINTWISE_SUB, x, most), NULL);
@@ -164,14 +170,18 @@ static void product_over_queries(const parts *p, node x, node b, node out) {
 }
 
 // With P = softmax(x), x = SCALE q k', out = P v:
-//   dv = P' dout; dP = dout v'; dx = P (dP - rows' sums of dP P), and these sums are those of dout out over D;
-//   dq = SCALE dx k; dk = SCALE dx' q. P = exp(x - lse) is computed again (Dao 2023, algorithm 2).
+//   dv = P' dout; dP = dout v'; dx = P (dP - rows' sums of dP P), and these sums are those of dout
+//   out over D; dq = SCALE dx k; dk = SCALE dx' q. P = exp(x - lse) is computed again (Dao 2023,
+//   algorithm 2).
 static void backward_graph(graph *g, const cudnn_attention *z) {
     const parts p = parts_of(g, z);
     const shape k_turned = shape_turned(&p.k), v_turned = shape_turned(&p.v);
-    node q = graph_tensor(g, Q, p.type, &p.q, p.q_start), k = graph_tensor(g, K, p.type, &k_turned, p.k_start);
-    node v = graph_tensor(g, V, p.type, &v_turned, p.v_start), out = graph_tensor(g, OUT, p.type, &p.out, p.out_start);
-    node dout = graph_tensor(g, DOUT, p.type, &p.out, p.out_start), lse = graph_tensor(g, LSE, F32, &p.row, NULL);
+    node q = graph_tensor(g, Q, p.type, &p.q, p.q_start),
+         k = graph_tensor(g, K, p.type, &k_turned, p.k_start);
+    node v = graph_tensor(g, V, p.type, &v_turned, p.v_start),
+         out = graph_tensor(g, OUT, p.type, &p.out, p.out_start);
+    node dout = graph_tensor(g, DOUT, p.type, &p.out, p.out_start),
+         lse = graph_tensor(g, LSE, F32, &p.row, NULL);
     const int64_t T = z->TQ, D = z->D;
     const shape plain = {{z->B, z->H, T, D}, {z->H * T * D, T * D, z->H * D, 1}};
 
@@ -192,8 +202,8 @@ static void backward_graph(graph *g, const cudnn_attention *z) {
 
     node k_again = graph_virtual(g, p.type, &p.k);
     graph_reshape(g, k, k_again);
-    graph_matmul(g, dscore, k_again, graph_tensor(g, DQ, p.type, &p.q, p.q_start), p.q_length, NULL, p.k_length,
-                 false);
+    graph_matmul(g, dscore, k_again, graph_tensor(g, DQ, p.type, &p.q, p.q_start), p.q_length, NULL,
+                 p.k_length, false);
 }
 
 // The plan, built if it is not yet; NULL after a failure. One without an engine is no failure yet.
@@ -217,13 +227,15 @@ static const plan *plan_find(stream *s, bool backward, const cudnn_attention *z)
     return p;
 }
 
-// --- running -----------------------------------------------------------------------------------------
+// --- running
+// -----------------------------------------------------------------------------------------
 bool cudnn_attention_takes(const cudnn_attention *z, stream *s) {
     const bool wide = z->type != DTYPE_BF16 && z->type != DTYPE_F16;
     const int64_t odd = z->D | z->q_row | z->k_row | z->v_row | z->out_row;
     if (wide || odd % 8 || z->D > 128 || stream_cuda(s)->sm < 80) return false;
     if (!z->B || !z->TQ || !z->TK) return false;
-    const plan *forward = plan_find(s, false, z), *backward = z->inference ? forward : plan_find(s, true, z);
+    const plan *forward = plan_find(s, false, z),
+               *backward = z->inference ? forward : plan_find(s, true, z);
     return forward && backward && forward->plan && backward->plan;
 }
 
@@ -233,15 +245,18 @@ static size_t row_bytes(const cudnn_attention *z) {
 }
 
 size_t cudnn_attention_scratch(const cudnn_attention *z, stream *s) {
-    const plan *forward = plan_find(s, false, z), *backward = z->inference ? NULL : plan_find(s, true, z);
-    const size_t first = forward ? forward->workspace : 0, second = backward ? backward->workspace : 0;
+    const plan *forward = plan_find(s, false, z),
+               *backward = z->inference ? NULL : plan_find(s, true, z);
+    const size_t first = forward ? forward->workspace : 0,
+                 second = backward ? backward->workspace : 0;
     return row_bytes(z) + (first > second ? first : second);
 }
 
 static const float minus_infinity = -INFINITY, one = 1;
 
-static void add_common(plan_tensors *t, const void *q, const void *k, const void *v, const float *scale,
-                       const cudnn_attention_lengths *lengths, const cudnn_attention *z) {
+static void add_common(plan_tensors *t, const void *q, const void *k, const void *v,
+                       const float *scale, const cudnn_attention_lengths *lengths,
+                       const cudnn_attention *z) {
     plan_tensor(t, Q, q);
     plan_tensor(t, K, k);
     plan_tensor(t, V, v);
@@ -258,18 +273,20 @@ static void add_common(plan_tensors *t, const void *q, const void *k, const void
     plan_tensor(t, OUT_START, lengths->out_start);
 }
 
-static void run(const plan_tensors *t, bool backward, const cudnn_attention *z, void *scratch, stream *s) {
+static void run(const plan_tensors *t, bool backward, const cudnn_attention *z, void *scratch,
+                stream *s) {
     char what[256];
-    snprintf(what, sizeof what, "attention%s of %lld x %lld heads of %lld, %lld by %lld tokens, %s%s%s%s",
-             backward ? "'s gradient" : "", (long long)z->B, (long long)z->H, (long long)z->D, (long long)z->TQ,
-             (long long)z->TK, dtype_name((dtype)z->type), z->causal ? ", causal" : "",
-             z->padded ? ", padded" : "", z->packed ? ", packed" : "");
+    snprintf(what, sizeof what,
+             "attention%s of %lld x %lld heads of %lld, %lld by %lld tokens, %s%s%s%s",
+             backward ? "'s gradient" : "", (long long)z->B, (long long)z->H, (long long)z->D,
+             (long long)z->TQ, (long long)z->TK, dtype_name((dtype)z->type),
+             z->causal ? ", causal" : "", z->padded ? ", padded" : "", z->packed ? ", packed" : "");
     plan_run(plan_find(s, backward, z), t, scratch, what, s);
 }
 
-void cudnn_attention_forward(void *out, float *lse, const void *q, const void *k, const void *v, float scale,
-                             const cudnn_attention_lengths *lengths, const cudnn_attention *z, void *scratch,
-                             stream *s) {
+void cudnn_attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,
+                             float scale, const cudnn_attention_lengths *lengths,
+                             const cudnn_attention *z, void *scratch, stream *s) {
     plan_tensors t = {0};
     add_common(&t, q, k, v, &scale, lengths, z);
     plan_tensor(&t, OUT, out);
@@ -278,9 +295,9 @@ void cudnn_attention_forward(void *out, float *lse, const void *q, const void *k
 }
 
 void cudnn_attention_backward(const cudnn_attention_gradient *to, const void *dout, const void *out,
-                              const float *lse, const void *q, const void *k, const void *v, float scale,
-                              const cudnn_attention_lengths *lengths, const cudnn_attention *z, void *scratch,
-                              stream *s) {
+                              const float *lse, const void *q, const void *k, const void *v,
+                              float scale, const cudnn_attention_lengths *lengths,
+                              const cudnn_attention *z, void *scratch, stream *s) {
     plan_tensors t = {0};
     if (z->inference) die("cuDNN: the gradient of attention that was made for inference");
     add_common(&t, q, k, v, &scale, lengths, z);

@@ -1,4 +1,5 @@
-// Convolutions alone and fused with the parts of batch norm beside them (core/cuda/cudnn_fused.h), as graphs.
+// Convolutions alone and fused with the parts of batch norm beside them (core/cuda/cudnn_fused.h),
+// as graphs.
 #include "core/cuda/cudnn_fused.h"
 #include "core/cuda/cudnn_private.h"
 #include "core/cuda/widen.h"
@@ -12,7 +13,7 @@ static const char *const title[KINDS] = {
 #define X(name, text) [CUDNN_##name] = text,
     CUDNN_FUSED_LIST(X)
 #undef X
-    [FORWARD] = "convolution",
+        [FORWARD] = "convolution",
     [BACKWARD_INPUT] = "convolution's input gradient",
     [BACKWARD_WEIGHT] = "convolution's weight gradient",
 };
@@ -42,7 +43,8 @@ enum {
     CONSTANT,
 };
 
-// --- graphs ------------------------------------------------------------------------------------------
+// --- graphs
+// ------------------------------------------------------------------------------------------
 typedef struct sides {
     cudnnDataType_t type;
     shape image, out, inputs, outputs; // the latter two: one number per channel
@@ -70,7 +72,8 @@ static node channels(graph *g, int64_t uid, const shape *of) {
 // x SCALE + BIAS, in f32.
 static node scaled(graph *g, node x, cudnnDataType_t type, const shape *of, const shape *channel) {
     const cudnnDataType_t f32 = CUDNN_DATA_FLOAT;
-    node scale = graph_tensor(g, SCALE, type, channel, NULL), bias = graph_tensor(g, BIAS, type, channel, NULL);
+    node scale = graph_tensor(g, SCALE, type, channel, NULL),
+         bias = graph_tensor(g, BIAS, type, channel, NULL);
     node product = graph_virtual(g, f32, of), sum = graph_virtual(g, f32, of);
     graph_pointwise(g, CUDNN_POINTWISE_MUL, f32, x, scale, NULL, product);
     graph_pointwise(g, CUDNN_POINTWISE_ADD, f32, product, bias, NULL, sum);
@@ -90,15 +93,18 @@ static node seen_image(graph *g, const sides *x, bool norm) {
 static void forward_graph(graph *g, const recipe *r) {
     const sides x = sides_of(g, r);
     node out = graph_tensor(g, OUT, x.type, &x.out, NULL);
-    graph_conv(g, CONV_FORWARD, &r->sizes, seen_image(g, &x, r->kind == CUDNN_NORM_CONV_STATS), x.weight, out);
+    graph_conv(g, CONV_FORWARD, &r->sizes, seen_image(g, &x, r->kind == CUDNN_NORM_CONV_STATS),
+               x.weight, out);
     if (r->kind != FORWARD)
         graph_statistics(g, out, channels(g, SUM, &x.outputs), channels(g, SQUARES, &x.outputs));
 }
 
 static void inference_graph(graph *g, const recipe *r) {
     const sides x = sides_of(g, r);
-    node raw = graph_virtual(g, CUDNN_DATA_FLOAT, &x.out), out = graph_tensor(g, OUT, x.type, &x.out, NULL);
-    graph_conv(g, CONV_FORWARD, &r->sizes, graph_tensor(g, IMAGE, x.type, &x.image, NULL), x.weight, raw);
+    node raw = graph_virtual(g, CUDNN_DATA_FLOAT, &x.out),
+         out = graph_tensor(g, OUT, x.type, &x.out, NULL);
+    graph_conv(g, CONV_FORWARD, &r->sizes, graph_tensor(g, IMAGE, x.type, &x.image, NULL), x.weight,
+               raw);
     graph_pointwise(g, CUDNN_POINTWISE_RELU_FWD, CUDNN_DATA_FLOAT,
                     scaled(g, raw, CUDNN_DATA_FLOAT, &x.out, &x.outputs), NULL, NULL, out);
 }
@@ -107,8 +113,8 @@ static void backward_graph(graph *g, const recipe *r) {
     const sides x = sides_of(g, r);
     node dout = graph_tensor(g, OUT, x.type, &x.out, NULL);
     if (r->kind == BACKWARD_INPUT)
-        graph_conv(g, CONV_BACKWARD_INPUT, &r->sizes, graph_tensor(g, IMAGE, x.type, &x.image, NULL), x.weight,
-                   dout);
+        graph_conv(g, CONV_BACKWARD_INPUT, &r->sizes,
+                   graph_tensor(g, IMAGE, x.type, &x.image, NULL), x.weight, dout);
     else
         graph_conv(g, CONV_BACKWARD_WEIGHT, &r->sizes,
                    seen_image(g, &x, r->kind == CUDNN_NORM_BACKWARD_WEIGHT), x.weight, dout);
@@ -177,13 +183,14 @@ static const plan *plan_find(stream *s, int64_t kind, const cudnn_conv *z) {
     return p;
 }
 
-// --- running -----------------------------------------------------------------------------------------
+// --- running
+// -----------------------------------------------------------------------------------------
 static int64_t weight_count(const cudnn_conv *z) {
     return z->O * z->K * z->K * z->C;
 }
 
-// cuDNN has no engine that writes the weight's gradient wider than the images (9.19). So it is written beside
-// the workspace as it comes, and widened.
+// cuDNN has no engine that writes the weight's gradient wider than the images (9.19). So it is
+// written beside the workspace as it comes, and widened.
 static size_t narrow_bytes(int64_t kind, const cudnn_conv *z) {
     if (kind != BACKWARD_WEIGHT || z->type == DTYPE_F32) return 0;
     return ((size_t)weight_count(z) * dtype_size((dtype)z->type) + 255) / 256 * 256;
@@ -218,13 +225,16 @@ size_t cudnn_fused_scratch(cudnn_fused what, const cudnn_conv *z, stream *s) {
     return z->B ? scratch_of(s, what, z) : 0;
 }
 
-static void run(int64_t kind, const cudnn_conv *z, const plan_tensors *t, void *scratch, stream *s) {
+static void run(int64_t kind, const cudnn_conv *z, const plan_tensors *t, void *scratch,
+                stream *s) {
     char what[256];
     const plan *p = plan_find(s, kind, z);
     snprintf(what, sizeof what,
-             "%s of (%lld, %lld, %lld, %lld) to %lld channels, window %lld, stride %lld, padding %lld, %s",
-             title[kind], (long long)z->B, (long long)z->H, (long long)z->W, (long long)z->C, (long long)z->O,
-             (long long)z->K, (long long)z->stride, (long long)z->pad, dtype_name((dtype)z->type));
+             "%s of (%lld, %lld, %lld, %lld) to %lld channels, window %lld, stride %lld, padding "
+             "%lld, %s",
+             title[kind], (long long)z->B, (long long)z->H, (long long)z->W, (long long)z->C,
+             (long long)z->O, (long long)z->K, (long long)z->stride, (long long)z->pad,
+             dtype_name((dtype)z->type));
     plan_run(p, t, scratch, what, s);
 }
 
@@ -269,9 +279,9 @@ void cudnn_conv_stats(void *out, float *sum, float *squares, const void *inp, co
     run(CUDNN_CONV_STATS, z, &t, scratch, s);
 }
 
-void cudnn_norm_conv_stats(void *out, float *sum, float *squares, const void *inp, const void *scale,
-                           const void *bias, const void *weight, const cudnn_conv *z, void *scratch,
-                           stream *s) {
+void cudnn_norm_conv_stats(void *out, float *sum, float *squares, const void *inp,
+                           const void *scale, const void *bias, const void *weight,
+                           const cudnn_conv *z, void *scratch, stream *s) {
     plan_tensors t = three(inp, weight, out);
     plan_tensor(&t, SUM, sum);
     plan_tensor(&t, SQUARES, squares);
@@ -289,18 +299,19 @@ void cudnn_norm_backward_weight(void *dweight, const void *dout, const void *inp
 }
 
 void cudnn_backward_input_norm(const cudnn_norm_gradient *out, const void *dout, const void *weight,
-                               const void *inp, const cudnn_norm *n, const cudnn_conv *z, void *scratch,
-                               stream *s) {
+                               const void *inp, const cudnn_norm *n, const cudnn_conv *z,
+                               void *scratch, stream *s) {
     const struct {
         int64_t uid;
         const void *data;
     } part[] = {
-        {MEAN, n->mean},         {INVERSE, n->inverse}, {SCALE, n->scale},   {BIAS, n->bias},
-        {DY, out->dy},           {DSCALE, out->dscale}, {DBIAS, out->dbias}, {OF_DY, out->of_dy},
-        {OF_X, out->of_x},       {CONSTANT, out->constant},
+        {MEAN, n->mean},   {INVERSE, n->inverse},     {SCALE, n->scale},   {BIAS, n->bias},
+        {DY, out->dy},     {DSCALE, out->dscale},     {DBIAS, out->dbias}, {OF_DY, out->of_dy},
+        {OF_X, out->of_x}, {CONSTANT, out->constant},
     };
     plan_tensors t = three(inp, weight, dout);
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) plan_tensor(&t, part[i].uid, part[i].data);
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        plan_tensor(&t, part[i].uid, part[i].data);
     run(CUDNN_BACKWARD_INPUT_NORM, z, &t, scratch, s);
 }
 

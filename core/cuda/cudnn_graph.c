@@ -9,12 +9,14 @@ void graph_begin(graph *g, cudnn *c) {
     g->unnamed = 1000;
 }
 
-// --- attributes --------------------------------------------------------------------------------------
+// --- attributes
+// --------------------------------------------------------------------------------------
 static void keep_error(graph *g, cudnnStatus_t e, const char *what) {
     char text[192] = "";
     if (!e || *g->why) return;
     g->c->f.cudnnGetLastErrorString(text, sizeof text);
-    snprintf(g->why, sizeof g->why, "%s: %.190s", what, *text ? text : g->c->f.cudnnGetErrorString(e));
+    snprintf(g->why, sizeof g->why, "%s: %.190s", what,
+             *text ? text : g->c->f.cudnnGetErrorString(e));
 }
 
 static node make(graph *g, cudnnBackendDescriptorType_t type) {
@@ -26,8 +28,8 @@ static node make(graph *g, cudnnBackendDescriptorType_t type) {
     return n;
 }
 
-static void set(graph *g, node n, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                int64_t count, const void *value) {
+static void set(graph *g, node n, cudnnBackendAttributeName_t name,
+                cudnnBackendAttributeType_t type, int64_t count, const void *value) {
     char what[32];
     if (*g->why) return;
     snprintf(what, sizeof what, "attribute %d", (int)name);
@@ -60,11 +62,13 @@ static node done(graph *g, node n, const char *what) {
 static void add(graph *g, node operation, const char *what) {
     done(g, operation, what);
     if (*g->why) return;
-    if (g->operations == GRAPH_OPERATIONS) die("cuDNN: a graph of more than %d operations", GRAPH_OPERATIONS);
+    if (g->operations == GRAPH_OPERATIONS)
+        die("cuDNN: a graph of more than %d operations", GRAPH_OPERATIONS);
     g->operation[g->operations++] = operation;
 }
 
-// --- tensors -----------------------------------------------------------------------------------------
+// --- tensors
+// -----------------------------------------------------------------------------------------
 cudnnDataType_t graph_type(int64_t type) {
     if (type == DTYPE_F32) return CUDNN_DATA_FLOAT;
     if (type == DTYPE_BF16) return CUDNN_DATA_BFLOAT16;
@@ -91,8 +95,8 @@ shape shape_turned(const shape *x) {
 
 typedef enum tensor_kind { IN_MEMORY, VIRTUAL, BY_VALUE } tensor_kind;
 
-static node make_tensor(graph *g, int64_t uid, cudnnDataType_t type, const shape *x, tensor_kind kind,
-                        node offsets) {
+static node make_tensor(graph *g, int64_t uid, cudnnDataType_t type, const shape *x,
+                        tensor_kind kind, node offsets) {
     static const int64_t alignment = 16; // bytes: of what vectors of 128 bits are loaded from
     node n = make(g, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     set_type(g, n, CUDNN_ATTR_TENSOR_DATA_TYPE, type);
@@ -119,8 +123,10 @@ node graph_scalar(graph *g, int64_t uid) {
     return make_tensor(g, uid, CUDNN_DATA_FLOAT, &one, BY_VALUE, NULL);
 }
 
-// --- operations of one node --------------------------------------------------------------------------
-static node pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math, const int64_t *axis) {
+// --- operations of one node
+// --------------------------------------------------------------------------
+static node pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math,
+                      const int64_t *axis) {
     node n = make(g, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     set(g, n, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
     set_type(g, n, CUDNN_ATTR_POINTWISE_MATH_PREC, math);
@@ -131,8 +137,8 @@ static node pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math,
     return operation;
 }
 
-void graph_pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math, node x, node b, node t,
-                     node out) {
+void graph_pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math, node x, node b,
+                     node t, node out) {
     node n = pointwise(g, mode, math, NULL);
     set_node(g, n, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x);
     set_node(g, n, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b);
@@ -192,10 +198,12 @@ void graph_matmul(graph *g, node a, node b, node out, node M, node N, node K, bo
     add(g, n, "a matrix product");
 }
 
-// --- convolutions ------------------------------------------------------------------------------------
+// --- convolutions
+// ------------------------------------------------------------------------------------
 static node conv_window(graph *g, const cudnn_conv *z) {
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-    const int64_t two = 2, one[2] = {1, 1}, stride[2] = {z->stride, z->stride}, pad[2] = {z->pad, z->pad};
+    const int64_t two = 2, one[2] = {1, 1}, stride[2] = {z->stride, z->stride},
+                  pad[2] = {z->pad, z->pad};
     node n = make(g, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
     set_type(g, n, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT);
     set(g, n, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);

@@ -19,19 +19,25 @@ static void destroy(const cudnn *c, node n) {
 // Device or handle of N, by the name that its kind has for each; one of the two exists.
 static cudnnStatus_t set_device(const cudnn *c, node n, cudnnBackendAttributeName_t of_handle,
                                 cudnnBackendAttributeName_t of_described) {
-    if (c->handle) return c->f.cudnnBackendSetAttribute(n, of_handle, CUDNN_TYPE_HANDLE, 1, &c->handle);
-    return c->f.cudnnBackendSetAttribute(n, of_described, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->described);
+    if (c->handle)
+        return c->f.cudnnBackendSetAttribute(n, of_handle, CUDNN_TYPE_HANDLE, 1, &c->handle);
+    return c->f.cudnnBackendSetAttribute(n, of_described, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                         &c->described);
 }
 
-// --- what an engine may do ---------------------------------------------------------------------------
+// --- what an engine may do
+// ---------------------------------------------------------------------------
 static bool note_is_fine(cudnnBackendNumericalNote_t note, plan_rules rules) {
     switch (note) {
     case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
     case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-    case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION: return false;
+    case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
+        return false;
     // The only way in which tensor cores take f32 is rounded to tf32.
-    case CUDNN_NUMERICAL_NOTE_TENSOR_CORE: return !rules.no_tensor_cores;
-    default: return true;
+    case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+        return !rules.no_tensor_cores;
+    default:
+        return true;
     }
 }
 
@@ -53,20 +59,23 @@ static bool engine_is_fine(const cudnn *c, node configuration, plan_rules rules)
     return fine;
 }
 
-// --- the plan ----------------------------------------------------------------------------------------
+// --- the plan
+// ----------------------------------------------------------------------------------------
 static bool try_configuration(const cudnn *c, plan *p, node configuration) {
     int64_t count = 0, workspace = 0;
     node n = NULL;
-    cudnnStatus_t e = c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &n);
+    cudnnStatus_t e =
+        c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &n);
     if (!e)
-        e = set_device(c, n, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
+        e = set_device(c, n, CUDNN_ATTR_EXECUTION_PLAN_HANDLE,
+                       CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
     if (!e)
         e = c->f.cudnnBackendSetAttribute(n, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &configuration);
     if (!e) e = c->f.cudnnBackendFinalize(n);
     if (!e)
-        e = c->f.cudnnBackendGetAttribute(n, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
-                                          &count, &workspace);
+        e = c->f.cudnnBackendGetAttribute(n, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+                                          CUDNN_TYPE_INT64, 1, &count, &workspace);
     if (e) {
         say(p, c, e, "a plan");
         destroy(c, n);
@@ -78,8 +87,10 @@ static bool try_configuration(const cudnn *c, plan *p, node configuration) {
     return true;
 }
 
-// What MODE proposes, best first, at most CONFIGURATIONS; -1 after an error. What is made is the caller's.
-static int64_t propose(const cudnn *c, plan *p, node operations, cudnnBackendHeurMode_t mode, node *out) {
+// What MODE proposes, best first, at most CONFIGURATIONS; -1 after an error. What is made is the
+// caller's.
+static int64_t propose(const cudnn *c, plan *p, node operations, cudnnBackendHeurMode_t mode,
+                       node *out) {
     int64_t count = 0;
     node h = NULL;
     for (int i = 0; i < CONFIGURATIONS; i++) out[i] = NULL;
@@ -87,7 +98,9 @@ static int64_t propose(const cudnn *c, plan *p, node operations, cudnnBackendHeu
     if (!e)
         e = c->f.cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &operations);
-    if (!e) e = c->f.cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+    if (!e)
+        e = c->f.cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1,
+                                          &mode);
     if (!e && !c->handle)
         e = c->f.cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP,
                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &c->described);
@@ -95,14 +108,16 @@ static int64_t propose(const cudnn *c, plan *p, node operations, cudnnBackendHeu
     for (int i = 0; i < CONFIGURATIONS && !e; i++)
         e = c->f.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &out[i]);
     if (!e)
-        e = c->f.cudnnBackendGetAttribute(h, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                          CONFIGURATIONS, &count, out);
+        e = c->f.cudnnBackendGetAttribute(h, CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                          CUDNN_TYPE_BACKEND_DESCRIPTOR, CONFIGURATIONS, &count,
+                                          out);
     if (e) say(p, c, e, "heuristics");
     destroy(c, h);
     return e ? -1 : count;
 }
 
-static bool try_mode(const cudnn *c, plan *p, node operations, cudnnBackendHeurMode_t mode, plan_rules rules) {
+static bool try_mode(const cudnn *c, plan *p, node operations, cudnnBackendHeurMode_t mode,
+                     plan_rules rules) {
     node configuration[CONFIGURATIONS];
     int64_t count = propose(c, p, operations, mode, configuration);
     bool done = false;
@@ -110,8 +125,9 @@ static bool try_mode(const cudnn *c, plan *p, node operations, cudnnBackendHeurM
         if (engine_is_fine(c, configuration[i], rules))
             done = try_configuration(c, p, configuration[i]);
         else if (!*p->why)
-            snprintf(p->why, sizeof p->why, "only engines that this program leaves out (sums in an order that "
-                                            "changes, or narrower inputs)");
+            snprintf(p->why, sizeof p->why,
+                     "only engines that this program leaves out (sums in an order that "
+                     "changes, or narrower inputs)");
     }
     for (int i = 0; i < CONFIGURATIONS; i++) destroy(c, configuration[i]);
     return done;
@@ -121,11 +137,11 @@ static cudnnStatus_t make_graph(const graph *g, node *out) {
     const cudnn_functions *f = &g->c->f;
     cudnnStatus_t e = f->cudnnBackendCreateDescriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, out);
     if (!e)
-        e = f->cudnnBackendSetAttribute(*out, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                        g->operations, g->operation);
+        e = f->cudnnBackendSetAttribute(*out, CUDNN_ATTR_OPERATIONGRAPH_OPS,
+                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, g->operations, g->operation);
     if (!e && g->c->handle)
-        e = f->cudnnBackendSetAttribute(*out, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1,
-                                        &g->c->handle);
+        e = f->cudnnBackendSetAttribute(*out, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE,
+                                        1, &g->c->handle);
     return e ? e : f->cudnnBackendFinalize(*out);
 }
 
@@ -147,7 +163,8 @@ void graph_end(graph *g, plan *out, plan_rules rules) {
     g->nodes = 0;
 }
 
-// --- its run -----------------------------------------------------------------------------------------
+// --- its run
+// -----------------------------------------------------------------------------------------
 void plan_tensor(plan_tensors *t, int64_t uid, const void *data) {
     if (t->count == PLAN_TENSORS) die("cuDNN: a run with more than %d tensors", PLAN_TENSORS);
     t->uid[t->count] = uid;
@@ -166,14 +183,14 @@ void plan_run(const plan *p, const plan_tensors *t, void *workspace, const char 
     }
     cudnnStatus_t e = f->cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
     if (!e)
-        e = f->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, t->count,
-                                        t->uid);
+        e = f->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64,
+                                        t->count, t->uid);
     if (!e)
-        e = f->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR,
-                                        t->count, t->data);
+        e = f->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+                                        CUDNN_TYPE_VOID_PTR, t->count, t->data);
     if (!e)
-        e = f->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1,
-                                        &workspace);
+        e = f->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
+                                        CUDNN_TYPE_VOID_PTR, 1, &workspace);
     if (!e) e = f->cudnnBackendFinalize(pack);
     if (!e) e = f->cudnnBackendExecute(c->handle, p->plan, pack);
     if (e) {

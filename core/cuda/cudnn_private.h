@@ -1,9 +1,10 @@
-// What the files core/cuda/cudnn*.c share: the library's functions, graphs while they are built, plans that
-// are kept. The only header of ours that brings cuDNN's own.
+// What the files core/cuda/cudnn*.c share: the library's functions, graphs while they are built,
+// plans that are kept. The only header of ours that brings cuDNN's own.
 //
-// cuDNN's backend interface makes everything from descriptors with attributes: tensors, operations between
-// them, a graph of operations, a plan that runs it with one engine. The functions here set those attributes
-// and nothing more; which operations make a convolution or attention stands in cudnn_{conv,attention}.c.
+// cuDNN's backend interface makes everything from descriptors with attributes: tensors, operations
+// between them, a graph of operations, a plan that runs it with one engine. The functions here set
+// those attributes and nothing more; which operations make a convolution or attention stands in
+// cudnn_{conv,attention}.c.
 #pragma once
 #include "core/cuda/cudnn.h"
 #include "core/cuda/keyed.h"
@@ -41,20 +42,22 @@ struct cudnn {
     keyed plans; // the sizes of a convolution or of attention, to plan
 };
 
-// --- plans -------------------------------------------------------------------------------------------
+// --- plans
+// -------------------------------------------------------------------------------------------
 typedef struct plan {
     node plan;        // NULL: cuDNN has no engine for it, and WHY says so
     size_t workspace; // bytes
     char why[256];
 } plan;
 
-// What a plan may not do beside what is never allowed (sums in an order that changes; inputs rounded to
-// narrower types).
+// What a plan may not do beside what is never allowed (sums in an order that changes; inputs
+// rounded to narrower types).
 typedef struct plan_rules {
     bool no_tensor_cores; // f32 in full
 } plan_rules;
 
-// The tensors of a run: which, by the number that the graph gave it, and where (host memory for scalars).
+// The tensors of a run: which, by the number that the graph gave it, and where (host memory for
+// scalars).
 enum { PLAN_TENSORS = 24 };
 typedef struct plan_tensors {
     int count;
@@ -66,8 +69,9 @@ void plan_tensor(plan_tensors *t, int64_t uid, const void *data);
 // WORKSPACE has p->workspace bytes. WHAT names it in an error's text.
 void plan_run(const plan *p, const plan_tensors *t, void *workspace, const char *what, stream *s);
 
-// --- graphs ------------------------------------------------------------------------------------------
-// While one is built. An error sticks: later calls do nothing, and the end is a plan without an engine.
+// --- graphs
+// ------------------------------------------------------------------------------------------ While
+// one is built. An error sticks: later calls do nothing, and the end is a plan without an engine.
 enum { GRAPH_NODES = 256, GRAPH_OPERATIONS = 48 };
 typedef struct graph {
     cudnn *c;
@@ -87,7 +91,8 @@ void graph_begin(graph *g, cudnn *c);
 void graph_end(graph *g, plan *out, plan_rules rules);
 
 cudnnDataType_t graph_type(int64_t type); // of a dtype: f32, bf16, f16
-shape shape_image(int64_t B, int64_t H, int64_t W, int64_t C); // (B,H,W,C) in memory, (B,C,H,W) in name
+shape shape_image(int64_t B, int64_t H, int64_t W,
+                  int64_t C); // (B,H,W,C) in memory, (B,C,H,W) in name
 shape shape_channels(int64_t C);
 shape shape_turned(const shape *x); // the last two exchanged
 
@@ -97,8 +102,8 @@ node graph_virtual(graph *g, cudnnDataType_t type, const shape *x);
 node graph_scalar(graph *g, int64_t uid); // f32 in host memory
 
 // OUT = MODE of X, B and T (NULL where it has fewer), computed in MATH.
-void graph_pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math, node x, node b, node t,
-                     node out);
+void graph_pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math, node x, node b,
+                     node t, node out);
 void graph_index(graph *g, node x, int64_t axis, node out);
 // DX = DY where X > 0.
 void graph_relu_backward(graph *g, node x, node dy, node dx);
@@ -113,7 +118,7 @@ void graph_conv(graph *g, conv_pass pass, const cudnn_conv *z, node image, node 
 void graph_statistics(graph *g, node x, node sum, node squares);
 
 typedef struct norm_nodes {
-    node x, dy, mean, inverse, scale;                    // in
+    node x, dy, mean, inverse, scale;          // in
     node dscale, dbias, of_dy, of_x, constant; // out: dx = of_dy dy + of_x x + constant
 } norm_nodes;
 void graph_norm_backward(graph *g, const norm_nodes *n);

@@ -11,7 +11,8 @@ struct keyed_entry {
 
 static size_t bucket_of(const void *key, size_t bytes) {
     uint64_t hash = 14695981039346656037u; // FNV-1a
-    for (size_t i = 0; i < bytes; i++) hash = (hash ^ ((const unsigned char *)key)[i]) * 1099511628211u;
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ ((const unsigned char *)key)[i]) * 1099511628211u;
     return (size_t)(hash >> 32) % KEYED_BUCKETS;
 }
 

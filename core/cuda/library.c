@@ -14,7 +14,7 @@
 typedef struct search {
     library *out;
     const library_kind *kind;
-    char places[640]; // "; "-separated, for the error's text
+    char places[640];  // "; "-separated, for the error's text
     char trouble[256]; // why a file that was found could not be loaded
 } search;
 
@@ -54,7 +54,8 @@ static bool try_pattern(search *f, const char *pattern) {
     glob_t found;
     bool done = false;
     if (glob(pattern, GLOB_ONLYDIR, NULL, &found)) return false;
-    for (size_t i = found.gl_pathc; i > 0 && !done; i--) done = try_folder(f, found.gl_pathv[i - 1]);
+    for (size_t i = found.gl_pathc; i > 0 && !done; i--)
+        done = try_folder(f, found.gl_pathv[i - 1]);
     globfree(&found);
     return done;
 }
@@ -86,8 +87,8 @@ static bool try_named_folder(search *f, const char *variable, const char *below)
 
 // Wheels keep a library in PREFIX/lib/python3.N/site-packages/nvidia/PART/lib.
 static bool try_wheels(search *f, const char *prefix) {
-    static const char *const folder[] = {"lib/python3*/site-packages", "lib64/python3*/site-packages",
-                                         "lib/python3*/dist-packages"};
+    static const char *const folder[] = {
+        "lib/python3*/site-packages", "lib64/python3*/site-packages", "lib/python3*/dist-packages"};
     char pattern[PATH_MAX], words[PATH_MAX];
     if (!prefix || !*prefix) return false;
     snprintf(words, sizeof words, "%s/lib/python3*/*-packages/nvidia/*/lib", prefix);
@@ -109,8 +110,8 @@ static bool prefix_of(char *path) {
     return true;
 }
 
-// The environment of the first python3 on PATH: as it is called (an environment's bin/python3 is a link out
-// of it) and as it is. Debian's has its packages below /usr/local.
+// The environment of the first python3 on PATH: as it is called (an environment's bin/python3 is a
+// link out of it) and as it is. Debian's has its packages below /usr/local.
 static bool try_python(search *f) {
     char file[PATH_MAX], real[PATH_MAX];
     for (const char *path = getenv("PATH"); path && *path;) {
@@ -142,11 +143,13 @@ static bool try_everything(search *f) {
     }
     say(f->places, sizeof f->places, "the loader's path");
     if (try_folder(f, "")) return true;
-    if (try_named_folder(f, "CUDA_HOME", "lib64") || try_named_folder(f, "CUDA_PATH", "lib64")) return true;
+    if (try_named_folder(f, "CUDA_HOME", "lib64") || try_named_folder(f, "CUDA_PATH", "lib64"))
+        return true;
     say(f->places, sizeof f->places, "/usr/local/cuda*/lib64");
-    if (try_folder(f, "/usr/local/cuda/lib64") || try_pattern(f, "/usr/local/cuda*/lib64")) return true;
-    return try_wheels(f, getenv("VIRTUAL_ENV")) || try_wheels(f, getenv("CONDA_PREFIX")) || try_python(f) ||
-           try_home(f);
+    if (try_folder(f, "/usr/local/cuda/lib64") || try_pattern(f, "/usr/local/cuda*/lib64"))
+        return true;
+    return try_wheels(f, getenv("VIRTUAL_ENV")) || try_wheels(f, getenv("CONDA_PREFIX")) ||
+           try_python(f) || try_home(f);
 }
 
 status library_open(library *out, const library_kind *kind) {
@@ -154,10 +157,12 @@ status library_open(library *out, const library_kind *kind) {
     *out = (library){0};
     if (try_everything(&f)) return STATUS_OK;
     if (*f.trouble)
-        return status_fail(STATUS_DEVICE, "%s was found and cannot be loaded: %s (looked in: %s); %s",
-                           kind->title, f.trouble, f.places, kind->advice);
-    return status_fail(STATUS_DEVICE, "%s (%s) was not found; looked in: %s; %s, or name its folder in "
-                                      "RADIALOG_LIBRARIES",
+        return status_fail(STATUS_DEVICE,
+                           "%s was found and cannot be loaded: %s (looked in: %s); %s", kind->title,
+                           f.trouble, f.places, kind->advice);
+    return status_fail(STATUS_DEVICE,
+                       "%s (%s) was not found; looked in: %s; %s, or name its folder in "
+                       "RADIALOG_LIBRARIES",
                        kind->title, kind->names[0], f.places, kind->advice);
 }
 
@@ -171,9 +176,11 @@ status library_symbols(const library *l, const library_kind *kind, const library
     for (size_t i = 0; i < count; i++) {
         void *found = dlsym(l->handle, list[i].name);
         if (!found)
-            return status_fail(STATUS_DEVICE, "%s: %s lacks %s: it is older than this program needs; %s",
+            return status_fail(STATUS_DEVICE,
+                               "%s: %s lacks %s: it is older than this program needs; %s",
                                kind->title, l->path, list[i].name, kind->advice);
-        // C has no conversion from data to function pointers; POSIX says that the bytes are the same.
+        // C has no conversion from data to function pointers; POSIX says that the bytes are the
+        // same.
         memcpy((char *)table + list[i].offset, &found, sizeof found);
     }
     return STATUS_OK;

@@ -1,10 +1,11 @@
-// NVIDIA's libraries, opened when a GPU is used and not when the program starts: a program that computes on
-// the CPU neither needs nor loads them. Knows no CUDA header; core/cuda/{cublas,cudnn,nccl}.c call it, and
-// doctor through them.
+// NVIDIA's libraries, opened when a GPU is used and not when the program starts: a program that
+// computes on the CPU neither needs nor loads them. Knows no CUDA header;
+// core/cuda/{cublas,cudnn,nccl}.c call it, and doctor through them.
 //
-// Looked for in this order: the folders in RADIALOG_LIBRARIES (separated by colons), the loader's own path,
-// lib64 of CUDA_HOME and CUDA_PATH and of /usr/local/cuda*, and the nvidia-* wheels of Python environments
-// (VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH, the user's own), found by their folders alone.
+// Looked for in this order: the folders in RADIALOG_LIBRARIES (separated by colons), the loader's
+// own path, lib64 of CUDA_HOME and CUDA_PATH and of /usr/local/cuda*, and the nvidia-* wheels of
+// Python environments (VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH, the user's own), found by
+// their folders alone.
 #pragma once
 #include "core/status.h"
 #include <stddef.h>
@@ -45,5 +46,5 @@ typedef struct library_symbol {
 //     static const library_symbol symbols[] = {F(X)};
 status library_symbols(const library *l, const library_kind *kind, const library_symbol *list,
                        size_t count, void *table);
-#define LIBRARY_POINTER(function) __typeof__(function) *function;
+#define LIBRARY_POINTER(function)       __typeof__(function) *function;
 #define LIBRARY_SYMBOL(table, function) {#function, offsetof(table, function)},
