@@ -1,6 +1,8 @@
 // The checklist: every kernel of ops.h belongs to an op, has an oracle and is declared from the
 // list; every op has a test that calls it, and every backward rule one that op_check goes through.
-// Works on the sources, so that a forgotten test fails here.
+// Works on the sources, so that a forgotten test fails here; and on what the other test programs left behind
+// about the CUDA kernels that they ran on the host shim (ctest runs them before this one).
+#include "optim/kernels.h"
 #include "tests/ops/helper_op_check.h"
 
 #include <ctype.h>
@@ -132,12 +134,34 @@ START_TEST(rules_are_checked) {
 }
 END_TEST
 
+// Calls of kernel NAME that the programs of tests/FLOOR counted.
+static long long calls_of(const sources *calls, const char *name) {
+    char text[160];
+    long long sum = 0;
+    snprintf(text, sizeof text, "%s_cuda ", name);
+    for (int i = 0; i < calls->count; i++)
+        for (const char *at = calls->text[i]; (at = strstr(at, text)); at++)
+            if (at == calls->text[i] || at[-1] == '\n') sum += atoll(at + strlen(text));
+    return sum;
+}
+
+START_TEST(cuda_kernels_ran_on_the_shim) {
+    sources calls = read_all(SHIM_CALLS "/test_*", "test_shim");
+    for (const char *const *name = op_kernel_names; *name; name++)
+        ck_assert_msg(calls_of(&calls, *name) > 0, "no test ran the CUDA kernel %s on the shim", *name);
+    for (const char *const *name = optim_kernel_names; *name; name++)
+        ck_assert_msg(calls_of(&calls, *name) > 0, "no test ran the CUDA kernel %s on the shim", *name);
+    free_all(&calls);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("kernel_list");
     TCase *tests = tcase_create("kernel_list");
     tcase_add_test(tests, kernels_have_ops_and_oracles);
     tcase_add_test(tests, ops_have_tests);
     tcase_add_test(tests, rules_are_checked);
+    tcase_add_test(tests, cuda_kernels_ran_on_the_shim);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
