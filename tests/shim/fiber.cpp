@@ -103,9 +103,6 @@ fiber *fiber_start(void (*run)(void *context), void *context) {
     f->context = context;
     f->ended = false;
     f->fake = nullptr;
-#ifdef WITH_ASAN
-    __asan_unpoison_memory_region(f->stack, STACK);
-#endif
 #ifdef __x86_64__
     void **top = reinterpret_cast<void **>(f->stack + STACK);
     *--top = nullptr; // where entry would return to; it aligns the stack as a call does
@@ -144,5 +141,8 @@ void fiber_stop() {
 }
 
 void fiber_abandon(fiber *f) {
+#ifdef WITH_ASAN
+    __asan_unpoison_memory_region(f->stack, STACK); // frames that nobody leaves
+#endif
     idle.push_back(f);
 }
