@@ -1,10 +1,14 @@
 // Attention of our own: tiles of queries and keys meet in shared memory, and no score is kept. It takes heads of
 // any width up to 128 in every type, with dropout; formulas are those of attention.c. Backward runs twice over the
 // scores, once for the queries' gradients and once for the keys' and values', so that nobody adds to another's sums.
+// Where cuDNN has engines (narrow types, no dropout, whole packs), its attention is taken instead.
 //
 // A block has 128 threads, x < 16 across and y < 8 down. In a tile of ROWS x COLS scores a thread holds rows
 // y + 8 r and columns x + 16 c; of a row of WIDTH numbers (a head, padded) it holds a few neighbours.
 #include "models/ops/ops_cuda.cuh"
+extern "C" {
+#include "core/cuda/cudnn_attention.h"
+}
 
 enum { THREADS = 128, ACROSS = 16, DOWN = 8, WIDEST = 128 };
 
@@ -393,16 +397,60 @@ template <class T> static void back_all(const back_task &b, const attention_shap
         back_wide<T, 128, 16, 16>(b, z, s);
 }
 
+// --- cuDNN's ---------------------------------------------------------------------------------------------------
+static cudnn_attention library_of(const attention_shape *z, dtype type) {
+    cudnn_attention c = {};
+    c.B = z->B, c.H = z->H, c.TQ = z->TQ, c.TK = z->TK, c.D = z->D;
+    c.q_row = c.k_row = c.v_row = c.out_row = z->H * z->D;
+    c.type = type;
+    return c;
+}
+
+static bool attention_by_library(const attention_shape *z, dtype type, stream *s) {
+    const cudnn_attention c = library_of(z, type);
+    if (z->dropout > 0 || type == DTYPE_F32 || z->D % 8 || z->D > WIDEST || !z->B || !z->TQ) return false;
+    return cudnn_attention_takes(&c, s);
+}
+
+// The library writes all three gradients. One that is to be added, or that nobody wants, goes to scratch first.
+typedef struct fresh {
+    size_t q, k; // bytes of dq; of dk and of dv
+} fresh;
+
+static fresh fresh_of(const attention_shape *z, dtype type) {
+    const size_t row = (size_t)(z->B * z->H * z->D) * dtype_size(type);
+    return {((size_t)z->TQ * row + 255) / 256 * 256, ((size_t)z->TK * row + 255) / 256 * 256};
+}
+
+static void library_back(const back_task &b, const attention_shape *z, dtype type, char *scratch, stream *s) {
+    const cudnn_attention c = library_of(z, type);
+    const fresh f = fresh_of(z, type);
+    const int64_t queries = z->B * z->TQ * z->H * z->D, keys = z->B * z->TK * z->H * z->D;
+    char *dq = scratch, *dk = dq + f.q, *dv = dk + f.k, *rest = dv + f.k;
+    const cudnn_attention_gradient to = {b.dq && !b.acc_q ? b.dq : dq, b.dk && !b.acc_k ? b.dk : dk,
+                                         b.dv && !b.acc_v ? b.dv : dv};
+    cudnn_attention_backward(&to, b.dout, b.out, b.lse, b.q, b.k, b.v, (float)z->scale, NULL, &c, rest, s);
+    if (b.dq && b.acc_q) add_backward_cuda(b.dq, dq, queries, 1, type, s);
+    if (b.dk && b.acc_k) add_backward_cuda(b.dk, dk, keys, 1, type, s);
+    if (b.dv && b.acc_v) add_backward_cuda(b.dv, dv, keys, 1, type, s);
+}
+
+// --- which way -------------------------------------------------------------------------------------------------
 size_t attention_scratch_cuda(const attention_shape *z, dtype type, stream *s) {
-    (void)type, (void)s;
-    return (size_t)(z->B * z->H * z->TQ) * sizeof(float);
+    if (!attention_by_library(z, type, s)) return (size_t)(z->B * z->H * z->TQ) * sizeof(float);
+    const cudnn_attention c = library_of(z, type);
+    const fresh f = fresh_of(z, type);
+    return f.q + 2 * f.k + cudnn_attention_scratch(&c, s);
 }
 
 void attention_forward_cuda(void *out, void *lse, const void *q, const void *k, const void *v,
                             const attention_shape *z, dtype type, void *scratch, stream *s) {
     KERNEL_BEGIN(s);
-    (void)scratch;
-    FOR_TYPE("attention", type, forward_all, out, (float *)lse, q, k, v, z, s);
+    if (attention_by_library(z, type, s)) {
+        const cudnn_attention c = library_of(z, type);
+        cudnn_attention_forward(out, (float *)lse, q, k, v, (float)z->scale, NULL, &c, scratch, s);
+    } else
+        FOR_TYPE("attention", type, forward_all, out, (float *)lse, q, k, v, z, s);
 }
 
 void attention_backward_cuda(void *dq, void *dk, void *dv, const void *dout, const void *out, const void *lse,
@@ -410,5 +458,8 @@ void attention_backward_cuda(void *dq, void *dk, void *dv, const void *dout, con
                              int acc_k, int acc_v, dtype type, void *scratch, stream *s) {
     KERNEL_BEGIN(s);
     const back_task b = {dq, dk, dv, dout, out, q, k, v, (const float *)lse, (float *)scratch, acc_q, acc_k, acc_v};
-    FOR_TYPE("attention", type, back_all, b, z, s);
+    if (attention_by_library(z, type, s))
+        library_back(b, z, type, (char *)scratch, s);
+    else
+        FOR_TYPE("attention", type, back_all, b, z, s);
 }
