@@ -2,6 +2,7 @@
 #include "core/stream.h"
 #include "models/classifier.h"
 #include "tests/oracle/oracle.h"
+#include "tests/shim/shim.h"
 
 #include <check.h>
 #include <math.h>
@@ -64,10 +65,10 @@ static void randomize(params *p) {
     }
 }
 
-static void fixture_open(fixture *f, bool oracle, const classifier_config *c) {
+// On DEVICE, which becomes the fixture's.
+static void fixture_open_on(fixture *f, device *d, const classifier_config *c) {
     memset(f, 0, sizeof *f);
-    ck_assert_int_eq(oracle ? device_open_oracle(&f->device) : device_open_cpu(&f->device, 2), 0);
-    if (!oracle) f->device->ops = &op_kernels_cpu;
+    f->device = d;
     ck_assert_int_eq(device_open_dry(&f->dry, f->device), 0);
     ck_assert_int_eq(comm_open_single(&f->comm), 0);
     ck_assert_int_eq(params_open(&f->params, f->device), 0);
@@ -76,6 +77,13 @@ static void fixture_open(fixture *f, bool oracle, const classifier_config *c) {
     ck_assert_int_eq(params_allocate(&f->params), 0);
     ck_assert_int_eq(classifier_fill(&f->model, &f->params), 0);
     randomize(&f->params);
+}
+
+static void fixture_open(fixture *f, bool oracle, const classifier_config *c) {
+    device *d = NULL;
+    ck_assert_int_eq(oracle ? device_open_oracle(&d) : device_open_cpu(&d, 2), 0);
+    if (!oracle) d->ops = &op_kernels_cpu;
+    fixture_open_on(f, d, c);
 }
 
 static void fixture_close(fixture *f) {
@@ -209,29 +217,48 @@ END_TEST
 START_TEST(gradients_with_a_prior_image) { check_gradients(true, true); }
 END_TEST
 
-// Every gradient of the CPU within 1e-3 of the oracle's, the loss within 1e-5.
+// Every gradient of A within 1e-3 of B's, the oracle, the loss within 1e-5.
+static void expect_equal_runs(fixture *a, fixture *b, bool prior) {
+    double loss = run_loss(a, prior, true, true), expected = run_loss(b, prior, true, true);
+    ck_assert_msg(fabs(loss - expected) <= 1e-5 * fabs(expected), "loss %.9g, expected %.9g", loss, expected);
+    for (size_t i = 0; i < a->params.count; i++) {
+        const param *p = a->params.item[i], *q = b->params.item[i];
+        if (!q->grad.written) continue;
+        double difference = 0, size = 0;
+        for (int64_t e = 0; e < tensor_count(&p->value); e++) {
+            difference += pow(gradient_at(p, e) - gradient_at(q, e), 2);
+            size += pow(gradient_at(q, e), 2);
+        }
+        // What is the same at every cell (the stand-in for a prior image; the pooler's last bias) is
+        // taken out again by the projector's batch norm: its gradient is zero but for rounding.
+        bool vanishes = sqrt(size) < 1e-12;
+        double error = vanishes ? sqrt(difference) : sqrt(difference / size);
+        ck_assert_msg(error <= (vanishes ? 1e-6 : 1e-3), "%s: off by %g", p->name, error);
+    }
+}
+
 START_TEST(cpu_equals_oracle) {
     for (int prior = 0; prior < 2; prior++) {
         fixture cpu, oracle;
         fixture_open(&cpu, false, &tiny);
         fixture_open(&oracle, true, &tiny);
-        double a = run_loss(&cpu, prior, true, true), b = run_loss(&oracle, prior, true, true);
-        ck_assert_msg(fabs(a - b) <= 1e-5 * fabs(b), "loss %.9g, expected %.9g", a, b);
-        for (size_t i = 0; i < cpu.params.count; i++) {
-            const param *p = cpu.params.item[i], *q = oracle.params.item[i];
-            if (!q->grad.written) continue;
-            double difference = 0, size = 0;
-            for (int64_t e = 0; e < tensor_count(&p->value); e++) {
-                difference += pow(gradient_at(p, e) - gradient_at(q, e), 2);
-                size += pow(gradient_at(q, e), 2);
-            }
-            // What is the same at every cell (the stand-in for a prior image; the pooler's last bias) is
-            // taken out again by the projector's batch norm: its gradient is zero but for rounding.
-            bool vanishes = sqrt(size) < 1e-12;
-            double error = vanishes ? sqrt(difference) : sqrt(difference / size);
-            ck_assert_msg(error <= (vanishes ? 1e-6 : 1e-3), "%s: off by %g", p->name, error);
-        }
+        expect_equal_runs(&cpu, &oracle, prior);
         fixture_close(&cpu);
+        fixture_close(&oracle);
+    }
+}
+END_TEST
+
+// The CUDA kernels' own source, run by the host shim, through a whole model and back.
+START_TEST(shim_equals_oracle) {
+    for (int prior = 0; prior < 2; prior++) {
+        fixture shim, oracle;
+        device *d = NULL;
+        ck_assert_int_eq(device_open_shim(&d, DTYPE_F32), STATUS_OK);
+        fixture_open_on(&shim, d, &tiny);
+        fixture_open(&oracle, true, &tiny);
+        expect_equal_runs(&shim, &oracle, prior);
+        fixture_close(&shim);
         fixture_close(&oracle);
     }
 }
@@ -369,6 +396,7 @@ int main(void) {
     tcase_add_test(tests, full_model_has_the_public_shapes);
     tcase_add_test(tests, missing_previous_fills_half);
     tcase_add_test(tests, cpu_equals_oracle);
+    tcase_add_test(tests, shim_equals_oracle);
     tcase_add_test(tests, recomputation_is_exact);
     tcase_add_test(tests, frozen_parts_get_no_gradient);
     tcase_add_test(tests, gradients_in_training);
