@@ -2,7 +2,8 @@
 // one to eight groups. Formulas are those of layer_norm.c.
 #include "models/ops/columns_cuda.cuh"
 
-enum { THREADS = 256, NORM_WIDTH = 8192, NORM_BLOCKS = 512 };
+// The widest rows in whole packs and in single numbers: what fits into registers.
+enum { THREADS = 256, NORM_WIDTH = 8192, NORM_WIDTH_ODD = 2048, NORM_BLOCKS = 512 };
 
 typedef struct norm_plan {
     int64_t rows, D, blocks;
@@ -182,7 +183,8 @@ template <class T> static norm_plan norm_all(const norm_task &k, int64_t rows, i
     const bool whole = D % V == 0 && aligned(k.out, k.dinp, k.inp, k.dout, k.weight, k.bias);
     const norm_plan p = plan_make(rows, D, whole ? V : 1);
     const int64_t width = (int64_t)p.group * (whole ? V : 1);
-    if (D > NORM_WIDTH) die("layer_norm: rows of %lld, expected at most %d", (long long)D, NORM_WIDTH);
+    const int most = whole ? NORM_WIDTH : NORM_WIDTH_ODD;
+    if (D > most) die("layer_norm: rows of %lld, expected at most %d", (long long)D, most);
     if (whole && D <= width)
         norm_launch<T, V, 1>(k, p, s);
     else if (whole && D <= 2 * width)
@@ -193,10 +195,8 @@ template <class T> static norm_plan norm_all(const norm_task &k, int64_t rows, i
         norm_launch<T, V, NORM_WIDTH / THREADS / V>(k, p, s);
     else if (D <= width)
         norm_launch<T, 1, 1>(k, p, s);
-    else if (D <= 8 * width)
-        norm_launch<T, 1, 8>(k, p, s);
     else
-        norm_launch<T, 1, NORM_WIDTH / THREADS>(k, p, s);
+        norm_launch<T, 1, NORM_WIDTH_ODD / THREADS>(k, p, s);
     return p;
 }
 
