@@ -352,7 +352,7 @@ step_ceilings() {
 # PRECISION BATCH: one measurement of the paper's classifier as a line of the table.
 bench_classifier() {
     local words="--size 488 --rounds 20 --warmup 5"
-    [ -z "$REHEARSE" ] || words="--size 64 --rounds 2 --warmup 1"
+    [ -z "$REHEARSE" ] || words="--size 128 --rounds 2 --warmup 1"
     # shellcheck disable=SC2046,SC2086
     "$radialog" bench classifier --device "$(device)" $(precision_words "$1") --batch "$2" $words --json \
         >"$work/classifier-$1-$2.json" || { echo "batch $2 in $1 failed"; return 1; }
@@ -375,7 +375,7 @@ step_classifier() {
 step_shards() {
     need_device
     local studies=600 side=512 shards=$work/plain batch=64 size=488 steps=60 precision=fp16 words=""
-    if [ -n "$REHEARSE" ]; then studies=40 batch=4 size=64 steps=12 precision=f32; words="--set model.blocks=[1,1,1,1]"; fi
+    if [ -n "$REHEARSE" ]; then studies=40 batch=4 size=128 steps=12 precision=f32; words="--set model.blocks=[1,1,1,1]"; fi
     rm -rf "$work/films" "$shards" "$work/fed"
     "$radialog" synth "$work/films" --studies $studies --seed 5 --max-side $side --quiet >/dev/null || fail "no films"
     "$radialog" ingest --source mimic "$work/films" --out "$shards" --quiet >/dev/null || fail "no shards"
@@ -396,7 +396,7 @@ step_peer() {
     need_device
     python3 -c 'import torch' 2>/dev/null || skip "no PyTorch"
     local words="--size 488 --rounds 20 --batches 64,256 --seconds 130"
-    [ -z "$REHEARSE" ] || words="--size 64 --rounds 2 --batches 2 --seconds 60 --device cpu"
+    [ -z "$REHEARSE" ] || words="--size 128 --rounds 2 --batches 2 --seconds 60 --device cpu"
     # shellcheck disable=SC2086
     python3 scripts/bench/classifier_gpu.py $words --out "$work/peer.json" || fail "the peer failed"
     note "$(metrics ratio "$work/peer.json" "$work"/classifier-*.json)"
