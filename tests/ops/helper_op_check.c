@@ -45,10 +45,16 @@ device *test_device(int which) {
     return devices(which)->real;
 }
 
+static tape *running; // while op_check runs a case
+
+// Within a case constants live where the device computes, as activations of its tape.
 static tensor constant(const void *data, dtype type, int rank, const int64_t *dim) {
     tensor x = {.data = (void *)(uintptr_t)data, .type = type, .rank = rank};
     memcpy(x.dim, dim, (size_t)rank * sizeof *dim);
-    return x;
+    if (!running) return x;
+    tensor *own = tape_tensor_of(running, type, rank, dim);
+    running->device->upload(running->device, own->data, data, tensor_bytes(own));
+    return *own;
 }
 
 tensor constant_u8(const uint8_t *data, int rank, const int64_t *dim) {
@@ -61,6 +67,36 @@ tensor constant_i32(const int32_t *data, int rank, const int64_t *dim) {
 
 tensor constant_f32(const float *data, int rank, const int64_t *dim) {
     return constant(data, DTYPE_F32, rank, dim);
+}
+
+// --- numbers on a device -------------------------------------------------------------------------
+static double *numbers_read(device *d, const void *data, dtype type, int64_t count) {
+    char *bytes = malloc((size_t)count * dtype_size(type) + 1);
+    double *out = malloc((size_t)(count + 1) * sizeof *out);
+    d->download(d, bytes, data, (size_t)count * dtype_size(type));
+    for (int64_t i = 0; i < count; i++) out[i] = element_get(bytes, i, type);
+    free(bytes);
+    return out;
+}
+
+static void numbers_write(device *d, void *data, dtype type, const double *values, int64_t count) {
+    char *bytes = malloc((size_t)count * dtype_size(type) + 1);
+    for (int64_t i = 0; i < count; i++) element_put(bytes, i, values[i], type);
+    d->upload(d, data, bytes, (size_t)count * dtype_size(type));
+    free(bytes);
+}
+
+static void poison(device *d, void *data, size_t size) {
+    char *bytes = malloc(size + 1);
+    memset(bytes, 0xab, size);
+    d->upload(d, data, bytes, size);
+    free(bytes);
+}
+
+static void *take(device *d, size_t bytes) {
+    void *block;
+    if (d->take(d, bytes + 1, "a test", &block)) die("%s", status_text());
+    return block;
 }
 
 // --- one run of a case ---------------------------------------------------------------------------
@@ -79,13 +115,15 @@ typedef struct mutation {
 // Scales what the rule of one op has just written for one input.
 static void mutate(void *context, tape *t, const tape_node *node) {
     const mutation *m = context;
-    (void)t;
     if (strcmp(node->op, m->op)) return;
     for (int i = 0; i < node->ins; i++) {
         if (node->in[i] != m->input) continue;
         const gradient *g = m->input->grad;
-        for (int64_t e = 0; e < tensor_count(m->input); e++)
-            element_put(g->data, e, MUTATION * element_get(g->data, e, g->type), g->type);
+        int64_t count = tensor_count(m->input);
+        double *values = numbers_read(t->device, g->data, g->type, count);
+        for (int64_t e = 0; e < count; e++) values[e] *= MUTATION;
+        numbers_write(t->device, g->data, g->type, values, count);
+        free(values);
     }
 }
 
@@ -103,62 +141,63 @@ static void weigh_rule(tape *t, const tape_node *node) {
         int acc;
         void *dy = tape_gradient(t, y, &acc);
         if (!dy || t->device == t->dry) continue;
+        double *values = numbers_read(t->device, dy, y->grad->type, tensor_count(y));
         for (int64_t i = 0; i < tensor_count(y); i++)
-            element_put(dy, i, weight_of(i) + (acc ? element_get(dy, i, y->grad->type) : 0),
-                        y->grad->type);
+            values[i] = weight_of(i) + (acc ? values[i] : 0);
+        numbers_write(t->device, dy, y->grad->type, values, tensor_count(y));
+        free(values);
     }
 }
 
 static tensor *weigh(tape *t, tensor **y, int uses, double *sum) {
     tensor *loss = tape_tensor(t, 0, NULL);
     *sum = 0;
-    for (int u = 0; u < uses && t->device != t->dry; u++)
-        for (int64_t i = 0; i < tensor_count(y[u]); i++)
-            *sum += weight_of(i) * element_get(y[u]->data, i, y[u]->type);
+    for (int u = 0; u < uses && t->device != t->dry; u++) {
+        double *values = numbers_read(t->device, y[u]->data, y[u]->type, tensor_count(y[u]));
+        for (int64_t i = 0; i < tensor_count(y[u]); i++) *sum += weight_of(i) * values[i];
+        free(values);
+    }
     tape_record(t, "weigh", weigh_rule, NULL, &loss, 1, y, uses);
     return loss;
 }
 
-static void check_guard(const unsigned char *guard, size_t size, const char *op,
+static void check_guard(device *d, const void *at, size_t size, const char *op,
                         const char *where) {
+    unsigned char guard[GUARD];
+    if (size > GUARD) die("check_guard: %zu bytes", size);
+    d->download(d, guard, at, size);
     for (size_t i = 0; i < size; i++)
         if (guard[i] != 0xab) ck_abort_msg("%s wrote outside of its %s", op, where);
 }
 
-// An input in host memory with a guarded gradient, of the device's type or of the wide one.
+// An input in the device's memory with a guarded gradient, of the device's type or of the wide one.
 typedef struct leaf {
     tensor x;
     gradient g;
-    unsigned char *block;
+    char *block;
     size_t bytes;
 } leaf;
 
-static void leaf_open(leaf *l, const op_input *in, const double *values, dtype type) {
+static void leaf_open(leaf *l, const op_input *in, const double *values, device *d) {
     memset(l, 0, sizeof *l);
-    dtype wide = dtype_wide(type);
+    dtype type = d->type, wide = dtype_wide(type);
     l->x = (tensor){.type = in->rank < 2 ? wide : type, .rank = in->rank};
     memcpy(l->x.dim, in->dim, sizeof in->dim);
     int64_t count = tensor_count(&l->x);
-    l->x.data = malloc((size_t)count * dtype_size(l->x.type) + 1);
-    for (int64_t i = 0; i < count; i++) element_put(l->x.data, i, values[i], l->x.type);
+    l->x.data = take(d, tensor_bytes(&l->x));
+    numbers_write(d, l->x.data, l->x.type, values, count);
     if (!in->gradient) return;
     l->g = (gradient){.type = in->weight ? wide : l->x.type};
     l->bytes = (size_t)count * dtype_size(l->g.type);
-    l->block = malloc(l->bytes + 2 * GUARD);
-    memset(l->block, 0xab, l->bytes + 2 * GUARD);
+    l->block = take(d, l->bytes + 2 * GUARD);
+    poison(d, l->block, l->bytes + 2 * GUARD);
     l->g.data = l->block + GUARD;
     l->x.grad = &l->g;
 }
 
-static void leaf_close(leaf *l) {
-    free(l->x.data);
-    free(l->block);
-}
-
-static double *as_doubles(const void *data, dtype type, int64_t count) {
-    double *out = malloc((size_t)(count + 1) * sizeof *out);
-    for (int64_t i = 0; i < count; i++) out[i] = element_get(data, i, type);
-    return out;
+static void leaf_close(leaf *l, device *d) {
+    d->release(d, l->x.data);
+    d->release(d, l->block);
 }
 
 // Runs the op USES times and back once; the dry run goes the same way.
@@ -175,44 +214,45 @@ static void run_once(const op_case *c, tape *t, leaf *leaves, int uses, bool bac
     t->seed = 5;
     for (int u = 0; u < uses; u++) {
         t->draws = 0; // both uses drop the same elements
+        running = t;
         y[u] = c->run(t, in, c->context);
+        running = NULL;
     }
     tensor *loss = weigh(t, y, uses, &result->loss);
     if (t->device != t->dry) {
         const char *end = (char *)y[0]->data + tensor_bytes(y[0]);
         const char *block = t->activations.base;
         if (end > block && end < block + t->activations.capacity) // not an input passed through
-            check_guard((const unsigned char *)end, (size_t)(-(intptr_t)end) % SPACE_ALIGNMENT,
-                        c->op, "output");
+            check_guard(t->device, end, (size_t)(-(intptr_t)end) % SPACE_ALIGNMENT, c->op, "output");
         result->count = tensor_count(y[0]);
-        result->output = as_doubles(y[0]->data, y[0]->type, result->count);
+        result->output = numbers_read(t->device, y[0]->data, y[0]->type, result->count);
     }
     if (backward) tape_backward(t, loss, 1);
 }
 
-static void take_gradients(const op_case *c, leaf *leaves, run_result *result) {
+static void take_gradients(const op_case *c, leaf *leaves, run_result *result, device *d) {
     for (int i = 0; i < c->inputs; i++) {
         if (!leaves[i].block) continue;
-        check_guard(leaves[i].block, GUARD, c->op, "gradient");
-        check_guard(leaves[i].block + GUARD + leaves[i].bytes, GUARD, c->op, "gradient");
+        check_guard(d, leaves[i].block, GUARD, c->op, "gradient");
+        check_guard(d, leaves[i].block + GUARD + leaves[i].bytes, GUARD, c->op, "gradient");
         ck_assert_msg(leaves[i].g.written, "%s: input %d got no gradient", c->op, i);
         result->gradient[i] =
-            as_doubles(leaves[i].g.data, leaves[i].g.type, tensor_count(&leaves[i].x));
+            numbers_read(d, leaves[i].g.data, leaves[i].g.type, tensor_count(&leaves[i].x));
     }
 }
 
 static run_result run_case(const op_case *c, double *const *values, int which, int uses,
                            bool backward, int mutated) {
     const device_pair *p = devices(which);
-    dtype type = p->real->type;
+    device *d = p->real;
     leaf leaves[OP_MAX_INPUTS] = {0};
     run_result result = {0};
     tape t;
-    for (int i = 0; i < c->inputs; i++) leaf_open(&leaves[i], &c->input[i], values[i], type);
-    ck_assert_int_eq(tape_init(&t, p->real, p->dry, p->comm), STATUS_OK);
+    for (int i = 0; i < c->inputs; i++) leaf_open(&leaves[i], &c->input[i], values[i], d);
+    ck_assert_int_eq(tape_init(&t, d, p->dry, p->comm), STATUS_OK);
     run_once(c, &t, leaves, uses, backward, &result);
     ck_assert_int_eq(tape_allocate(&t, tape_used(&t)), STATUS_OK);
-    memset(t.activation_block, 0xab, t.activations.capacity);
+    poison(d, t.activation_block, t.activations.capacity);
     ck_assert_int_eq(t.device == t.real, 1);
     mutation m = {c->op, mutated >= 0 ? &leaves[mutated].x : NULL};
     if (mutated >= 0) {
@@ -220,11 +260,11 @@ static run_result run_case(const op_case *c, double *const *values, int which, i
         t.observe_context = &m;
     }
     run_once(c, &t, leaves, uses, backward, &result);
-    if (backward) take_gradients(c, leaves, &result);
+    if (backward) take_gradients(c, leaves, &result, d);
     status rc = tape_failed(&t);
     if (rc) ck_abort_msg("%s: %s", c->op, status_text());
     tape_free(&t);
-    for (int i = 0; i < c->inputs; i++) leaf_close(&leaves[i]);
+    for (int i = 0; i < c->inputs; i++) leaf_close(&leaves[i], d);
     return result;
 }
 
