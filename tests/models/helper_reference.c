@@ -101,14 +101,16 @@ tensor *reference_image(reference_model *m, const char *name, int64_t B) {
     tensor *x = tape_tensor(&m->tape, 4, (int64_t[]){B, S, S, 1});
     if (m->tape.device == m->tape.dry) return x;
     uint64_t key = key_of(name);
+    char *values;
+    if (mem_take((void **)&values, tensor_bytes(x), 1, name)) die("%s", status_text());
     for (int64_t i = 0; i < B * S * S; i++) {
         int64_t b = i / (S * S), row = i / S % S / BLOCK, column = i % S / BLOCK;
         double u = uniform_at(key, (b * cells + row) * cells + column);
-        if (x->type == DTYPE_F64)
-            ((double *)x->data)[i] = u;
-        else
-            ((float *)x->data)[i] = (float)u;
+        element_put(values, i, u, x->type);
     }
+    m->device->upload(m->device, x->data, values, tensor_bytes(x));
+    m->device->wait(m->device);
+    mem_free(values);
     return x;
 }
 
@@ -135,11 +137,18 @@ tensor *reference_loss(reference_model *m, tensor *logits, const char *name) {
 
 // --- models ----------------------------------------------------------------------------
 void reference_open(reference_model *m, bool oracle, const classifier_config *c) {
+    device *d = NULL;
+    if (oracle ? device_open_oracle(&d) : device_open_cpu(&d, 2)) die("%s", status_text());
+    if (!oracle) d->ops = &op_kernels_cpu;
+    if (!oracle) d->optim = &optim_kernels_cpu;
+    reference_open_on(m, d, c);
+}
+
+void reference_open_on(reference_model *m, device *d, const classifier_config *c) {
     memset(m, 0, sizeof *m);
-    status rc = oracle ? device_open_oracle(&m->device) : device_open_cpu(&m->device, 2);
-    if (!rc && !oracle) m->device->ops = &op_kernels_cpu;
-    if (!rc && !oracle) m->device->optim = &optim_kernels_cpu;
-    if (!rc) rc = device_open_dry(&m->dry, m->device);
+    m->device = d;
+    m->scale = 1;
+    status rc = device_open_dry(&m->dry, d);
     if (!rc) rc = comm_open_single(&m->comm);
     if (!rc) rc = params_open(&m->params, m->device);
     if (!rc) rc = tape_init(&m->tape, m->device, m->dry, m->comm);
@@ -175,7 +184,7 @@ tensor *reference_run(reference_model *m, reference_body body, void *context, bo
         tape_begin(t, backward);
         params_begin(&m->params);
         out = body(m, context);
-        if (backward) tape_backward(t, out, 1);
+        if (backward) tape_backward(t, out, m->scale);
         if (pass ? tape_failed(t) : tape_allocate(t, tape_used(t))) die("%s", status_text());
     }
     return out;
@@ -183,16 +192,19 @@ tensor *reference_run(reference_model *m, reference_body body, void *context, bo
 
 void rule_mutate(void *mutation, tape *t, const tape_node *node) {
     const rule_mutation *m = mutation;
-    (void)t;
     if (!m->op || strcmp(node->op, m->op) || m->input >= node->ins || !node->in[m->input]) return;
     const gradient *g = node->in[m->input]->grad;
     if (!g || !g->data) return;
-    for (int64_t e = 0; e < tensor_count(node->in[m->input]); e++) {
-        if (g->type == DTYPE_F64)
-            ((double *)g->data)[e] *= 1.01;
-        else
-            ((float *)g->data)[e] *= 1.01f;
-    }
+    device *d = t->device;
+    size_t count = (size_t)tensor_count(node->in[m->input]), size = dtype_size(g->type);
+    char *raw;
+    if (mem_take((void **)&raw, count, size, "a test's gradient")) die("%s", status_text());
+    d->download(d, raw, g->data, count * size);
+    for (size_t e = 0; e < count; e++)
+        element_put(raw, (int64_t)e, 1.01 * element_get(raw, (int64_t)e, g->type), g->type);
+    d->upload(d, g->data, raw, count * size);
+    d->wait(d);
+    mem_free(raw);
 }
 
 // --- numbers ---------------------------------------------------------------------------
@@ -205,8 +217,18 @@ static double *doubles_new(int64_t count) {
 double *reference_values(const tensor *x) {
     int64_t n = tensor_count(x);
     double *out = doubles_new(n);
-    for (int64_t i = 0; i < n; i++)
-        out[i] = x->type == DTYPE_F64 ? ((double *)x->data)[i] : (double)((float *)x->data)[i];
+    for (int64_t i = 0; i < n; i++) out[i] = element_get(x->data, i, x->type);
+    return out;
+}
+
+double *reference_read(const reference_model *m, const tensor *x) {
+    int64_t n = tensor_count(x);
+    double *out = doubles_new(n);
+    char *raw;
+    if (mem_take((void **)&raw, tensor_bytes(x), 1, "values of a test")) die("%s", status_text());
+    m->device->download(m->device, raw, x->data, tensor_bytes(x));
+    for (int64_t i = 0; i < n; i++) out[i] = element_get(raw, i, x->type);
+    mem_free(raw);
     return out;
 }
 

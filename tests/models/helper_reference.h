@@ -11,16 +11,19 @@ extern const classifier_config reference_small; // the same architecture, SMALL 
 // In [0, 1), 24 bits; depends on (NAME, INDEX) alone.
 double reference_uniform(const char *name, int64_t index);
 
-// A classifier on the CPU in f32 or on the oracle in f64, its weights and statistics drawn.
+// A classifier on a device (the CPU in f32, the oracle in f64, or another), its weights and statistics drawn.
 typedef struct reference_model {
     device *device, *dry;
     comm *comm;
     params params;
     tape tape;
     classifier model;
+    float scale; // of the loss: reference_run's gradients are as many times as large; 1 from open
 } reference_model;
 
 void reference_open(reference_model *m, bool oracle, const classifier_config *c);
+// The same on D, which belongs to M from now on and has its tables.
+void reference_open_on(reference_model *m, device *d, const classifier_config *c);
 void reference_close(reference_model *m);
 // Draws all weights and statistics again.
 void reference_fill(reference_model *m);
@@ -44,7 +47,8 @@ typedef struct rule_mutation {
 void rule_mutate(void *mutation, tape *t, const tape_node *node);
 
 // The values of a tensor as doubles, freed with mem_free.
-double *reference_values(const tensor *x);
+double *reference_values(const tensor *x); // in host memory
+double *reference_read(const reference_model *m, const tensor *x);
 double *reference_gradient(const reference_model *m, const param *q); // file order
 
 // A golden tensor; ROW (of the first dimension) or all of it for -1. Freed with mem_free.

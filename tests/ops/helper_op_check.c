@@ -438,6 +438,7 @@ static void round_values(const op_case *c, double **values, dtype type) {
 // Half a unit in the last place is 2^-9 of the largest numbers in bf16 and 2^-12 in f16; a rule reads rounded
 // outputs and writes rounded gradients. Scaling by 1.01 must stay outside.
 static const double BF16_TOLERANCE = 6e-3, F16_TOLERANCE = 1e-3;
+static const double TF32_TOLERANCE = 2e-3; // factors with 10 bits
 
 static double tolerance_of(const op_case *c) {
     int64_t largest = 1;
@@ -464,7 +465,7 @@ void op_check(const op_case *c) {
     run_result exact = run_case(c, values, ON_ORACLE, 1, true, -1);
     check_oracle(c, values, &exact);
     check_device(c, values, ON_CPU, tolerance, &exact);
-    check_device(c, values, ON_SHIM, tolerance, &exact);
+    check_device(c, values, ON_SHIM, shim_rounds_factors() ? TF32_TOLERANCE : tolerance, &exact);
     result_free(&exact);
     for (int i = 0; i < c->inputs; i++) free(values[i]);
     free(values);

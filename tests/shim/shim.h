@@ -18,6 +18,10 @@ void shim_reverse(bool reverse);
 void shim_catch(void);
 const char *shim_caught(void);
 
+// Whether products of f32 round their factors to tf32: never here. tests/gpu/ puts a GPU in the shim's place,
+// which may be asked to.
+bool shim_rounds_factors(void);
+
 // A step is recorded or not: what draws are keyed by inside (core/cuda/stream.h).
 void shim_record(device *d, bool recording, uint32_t step, uint32_t first_sample);
 

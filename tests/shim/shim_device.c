@@ -53,6 +53,10 @@ status device_open_shim(device **out, dtype type) {
     return STATUS_OK;
 }
 
+bool shim_rounds_factors(void) {
+    return false;
+}
+
 void shim_record(device *d, bool recording, uint32_t step, uint32_t first_sample) {
     d->stream->cuda->recording = recording;
     *d->stream->cuda->now = (step_numbers){step, first_sample};
