@@ -27,10 +27,14 @@ ONEDNN_MAX_CPU_ISA=AVX2 run_suite cpu-release
 
 echo "== scripts"
 if command -v shellcheck >/dev/null; then
-    shellcheck scripts/*.sh .ci/run
+    shellcheck scripts/*.sh scripts/gpu/*.sh .ci/run
 else
     echo "shellcheck is not installed: skipped"
 fi
+
+echo "== a build from packed libraries alone, as on a machine with a GPU and without packages"
+scripts/gpu_pack.sh
+scripts/gpu/packed_build.sh
 
 echo "== every stage, short"
 scripts/demo.sh --quick
