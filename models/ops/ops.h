@@ -65,3 +65,6 @@ tensor *image_from_bytes(tape *t, tensor *bytes, tensor *lut);
 // COUNT, which a caller sets to the global number of counted elements.
 tensor *sigmoid_cross_entropy(tape *t, tensor *logits, tensor *target, tensor *positive_weight,
                               tensor *mask, double count);
+// (B, ...) -> (TOTAL, ...): the rows of all ranks in rank order, TOTAL in all, of which each has its comm_share.
+// The gradient of a row is the sum of what all ranks' losses give it. A single rank gets INP itself.
+tensor *gather_ranks(tape *t, tensor *inp, int64_t total);
