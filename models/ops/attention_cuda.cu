@@ -1,5 +1,5 @@
 // Attention of our own: tiles of queries and keys meet in shared memory, and no score is kept. It takes heads of
-// any width up to 128 in every type, with dropout; formulas are those of attention.c. Backward runs twice over the
+// any width up to 256 in every type, with dropout; formulas are those of attention.c. Backward runs twice over the
 // scores, once for the queries' gradients and once for the keys' and values', so that nobody adds to another's sums.
 // Where cuDNN has engines (narrow types, no dropout, whole packs), its attention is taken instead.
 //
@@ -10,7 +10,7 @@ extern "C" {
 #include "core/cuda/cudnn_attention.h"
 }
 
-enum { THREADS = 128, ACROSS = 16, DOWN = 8, WIDEST = 128 };
+enum { THREADS = 128, ACROSS = 16, DOWN = 8, WIDEST = 256 };
 
 // What the kernels know of a call.
 typedef struct task {
@@ -26,6 +26,8 @@ typedef struct task {
 // Numbers that a thread holds of a row of WIDTH: NEAR neighbours, PARTS times.
 template <int WIDTH> struct share {
     enum { ALL = WIDTH / ACROSS, NEAR = ALL < 4 ? ALL : 4, PARTS = ALL / NEAR, LINE = WIDTH + 4 };
+    // Backward, the two tensors that a block goes over would not fit beside its own: they take turns in one tile.
+    static constexpr bool TURNS = WIDTH > 128;
 };
 
 // --- tiles -----------------------------------------------------------------------------------------------
@@ -49,6 +51,15 @@ static __device__ __forceinline__ void load_tile(shared_array<float> to, const T
         const int t = i / WIDTH, d = i % WIDTH;
         to[t * LINE + d] = t < count && d < z.D ? factor * widen(from[t * z.row + d]) : 0.0f;
     }
+}
+
+// The same, where TO may still be read, and for use at once.
+template <int WIDTH, int TOKENS, class T>
+static __device__ __forceinline__ void next_tile(shared_array<float> to, const T *from, int64_t count, float factor,
+                                                 const task &z) {
+    BLOCK_SYNC();
+    load_tile<WIDTH, TOKENS>(to, from, count, factor, z);
+    BLOCK_SYNC();
 }
 
 // The dropout's factors of QUERIES x KEYS probabilities from query Q0 and key K0 on, at to[query * across + key *
@@ -232,11 +243,13 @@ template <class T, int WIDTH, int ROWS, int COLS>
 __global__ void __launch_bounds__(THREADS)
     query_kernel(T *dq, const T *dout, const T *q, const T *k, const T *v, row_numbers n, int acc, task z) {
     constexpr int LINE = share<WIDTH>::LINE, R = ROWS / DOWN, C = COLS / ACROSS;
+    constexpr bool TURNS = share<WIDTH>::TURNS;
     SHARED(float, Q, ROWS *LINE);
     SHARED(float, dO, ROWS *LINE);
     SHARED(float, K, COLS *LINE);
-    SHARED(float, V, COLS *LINE);
+    SHARED(float, apart, TURNS ? 4 : COLS *LINE);
     SHARED(float, dS, ROWS *(COLS + 4));
+    const shared_array<float> V = TURNS ? K : apart;
     const place at = place_now(z.TQ, ROWS, z.H);
     const int x = (int)threadIdx.x % ACROSS, y = (int)threadIdx.x / ACROSS;
     const int64_t own = start_of(at, z.TQ, at.first, z), numbers = (at.b * z.H + at.h) * z.TQ + at.first;
@@ -246,12 +259,13 @@ __global__ void __launch_bounds__(THREADS)
     load_tile<WIDTH, ROWS>(dO, dout + own, at.count, 1, z);
     for (int64_t k0 = 0; k0 < z.TK; k0 += COLS) {
         const int64_t key = start_of(at, z.TK, k0, z);
-        load_tile<WIDTH, COLS>(K, k + key, z.TK - k0, 1, z);
+        if (!TURNS) load_tile<WIDTH, COLS>(K, k + key, z.TK - k0, 1, z);
         load_tile<WIDTH, COLS>(V, v + key, z.TK - k0, 1, z);
         if (z.limit) draw_tile<ROWS, COLS>(dS, COLS + 4, 1, at.b, at.h, at.first, k0, z, source);
         BLOCK_SYNC();
-        products<WIDTH>(s, Q, K, z.D);
         products<WIDTH>(dp, dO, V, z.D);
+        if (TURNS) next_tile<WIDTH, COLS>(K, k + key, z.TK - k0, 1, z);
+        products<WIDTH>(s, Q, K, z.D);
         UNROLL for (int r = 0; r < R; r++) {
             const int t = y + DOWN * r;
             const float lse = t < at.count ? n.lse[numbers + t] : 0, delta = t < at.count ? n.delta[numbers + t] : 0;
@@ -277,12 +291,14 @@ __global__ void __launch_bounds__(THREADS)
     key_kernel(T *dk, T *dv, const T *dout, const T *q, const T *k, const T *v, row_numbers n, int acc_k, int acc_v,
                task z) {
     constexpr int LINE = share<WIDTH>::LINE, R = ROWS / DOWN, C = COLS / ACROSS;
+    constexpr bool TURNS = share<WIDTH>::TURNS;
     SHARED(float, K, ROWS *LINE);
     SHARED(float, V, ROWS *LINE);
     SHARED(float, Q, COLS *LINE);
-    SHARED(float, dO, COLS *LINE);
+    SHARED(float, apart, TURNS ? 4 : COLS *LINE);
     SHARED(float, P, ROWS *(COLS + 4));
     SHARED(float, dS, ROWS *(COLS + 4));
+    const shared_array<float> dO = TURNS ? Q : apart;
     const place at = place_now(z.TK, ROWS, z.H);
     const int x = (int)threadIdx.x % ACROSS, y = (int)threadIdx.x / ACROSS;
     const int64_t own = start_of(at, z.TK, at.first, z);
@@ -292,12 +308,13 @@ __global__ void __launch_bounds__(THREADS)
     load_tile<WIDTH, ROWS>(V, v + own, at.count, 1, z);
     for (int64_t q0 = 0; q0 < z.TQ; q0 += COLS) {
         const int64_t query = start_of(at, z.TQ, q0, z), numbers = (at.b * z.H + at.h) * z.TQ + q0;
-        load_tile<WIDTH, COLS>(Q, q + query, z.TQ - q0, z.scale, z);
+        if (!TURNS) load_tile<WIDTH, COLS>(Q, q + query, z.TQ - q0, z.scale, z);
         load_tile<WIDTH, COLS>(dO, dout + query, z.TQ - q0, 1, z);
         if (z.limit) draw_tile<COLS, ROWS>(P, 1, COLS + 4, at.b, at.h, q0, at.first, z, source);
         BLOCK_SYNC();
-        products<WIDTH>(s, K, Q, z.D);
         products<WIDTH>(dp, V, dO, z.D);
+        if (TURNS) next_tile<WIDTH, COLS>(Q, q + query, z.TQ - q0, z.scale, z);
+        products<WIDTH>(s, K, Q, z.D);
         UNROLL for (int c = 0; c < C; c++) {
             const int t = x + ACROSS * c;
             const bool there = q0 + t < z.TQ;
@@ -311,8 +328,9 @@ __global__ void __launch_bounds__(THREADS)
             }
         }
         BLOCK_SYNC();
-        add_products<WIDTH, COLS>(values, P, dO);
         add_products<WIDTH, COLS>(keys, dS, Q); // q holds the scale
+        if (TURNS) next_tile<WIDTH, COLS>(dO, dout + query, z.TQ - q0, 1, z);
+        add_products<WIDTH, COLS>(values, P, dO);
         BLOCK_SYNC();
     }
     // One after the other, so that one tensor may be key and value at once.
@@ -360,8 +378,10 @@ static void forward_all(void *out, float *lse, const void *q, const void *k, con
         forward_wide<T, 32, 64, 32>((T *)out, lse, (const T *)q, (const T *)k, (const T *)v, z, s);
     else if (z->D <= 64)
         forward_wide<T, 64, 64, 32>((T *)out, lse, (const T *)q, (const T *)k, (const T *)v, z, s);
-    else
+    else if (z->D <= 128)
         forward_wide<T, 128, 32, 16>((T *)out, lse, (const T *)q, (const T *)k, (const T *)v, z, s);
+    else
+        forward_wide<T, 256, 8, 16>((T *)out, lse, (const T *)q, (const T *)k, (const T *)v, z, s);
 }
 
 typedef struct back_task {
@@ -393,8 +413,10 @@ template <class T> static void back_all(const back_task &b, const attention_shap
         back_wide<T, 32, 64, 32>(b, z, s);
     else if (z->D <= 64)
         back_wide<T, 64, 32, 32>(b, z, s);
-    else
+    else if (z->D <= 128)
         back_wide<T, 128, 16, 16>(b, z, s);
+    else
+        back_wide<T, 256, 8, 16>(b, z, s);
 }
 
 // --- cuDNN's ---------------------------------------------------------------------------------------------------

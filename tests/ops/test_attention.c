@@ -18,8 +18,9 @@ static const double rates[] = {0, 0.1, 0.4};
 
 START_TEST(attention_shapes) {
     // B, TQ, TK, H, D
-    static const int64_t dims[][5] = {{1, 1, 2, 1, 1},   {2, 3, 5, 2, 3},   {1, 7, 2, 3, 16},
-                                      {2, 16, 16, 1, 8}, {1, 37, 33, 2, 5}, {2, 35, 67, 3, 20}};
+    static const int64_t dims[][5] = {{1, 1, 2, 1, 1},     {2, 3, 5, 2, 3},    {1, 7, 2, 3, 16},
+                                      {2, 16, 16, 1, 8},   {1, 37, 33, 2, 5},  {2, 35, 67, 3, 20},
+                                      {1, 19, 35, 1, 131}, {2, 9, 18, 1, 256}, {1, 10, 37, 1, 192}};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
         int64_t B = dims[i][0], TQ = dims[i][1], TK = dims[i][2], H = dims[i][3], D = dims[i][4];
         op_case c = {.op = "attention", .inputs = 3, .run = run, .training = true};
