@@ -154,6 +154,32 @@ START_TEST(packs_of_elements) {
 }
 END_TEST
 
+// No op_check goes through it, as bytes have no gradient: bit by bit against the table, in all three types, packs
+// and single bytes, pixels that take more than one block; nothing behind the output is written.
+START_TEST(image_from_bytes_equals_its_table) {
+    enum { B = 2, MOST = 33001 };
+    static const int64_t pixels[] = {1, 8, 61, 4096, MOST, 33000};
+    static uint8_t bytes[B * MOST];
+    static uint64_t out[B * MOST + 1]; // room for any type, aligned
+    static float lut[B * 256];
+    for (int64_t i = 0; i < B * MOST; i++) bytes[i] = (uint8_t)(i * 7 + i / 251);
+    for (int i = 0; i < B * 256; i++) lut[i] = (float)i / 511 - 0.3f;
+    for (int which = ON_SHIM; which <= ON_SHIM_F16; which++)
+        for (size_t k = 0; k < sizeof pixels / sizeof *pixels; k++) {
+            device *d = test_device(which);
+            int64_t n = pixels[k];
+            element_put(out, B * n, 77, d->type);
+            d->ops->image_from_bytes(out, bytes, lut, B, n, d->type, d->stream);
+            for (int64_t i = 0; i < B * n; i++) {
+                uint64_t expected = 0;
+                element_put(&expected, 0, (double)lut[i / n * 256 + bytes[i]], d->type);
+                ck_assert(element_get(out, i, d->type) == element_get(&expected, 0, d->type));
+            }
+            ck_assert(element_get(out, B * n, d->type) == 77);
+        }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("cuda_shapes");
     TCase *tests = tcase_create("cuda_shapes");
@@ -163,6 +189,7 @@ int main(void) {
     tcase_add_loop_test(tests, batch_norm_packs, 0, 3);
     tcase_add_loop_test(tests, conv2d_ways, 0, 4);
     tcase_add_test(tests, packs_of_elements);
+    tcase_add_test(tests, image_from_bytes_equals_its_table);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
