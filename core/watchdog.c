@@ -23,6 +23,7 @@ typedef struct message {
     int64_t sequence;               // STAND: of the latest operation
     char operation[OPERATION_SIZE]; // STAND: its name; empty between operations
     int32_t late[MOST_NAMED], count; // VERDICT: the ranks that were found late
+    int32_t ended;                   // VERDICT: it is no longer there
 } message;
 
 // Where a rank stands, as it answered.
@@ -45,6 +46,13 @@ struct watchdog {
     watchdog_address own, *peer; // (size); peer NULL until they met
     struct sockaddr_in *to;      // (size); port 0: cannot be reached
     standing *standing;          // (size)
+
+    int *connection; // (size); NULL: follows nobody
+    double *heard;   // (size): when each was last
+    watchdog_look *look;
+    void *context;
+    bool leaving;   // one has said good-bye: the run is over
+    bool on_device; // LOOK says when the operation has ended
 };
 
 // --- messages ----------------------------------------------------------------------------------------
@@ -55,7 +63,15 @@ static void tell(watchdog *w, int rank, message *m) {
         (void)!sendto(w->socket, m, sizeof *m, MSG_DONTWAIT, (struct sockaddr *)&w->to[rank], sizeof w->to[rank]);
 }
 
+static bool has_met(watchdog *w) {
+    pthread_mutex_lock(&w->lock);
+    bool met = w->peer != NULL;
+    pthread_mutex_unlock(&w->lock);
+    return met;
+}
+
 static void tell_all(watchdog *w, message *m) {
+    if (!has_met(w)) return;
     for (int i = 0; i < w->size; i++) tell(w, i, m);
 }
 
@@ -66,13 +82,6 @@ static void answer(watchdog *w, int rank) {
     if (w->operation) snprintf(m.operation, sizeof m.operation, "%s", w->operation);
     pthread_mutex_unlock(&w->lock);
     tell(w, rank, &m);
-}
-
-static bool has_met(watchdog *w) {
-    pthread_mutex_lock(&w->lock);
-    bool met = w->peer != NULL;
-    pthread_mutex_unlock(&w->lock);
-    return met;
 }
 
 // Whether *M came within WAIT seconds, from a rank of this run.
@@ -101,23 +110,37 @@ static int listed(char *line, size_t room, const int32_t *late, int count, const
     return used;
 }
 
-static _Noreturn void end(watchdog *w, const message *verdict, const standing *known) {
+// WHY NULL: what this rank was armed with is late, or another one's is.
+static _Noreturn void end_for(watchdog *w, const message *verdict, const standing *known, const char *why) {
     char line[1024];
     bool mine = false;
     for (int i = 0; i < verdict->count; i++) mine |= verdict->late[i] == w->rank;
     if (mine) _exit(1); // the others say it
     pthread_mutex_lock(&w->lock); // for good
     size_t used = (size_t)snprintf(line, sizeof line, "radialog: rank %d of %d: ", w->rank, w->size);
-    if (w->operation)
+    if (why)
+        used += (size_t)snprintf(line + used, sizeof line - used, "%s %lld: %s",
+                                 w->operation ? w->operation : "after operation", (long long)w->sequence, why);
+    else if (w->operation)
         used += (size_t)snprintf(line + used, sizeof line - used, "%s %lld has not ended within %g seconds",
                                  w->operation, (long long)w->sequence, w->seconds);
     else
-        used += (size_t)snprintf(line + used, sizeof line - used, "another rank waits in vain");
+        used += (size_t)snprintf(line + used, sizeof line - used, "after operation %lld: another rank waits in vain",
+                                 (long long)w->sequence);
     used += (size_t)listed(line + used, sizeof line - used, verdict->late, verdict->count, known);
     if (used > sizeof line - 2) used = sizeof line - 2;
     line[used++] = '\n';
     (void)!write(STDERR_FILENO, line, used);
     _exit(1);
+}
+
+static _Noreturn void end(watchdog *w, const message *verdict, const standing *known) {
+    char why[64];
+    snprintf(why, sizeof why, "rank %d has ended without a word", verdict->late[0]);
+    if (verdict->ended)
+        end_for(w, &(message){.late = {verdict->late[0]}}, NULL, why);
+    else
+        end_for(w, verdict, known, NULL);
 }
 
 // Which ranks to wait for: those that do not answer; if all do, those that stand behind and are in no operation
@@ -143,7 +166,7 @@ static void find_late(const watchdog *w, message *verdict) {
 static _Noreturn void end_late(watchdog *w) {
     message ask = {.kind = ASK}, got, verdict = {.kind = VERDICT};
     bool met = has_met(w);
-    if (met) tell_all(w, &ask);
+    tell_all(w, &ask);
     for (double until = clock_seconds() + 1; met && clock_seconds() < until;) {
         if (!receive(w, &got, until - clock_seconds())) continue;
         if (got.kind == ASK) answer(w, got.from);
@@ -155,8 +178,81 @@ static _Noreturn void end_late(watchdog *w) {
         snprintf(s->operation, sizeof s->operation, "%s", got.operation);
     }
     if (met) find_late(w, &verdict);
-    if (met) tell_all(w, &verdict);
+    tell_all(w, &verdict);
     end(w, &verdict, w->standing);
+}
+
+// --- ranks that are followed ---------------------------------------------------------------------------
+enum { GOOD_BYE = 'b', GIVEN_UP = 'g' };
+
+static bool is_following(watchdog *w) {
+    pthread_mutex_lock(&w->lock);
+    bool following = w->connection != NULL && !w->closing;
+    pthread_mutex_unlock(&w->lock);
+    return following;
+}
+
+static void send_to_all(watchdog *w, char byte) {
+    for (int i = 0; w->connection && i < w->size; i++)
+        if (w->connection[i] >= 0) (void)!send(w->connection[i], &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static _Noreturn void end_without(watchdog *w, int rank) {
+    message verdict = {.kind = VERDICT, .late = {rank}, .count = 1, .ended = 1}, got;
+    // Rank 0 may have ended because of another rank, and said so.
+    for (double until = clock_seconds() + 0.2; clock_seconds() < until;)
+        if (receive(w, &got, until - clock_seconds()) && got.kind == VERDICT) end(w, &got, NULL);
+    tell_all(w, &verdict);
+    end(w, &verdict, NULL);
+}
+
+static void check_connections(watchdog *w) {
+    for (int i = 0; i < w->size; i++) {
+        char byte;
+        int fd = w->connection[i];
+        ssize_t n = fd >= 0 ? recv(fd, &byte, 1, MSG_DONTWAIT) : -1;
+        if (fd < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) continue;
+        if (n <= 0) end_without(w, i);
+        w->connection[i] = -1; // whatever it said was its last word
+        w->leaving = true;
+        if (byte == GIVEN_UP) {
+            send_to_all(w, GIVEN_UP);
+            _exit(1);
+        }
+    }
+}
+
+static void ask_device(watchdog *w) {
+    bool done;
+    pthread_mutex_lock(&w->lock);
+    bool wanted = w->operation && w->on_device;
+    int64_t sequence = w->sequence;
+    pthread_mutex_unlock(&w->lock);
+    if (!wanted) return;
+    const char *why = w->look(w->context, &done);
+    if (why) end_for(w, &(message){0}, NULL, why);
+    pthread_mutex_lock(&w->lock);
+    if (done && w->on_device && w->sequence == sequence) w->operation = NULL;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void excuse(watchdog *w, double gap) {
+    for (int i = 0; i < w->size; i++) w->heard[i] += gap;
+}
+
+// Asks all for a sign of life, and ends where one has given none for too long.
+static void ask_silent(watchdog *w, double *asked) {
+    message ask = {.kind = ASK}, verdict = {.kind = VERDICT};
+    double now = *asked = clock_seconds();
+    for (int i = 0; i < w->size && !w->leaving; i++)
+        if (i != w->rank && w->to[i].sin_port && now - w->heard[i] > w->seconds && verdict.count < MOST_NAMED)
+            verdict.late[verdict.count++] = i;
+    if (!verdict.count) {
+        tell_all(w, &ask);
+        return;
+    }
+    tell_all(w, &verdict);
+    end_for(w, &verdict, NULL, "a rank gives no sign of life");
 }
 
 // --- the thread --------------------------------------------------------------------------------------
@@ -174,15 +270,26 @@ static bool is_closing(watchdog *w) {
     return closing;
 }
 
+static void handle(watchdog *w, const message *got) {
+    if (got->kind == ASK) answer(w, got->from);
+    if (got->kind == VERDICT) end(w, got, NULL);
+    if (got->kind == STAND && w->heard) w->heard[got->from] = clock_seconds();
+}
+
 static void *watch(void *context) {
     watchdog *w = context;
-    double tick = w->seconds / 20 < 0.2 ? w->seconds / 20 : 0.2;
+    double tick = w->seconds / 20 < 0.2 ? w->seconds / 20 : 0.2, asked = 0, before = clock_seconds();
     while (!is_closing(w)) {
         message got;
-        if (receive(w, &got, tick)) {
-            if (got.kind == ASK) answer(w, got.from);
-            if (got.kind == VERDICT) end(w, &got, NULL);
+        if (receive(w, &got, tick)) handle(w, &got);
+        double now = clock_seconds();
+        if (is_following(w) && has_met(w)) {
+            check_connections(w);
+            ask_device(w);
+            if (now - before > 1 + 4 * tick) excuse(w, now - before); // this process was suspended
+            if (now - asked > w->seconds / 8) ask_silent(w, &asked);
         }
+        before = now;
         if (is_late(w)) end_late(w);
     }
     return NULL;
@@ -270,13 +377,38 @@ status watchdog_meet(watchdog *w, const watchdog_address *all) {
     return STATUS_OK;
 }
 
-void watchdog_arm(watchdog *w, const char *operation, int64_t sequence) {
+status watchdog_follow(watchdog *w, const int *connection, watchdog_look *look, void *context) {
+    int *copy = NULL;
+    if (!w) return STATUS_OK;
+    status rc = mem_new(&w->heard, w->size, "the ranks' signs of life");
+    if (!rc) rc = mem_new(&copy, w->size, "the ranks' connections");
+    if (rc) return rc;
+    memcpy(copy, connection, (size_t)w->size * sizeof *copy);
+    for (int i = 0; i < w->size; i++) w->heard[i] = clock_seconds();
+    pthread_mutex_lock(&w->lock);
+    w->look = look;
+    w->context = context;
+    w->connection = copy;
+    pthread_mutex_unlock(&w->lock);
+    return STATUS_OK;
+}
+
+static void arm(watchdog *w, const char *operation, int64_t sequence, bool on_device) {
     if (!w) return;
     pthread_mutex_lock(&w->lock);
     w->operation = operation;
     w->sequence = sequence;
     w->since = clock_seconds();
+    w->on_device = on_device;
     pthread_mutex_unlock(&w->lock);
+}
+
+void watchdog_arm(watchdog *w, const char *operation, int64_t sequence) {
+    arm(w, operation, sequence, false);
+}
+
+void watchdog_arm_device(watchdog *w, const char *operation, int64_t sequence) {
+    arm(w, operation, sequence, true);
 }
 
 void watchdog_disarm(watchdog *w) {
@@ -286,14 +418,25 @@ void watchdog_disarm(watchdog *w) {
     pthread_mutex_unlock(&w->lock);
 }
 
+void watchdog_abort(watchdog *w) {
+    if (!w) return;
+    pthread_mutex_lock(&w->lock);
+    w->closing = true; // their ends are no news
+    send_to_all(w, GIVEN_UP);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void watchdog_close(watchdog *w) {
     if (!w) return;
     pthread_mutex_lock(&w->lock);
     w->closing = true;
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    send_to_all(w, GOOD_BYE);
     if (w->socket >= 0) close(w->socket);
     pthread_mutex_destroy(&w->lock);
+    mem_free(w->connection);
+    mem_free(w->heard);
     mem_free(w->standing);
     mem_free(w->to);
     mem_free(w->peer);

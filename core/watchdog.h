@@ -7,6 +7,7 @@
 // ends tells the others what it found, so that all name the same ranks.
 #pragma once
 #include "core/status.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct watchdog watchdog;
@@ -24,7 +25,18 @@ status watchdog_open(watchdog **out, int rank, int size, double seconds);
 watchdog_address watchdog_own_address(const watchdog *w);
 // ALL (size) is copied. Without it a late operation is told without the ranks that it waits for.
 status watchdog_meet(watchdog *w, const watchdog_address *all);
+// For ranks that nobody else ends together: CONNECTION (size, copied) holds sockets that break when a rank ends
+// (-1: none; borrowed until the watchdog is closed), which ends this one as well. And where the host does not
+// wait for collectives: LOOK, asked by the thread, says whether the operation of watchdog_arm_device has ended,
+// or returns why it never will. Ranks that give no sign of life for as long as an operation may take are found
+// even while this one is armed with nothing.
+typedef const char *watchdog_look(void *context, bool *done);
+status watchdog_follow(watchdog *w, const int *connection, watchdog_look *look, void *context);
 // OPERATION is a literal of less than 32 characters.
 void watchdog_arm(watchdog *w, const char *operation, int64_t sequence);
+// The same for an operation of the device: ends by itself, when LOOK says so.
+void watchdog_arm_device(watchdog *w, const char *operation, int64_t sequence);
 void watchdog_disarm(watchdog *w);
+// Makes the ranks behind the connections end as well, with status 1 and without a word: this one has said why.
+void watchdog_abort(watchdog *w);
 void watchdog_close(watchdog *w);
