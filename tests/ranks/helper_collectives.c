@@ -212,18 +212,23 @@ void check_adjoint(comm *c, device *d) {
 
 void check_buckets(comm *c, device *d) {
     enum { BUCKETS = 12 };
-    block x[BUCKETS], more;
+    block x[BUCKETS], written, more;
     for (int round = 0; round < 4; round++) {
         for (int b = 0; b < BUCKETS; b++) {
             int64_t count = 1 + 517 * b;
             dtype type = b % 3 ? DTYPE_F32 : DTYPE_F64;
             block_open(&x[b], d, type, count);
-            for (int64_t i = 0; i < count; i++) block_put(&x[b], i, number_of(c->rank, i, b));
-            block_send(&x[b]);
+            block_open(&written, d, type, count);
+            for (int64_t i = 0; i < count; i++) block_put(&written, i, number_of(c->rank, i, b));
+            block_send(&written);
+            // The sum must wait for what the device has been told to write.
+            d->copy(d, x[b].data, written.data, (size_t)count * dtype_size(type));
             c->all_reduce_start(c, x[b].data, count, type, d);
             if (b % 4 == round) check_sum(c, d, DTYPE_F32, 100 + b, b);
             if (b == 7) CHECK(c->agree_max(c, c->rank) == c->size - 1);
             if (b == 9) check_scatter(c, d, DTYPE_F32, 11, false);
+            d->wait(d);
+            block_close(&written);
         }
         c->all_reduce_finish(c, d);
         for (int b = 0; b < BUCKETS; b++) {
