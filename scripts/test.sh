@@ -6,9 +6,11 @@ cd "$(dirname "$0")/.."
 
 scripts/setup.sh
 
-run_suite() {
-    scripts/build.sh "$1"
-    ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)"
+run_suite() { # PRESET [ctest's options]
+    local preset=$1
+    shift
+    scripts/build.sh "$preset"
+    ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "$@"
 }
 # Tests share the cores: threads that spin while they wait for each other would take them away.
 export OMP_WAIT_POLICY=passive
@@ -19,11 +21,17 @@ export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_st
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 run_suite cpu-asan
 
-echo "== suite, optimised"
-run_suite cpu-release
+# With CUDA where there is a compiler for it: everything that holds without a GPU, and the libraries' own tests.
+if command -v nvcc >/dev/null; then
+    echo "== suite, optimised, with CUDA"
+    run_suite cuda-test
+else
+    echo "== suite, optimised (CUDA: absent, there is no nvcc)"
+    run_suite cpu-release
+fi
 
 echo "== the same on a CPU without AVX-512"
-ONEDNN_MAX_CPU_ISA=AVX2 run_suite cpu-release
+ONEDNN_MAX_CPU_ISA=AVX2 RADIALOG_TEST_SHIM=off run_suite cpu-release -E "shim|cuda|kernel_list|device_models"
 
 echo "== scripts"
 if command -v shellcheck >/dev/null; then
