@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-    gcc cmake ninja-build pkg-config
+    gcc g++ cmake ninja-build pkg-config
     libdnnl-dev libhdf5-dev libcjson-dev libjpeg62-turbo-dev libpng-dev libdeflate-dev zlib1g-dev
     libopenmpi-dev openmpi-bin
     check python3 git

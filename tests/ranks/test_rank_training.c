@@ -5,6 +5,7 @@
 #include "tests/train/helper_program.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <math.h>
 #include <signal.h>
 #include <stdint.h>
@@ -180,25 +181,42 @@ START_TEST(resumed_on_another_number) {
 }
 END_TEST
 
+static bool is_child(const char *process, pid_t parent) {
+    char path[300], text[512] = "";
+    int found = 0;
+    snprintf(path, sizeof path, "/proc/%s/stat", process);
+    FILE *f = fopen(path, "r");
+    if (f && !fgets(text, sizeof text, f)) text[0] = 0;
+    if (f) fclose(f);
+    const char *name_end = strrchr(text, ')'); // a name may hold anything
+    if (name_end) sscanf(name_end + 1, " %*c %d", &found);
+    return found == (int)parent;
+}
+
+static bool has_variable(const char *process, const char *wanted) {
+    static char text[1 << 16];
+    char path[300];
+    size_t size = 0;
+    snprintf(path, sizeof path, "/proc/%s/environ", process);
+    FILE *f = fopen(path, "rb");
+    if (f) size = fread(text, 1, sizeof text - 1, f);
+    if (f) fclose(f);
+    text[size] = 0;
+    for (char *at = text; at < text + size; at += strlen(at) + 1)
+        if (!strcmp(at, wanted)) return true;
+    return false;
+}
+
 // The process of RANK among the children of mpirun; 0 while it is not there.
 static pid_t rank_process(pid_t parent, int rank) {
-    char path[64], command_text[128], want[64];
-    snprintf(command_text, sizeof command_text, "pgrep -P %d", (int)parent);
-    snprintf(want, sizeof want, "OMPI_COMM_WORLD_RANK=%d", rank);
-    FILE *list = popen(command_text, "r");
-    int child, found = 0;
-    while (list && fscanf(list, "%d", &child) == 1 && !found) {
-        size_t size = 0;
-        snprintf(path, sizeof path, "/proc/%d/environ", child);
-        FILE *f = fopen(path, "rb");
-        static char environment[1 << 16];
-        if (f) size = fread(environment, 1, sizeof environment - 1, f);
-        if (f) fclose(f);
-        environment[size] = 0;
-        for (char *at = environment; at < environment + size; at += strlen(at) + 1)
-            if (!strcmp(at, want)) found = child;
-    }
-    if (list) pclose(list);
+    char wanted[64];
+    pid_t found = 0;
+    DIR *all = opendir("/proc");
+    snprintf(wanted, sizeof wanted, "OMPI_COMM_WORLD_RANK=%d", rank);
+    for (struct dirent *e; all && !found && (e = readdir(all));)
+        if (atoi(e->d_name) > 0 && is_child(e->d_name, parent) && has_variable(e->d_name, wanted))
+            found = atoi(e->d_name);
+    if (all) closedir(all);
     return found;
 }
 
