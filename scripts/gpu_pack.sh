@@ -26,6 +26,7 @@ parts=(
     "libjpeg jpeg libjpeg62-turbo-dev,libjpeg-turbo8-dev"
     "libpng png16 libpng-dev"
     "libdeflate deflate libdeflate-dev"
+    "libutf8proc utf8proc libutf8proc-dev"
     "zlib z zlib1g-dev"
     "check check_pic check"
     "libsubunit subunit libsubunit-dev"

@@ -309,8 +309,8 @@ START_TEST(this_machine) {
     snprintf(words, sizeof words, "--set run.dir=%s/run/deep", work);
     json *j = report(0, words);
     static const char *const libraries[] = {"oneDNN", "HDF5",    "cJSON", "libdeflate",
-                                            "zlib",   "libjpeg", "libpng"};
-    for (size_t i = 0; i < 7; i++) {
+                                            "utf8proc", "zlib", "libjpeg", "libpng"};
+    for (size_t i = 0; i < 8; i++) {
         expect_text(line(j, "libraries", libraries[i], "found"), "built with ");
         ck_assert_str_eq(line(j, "libraries", libraries[i], "state"), "fine");
     }

@@ -1,0 +1,474 @@
+// WordPiece: golden ids and texts of the reference (or another table of them, named by
+// RADIALOG_WORDPIECE and RADIALOG_WORDPIECE_VOCAB: see scripts/check_wordpiece.sh), hostile
+// vocabularies, ends and padding, the trainer, failing allocations.
+#include "core/files/fs.h"
+#include "data/wordpiece.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const dec[] = {"[DEC]"};
+
+// --- the table -----------------------------------------------------------------------------------
+enum { FIELDS = 5 };
+
+typedef struct table_line {
+    char *field[FIELDS];
+    buffer text; // of the field that holds it, without %XX
+} table_line;
+
+static void unescape(buffer *out, const char *text) {
+    out->length = 0;
+    buffer_text(out, "");
+    for (; *text; text++) {
+        char byte = *text;
+        if (byte == '%') {
+            char digits[3] = {text[1], text[2], 0};
+            byte = (char)strtoul(digits, NULL, 16);
+            text += 2;
+        }
+        buffer_append(out, &byte, 1);
+    }
+    ck_assert_int_eq(out->failed, STATUS_OK);
+}
+
+static void split_line(table_line *l, char *line) {
+    line[strcspn(line, "\n")] = 0;
+    for (int i = 0; i < FIELDS; i++) {
+        l->field[i] = line;
+        line += strcspn(line, "\t");
+        ck_assert_msg((*line != 0) == (i < FIELDS - 1), "a line of the table has not %d fields",
+                      FIELDS);
+        if (*line) *line++ = 0;
+    }
+    unescape(&l->text, l->field[*l->field[0] == 'e' ? 3 : 4]);
+}
+
+static size_t read_ids(int32_t *id, size_t room, const char *text) {
+    size_t count = 0;
+    for (char *end; *text; text = *end ? end + 1 : end) {
+        ck_assert_uint_lt(count, room);
+        id[count++] = (int32_t)strtol(text, &end, 10);
+    }
+    return count;
+}
+
+static bool check_encoding(const table_line *l, const wordpiece *w, wordpiece_ids *ids,
+                           int32_t *want, size_t room) {
+    size_t most = strtoul(l->field[2], NULL, 10), count = read_ids(want, room, l->field[4]);
+    ck_assert_int_eq(wordpiece_encode(ids, w, l->text.data, l->text.length, most), STATUS_OK);
+    ck_assert(!ids->truncated || ids->count == most);
+    return ids->count == count && !memcmp(ids->id, want, count * sizeof *want);
+}
+
+static bool check_decoding(const table_line *l, const wordpiece *w, int32_t *id, size_t room) {
+    size_t count = read_ids(id, room, l->field[3]);
+    buffer text = {0};
+    buffer_text(&text, "before");
+    ck_assert_int_eq(
+        wordpiece_decode(&text, w, id, count, *l->field[1] == '1', *l->field[2] == '1'), STATUS_OK);
+    bool same =
+        text.length - 6 == l->text.length && !memcmp(text.data + 6, l->text.data, l->text.length);
+    buffer_free(&text);
+    return same;
+}
+
+START_TEST(golden_table) {
+    enum { ROOM = 1 << 16 };
+    const char *other = getenv("RADIALOG_WORDPIECE"),
+               *vocabulary = getenv("RADIALOG_WORDPIECE_VOCAB");
+    wordpiece *w[2];
+    wordpiece_ids ids = {0};
+    table_line l = {0};
+    int32_t *id = NULL;
+    char *line = NULL;
+    size_t room = 0;
+    long long lines = 0, different = 0;
+    FILE *f = fopen(other ? other : TEST_DATA "/wordpiece.txt", "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(mem_new(&id, ROOM, "ids"), STATUS_OK);
+    for (int cased = 0; cased < 2; cased++) {
+        wordpiece_options o = {.cased = cased, .extra = dec, .extras = 1};
+        const char *path = vocabulary ? vocabulary : TEST_DATA "/wordpiece_vocab.txt";
+        ck_assert_msg(!wordpiece_open(&w[cased], path, &o), "%s", status_text());
+    }
+    for (; getline(&line, &room, f) > 0; lines++) {
+        split_line(&l, line);
+        bool same = *l.field[0] == 'e' ? check_encoding(&l, w[*l.field[1] == '1'], &ids, id, ROOM)
+                                       : check_decoding(&l, w[0], id, ROOM);
+        if (!same && different++ < 10) printf("line %lld differs: %.200s\n", lines + 1, l.field[3]);
+    }
+    printf("%lld lines, %lld differ\n", lines, different);
+    ck_assert_int_eq(different, 0);
+    ck_assert_int_ge(lines, 400);
+    for (int cased = 0; cased < 2; cased++) wordpiece_close(w[cased]);
+    wordpiece_ids_free(&ids);
+    buffer_free(&l.text);
+    mem_free(id);
+    free(line);
+    fclose(f);
+}
+END_TEST
+
+// --- vocabularies --------------------------------------------------------------------------------
+#define HEAD "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+
+static status open_text(wordpiece **w, const char *text, const wordpiece_options *o) {
+    return wordpiece_open_memory(w, "vocab.txt", text, strlen(text), o);
+}
+
+START_TEST(hostile_vocabularies) {
+    static const struct {
+        const char *text;
+        size_t length; // 0: of the text
+        const char *words;
+    } bad[] = {
+        {"", 0, "vocab.txt: empty"},
+        {HEAD "a\nb\na\n", 0, "vocab.txt:8: 'a' stands in line 6 already"},
+        {HEAD "##\n##\n", 0, "vocab.txt:7: '##' stands in line 6"},
+        {HEAD "\nb\n", 0, "vocab.txt:6: an empty line"},
+        {HEAD "b\n\n", 0, "vocab.txt:7: an empty line"},
+        {"\n", 0, "vocab.txt:1: an empty line"},
+        {HEAD "b\xff\n", 0, "vocab.txt:6: not UTF-8"},
+        {HEAD "\xc3", 0, "vocab.txt:6: not UTF-8"},
+        {HEAD "\xed\xa0\x80\n", 0, "vocab.txt:6: not UTF-8"},
+        {HEAD "a\0b\n", sizeof HEAD + 3, "vocab.txt:6: a NUL"},
+        {"\xef\xbb\xbf" HEAD, 0, "vocab.txt:1: a byte order mark"},
+        {"[PAD]\n[UNK]\n[CLS]\n[SEP]\n", 0, "no [MASK] in its 4 lines"},
+        {"[PAD]\n[unk]\n[CLS]\n[SEP]\n[MASK]\n", 0, "no [UNK] in its 5 lines"},
+        {"[UNK]\n[CLS]\n[SEP]\n[MASK]\n", 0, "no [PAD]"},
+        {"{\"model\": {}}", 0, "no [UNK] in its 1 lines"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        wordpiece *w;
+        size_t length = bad[i].length ? bad[i].length : strlen(bad[i].text);
+        ck_assert_int_eq(wordpiece_open_memory(&w, "vocab.txt", bad[i].text, length, NULL),
+                         STATUS_FORMAT);
+        ck_assert_ptr_null(w);
+        ck_assert_msg(strstr(status_text(), bad[i].words) != NULL, "case %zu: %s", i,
+                      status_text());
+    }
+}
+END_TEST
+
+START_TEST(long_lines) {
+    buffer text = {0};
+    wordpiece *w;
+    buffer_text(&text, HEAD);
+    for (int i = 0; i < 1024; i++) buffer_text(&text, "x");
+    ck_assert_int_eq(open_text(&w, text.data, NULL), STATUS_OK);
+    ck_assert_int_eq(wordpiece_count(w), 6);
+    wordpiece_close(w);
+    buffer_text(&text, "x");
+    ck_assert_int_eq(open_text(&w, text.data, NULL), STATUS_FORMAT);
+    ck_assert_ptr_nonnull(strstr(status_text(), "vocab.txt:6: 1025 bytes in a line"));
+    buffer_free(&text);
+    ck_assert_int_eq(wordpiece_open(&w, "/no/such/vocab.txt", NULL), STATUS_IO);
+}
+END_TEST
+
+START_TEST(line_ends) {
+    static const char *const texts[] = {
+        HEAD "a b\nc", HEAD "a b\nc\n",
+        "[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\na b\r\nc\r\n",
+        "[PAD]\r[UNK]\r[CLS]\r[SEP]\r[MASK]\ra b\rc\r"};
+    for (size_t i = 0; i < 4; i++) {
+        wordpiece *w;
+        ck_assert_int_eq(open_text(&w, texts[i], NULL), STATUS_OK);
+        ck_assert_int_eq(wordpiece_count(w), 7);
+        ck_assert_int_eq(wordpiece_id(w, "a b"), 5);
+        ck_assert_int_eq(wordpiece_id(w, "c"), 6);
+        ck_assert_int_eq(wordpiece_id(w, "d"), -1);
+        ck_assert_str_eq(wordpiece_token(w, 6), "c");
+        ck_assert_str_eq(wordpiece_token(w, 7), "[UNK]");
+        ck_assert_str_eq(wordpiece_token(w, -1), "[UNK]");
+        ck_assert_int_eq(wordpiece_special_id(w, WORDPIECE_PAD), 0);
+        ck_assert_int_eq(wordpiece_special_id(w, WORDPIECE_UNK), 1);
+        ck_assert_int_eq(wordpiece_special_id(w, WORDPIECE_CLS), 2);
+        ck_assert_int_eq(wordpiece_special_id(w, WORDPIECE_SEP), 3);
+        ck_assert_int_eq(wordpiece_special_id(w, WORDPIECE_MASK), 4);
+        wordpiece_close(w);
+    }
+}
+END_TEST
+
+START_TEST(extra_tokens) {
+    static const char *const both[] = {"[DEC]", "[ENC_2]", "[DEC]", "[SEP]"};
+    static const char *const bad[] = {"",      "[]",    "DEC",  "[DEC",   "DEC]",
+                                      "[dec]", "[D C]", "[D[]", "[DEC]]", "[\xc3\x84]"};
+    wordpiece_options o = {.extra = both, .extras = 4};
+    wordpiece *w;
+    ck_assert_int_eq(open_text(&w, HEAD "a\n", &o), STATUS_OK);
+    ck_assert_int_eq(wordpiece_count(w), 8);
+    ck_assert_int_eq(wordpiece_id(w, "[DEC]"), 6);
+    ck_assert_int_eq(wordpiece_id(w, "[ENC_2]"), 7);
+    ck_assert_str_eq(wordpiece_token(w, 7), "[ENC_2]");
+    wordpiece_close(w);
+    // One that the file has keeps its id.
+    ck_assert_int_eq(open_text(&w, HEAD "[DEC]\na\n", &o), STATUS_OK);
+    ck_assert_int_eq(wordpiece_count(w), 8);
+    ck_assert_int_eq(wordpiece_id(w, "[DEC]"), 5);
+    ck_assert_int_eq(wordpiece_id(w, "[ENC_2]"), 7);
+    wordpiece_close(w);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        o = (wordpiece_options){.extra = &bad[i], .extras = 1};
+        ck_assert_msg(open_text(&w, HEAD, &o) == STATUS_USAGE, "'%s'", bad[i]);
+    }
+}
+END_TEST
+
+START_TEST(ends_and_padding) {
+    static const char text[] = "a b \0 a";
+    wordpiece *w;
+    wordpiece_ids ids = {0};
+    int32_t row[8];
+    uint8_t mask[8];
+    ck_assert_int_eq(open_text(&w, HEAD "a\nb\n", NULL), STATUS_OK);
+    for (size_t most = 2; most < 8; most++) {
+        static const int32_t want[] = {2, 5, 6, 5, 3};
+        size_t count = most < 5 ? most : 5;
+        ck_assert_int_eq(wordpiece_encode(&ids, w, text, sizeof text - 1, most), STATUS_OK);
+        ck_assert_uint_eq(ids.count, count);
+        ck_assert_int_eq(ids.truncated, most < 5);
+        for (size_t i = 0; i < count; i++) ck_assert_int_eq(ids.id[i], i + 1 < count ? want[i] : 3);
+        wordpiece_pad(row, mask, w, &ids, 8);
+        for (size_t i = 0; i < 8; i++) {
+            ck_assert_int_eq(row[i], i < count ? ids.id[i] : 0);
+            ck_assert_int_eq(mask[i], i < count);
+        }
+    }
+    ck_assert_int_eq(wordpiece_tokens(&ids, w, text, sizeof text - 1), STATUS_OK);
+    ck_assert_uint_eq(ids.count, 3);
+    ck_assert_int_eq(wordpiece_encode(&ids, w, "", 0, 0), STATUS_OK);
+    ck_assert_uint_eq(ids.count, 2);
+    wordpiece_ids_free(&ids);
+    wordpiece_close(w);
+}
+END_TEST
+
+// A word of a million marks in the wrong order is sorted in no time that matters, and then gone.
+START_TEST(many_marks) {
+    buffer text = {0};
+    wordpiece *w;
+    wordpiece_ids ids = {0};
+    buffer_text(&text, "a");
+    for (int i = 0; i < 500000; i++) buffer_text(&text, i % 2 ? "\xcc\x81" : "\xcc\xa3");
+    ck_assert_int_eq(open_text(&w, HEAD "a\n", NULL), STATUS_OK);
+    ck_assert_int_eq(wordpiece_tokens(&ids, w, text.data, text.length), STATUS_OK);
+    ck_assert_uint_eq(ids.count, 1);
+    ck_assert_int_eq(ids.id[0], 5);
+    wordpiece_ids_free(&ids);
+    wordpiece_close(w);
+    buffer_free(&text);
+}
+END_TEST
+
+// --- training ------------------------------------------------------------------------------------
+static status train(buffer *out, int32_t *count, const wordpiece_train_options *o,
+                    const char *const *texts, int n, int step) {
+    wordpiece_trainer *t;
+    status rc = wordpiece_trainer_open(&t, o);
+    for (int i = 0; i < n && !rc; i++) {
+        const char *text = texts[i * step % n];
+        rc = wordpiece_trainer_add(t, text, strlen(text));
+    }
+    out->length = 0;
+    if (!rc) rc = wordpiece_trainer_finish(t, out, count);
+    wordpiece_trainer_close(t);
+    return rc;
+}
+
+// Counts by hand: low 5, lower 2, newest 6, widest 3. Pairs: es 9 and st 9 (e is older than s: es
+// first), then est 9, lo 7 and ow 7 (l before o), low 7, then ne, ew and west 6 each, and newest is
+// ne and west.
+START_TEST(trained_by_hand) {
+    static const char *const texts[] = {"Low low LOW low low, lower lower",
+                                        "newest newest newest newest newest newest",
+                                        "widest widest widest"};
+    static const char want[] =
+        "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n[DEC]\n,\nd\ne\ni\nl\nn\no\nr\ns\nt\nw\n"
+        "##d\n##e\n##i\n##l\n##n\n##o\n##r\n##s\n##t\n##w\n"
+        "##es\n##est\nlo\nlow\nne\n##west\nnewest\n";
+    wordpiece_train_options o = {
+        .size = 34, .min_frequency = 2, .alphabet = 100, .extra = dec, .extras = 1};
+    buffer text = {0}, again = {0};
+    int32_t count;
+    ck_assert_int_eq(train(&text, &count, &o, texts, 3, 1), STATUS_OK);
+    ck_assert_str_eq(text.data, want);
+    ck_assert_int_eq(count, 34);
+    ck_assert_int_eq(train(&again, &count, &o, texts, 3, 2), STATUS_OK); // another order
+    ck_assert_str_eq(again.data, want);
+    o.min_frequency = 7;
+    o.size = 100;
+    ck_assert_int_eq(train(&again, &count, &o, texts, 3, 1), STATUS_OK);
+    ck_assert_int_eq(count, 31);
+    ck_assert_int_eq(strncmp(again.data, want, again.length), 0);
+    o.size = 26;
+    ck_assert_int_eq(train(&again, &count, &o, texts, 3, 1), STATUS_FORMAT);
+    ck_assert_ptr_nonnull(strstr(status_text(), "27 tokens"));
+    ck_assert_int_eq(train(&again, &count, &o, texts, 0, 1), STATUS_FORMAT);
+    ck_assert_ptr_nonnull(strstr(status_text(), "no words"));
+    buffer_free(&again);
+    buffer_free(&text);
+}
+END_TEST
+
+// Words with a character that the alphabet has no room for take no part.
+START_TEST(small_alphabet) {
+    static const char *const texts[] = {"aaab aaab ab ab xb xb"};
+    wordpiece_train_options o = {.size = 100, .min_frequency = 2, .alphabet = 2};
+    buffer text = {0};
+    int32_t count;
+    ck_assert_int_eq(train(&text, &count, &o, texts, 1, 1), STATUS_OK);
+    ck_assert_str_eq(text.data, HEAD "a\nb\n##a\n##b\naa\nab\n##ab\naaab\n");
+    ck_assert_int_eq(count, 13);
+    buffer_free(&text);
+}
+END_TEST
+
+// The same by recounting everything before each merge.
+typedef struct plain_word {
+    char piece[16][32];
+    int pieces;
+} plain_word;
+
+static void plain_merge(plain_word *w, const char *left, const char *right) {
+    int kept = 0;
+    char merged[64];
+    snprintf(merged, sizeof merged, "%s%s", left, right + 2);
+    for (int i = 0; i < w->pieces; kept++) {
+        bool both =
+            i + 1 < w->pieces && !strcmp(w->piece[i], left) && !strcmp(w->piece[i + 1], right);
+        memmove(w->piece[kept], both ? merged : w->piece[i], 32);
+        i += both ? 2 : 1;
+    }
+    w->pieces = kept;
+}
+
+static int token_place(char (*token)[32], int tokens, const char *text) {
+    for (int i = 0; i < tokens; i++)
+        if (!strcmp(token[i], text)) return i;
+    return -1;
+}
+
+enum { PLAIN_TOKENS = 200, PLAIN_WORDS = 300 };
+
+// The most frequent pair of neighbours, as places of tokens.
+static int plain_best(int best[2], const plain_word *word, char (*token)[32], int tokens) {
+    static int count[PLAIN_TOKENS][PLAIN_TOKENS];
+    int most = 0;
+    memset(count, 0, sizeof count);
+    for (int i = 0; i < PLAIN_WORDS; i++)
+        for (int j = 0; j + 1 < word[i].pieces; j++)
+            count[token_place(token, tokens, word[i].piece[j])]
+                 [token_place(token, tokens, word[i].piece[j + 1])]++;
+    for (int a = 0; a < tokens; a++)
+        for (int b = 0; b < tokens; b++)
+            if (count[a][b] > most) {
+                most = count[a][b];
+                best[0] = a;
+                best[1] = b;
+            }
+    return most;
+}
+
+START_TEST(trained_plainly) {
+    static plain_word word[PLAIN_WORDS];
+    static char token[PLAIN_TOKENS][32];
+    wordpiece_train_options o = {.size = 150, .min_frequency = 2, .alphabet = 100};
+    buffer text = {0}, got = {0}, want = {0};
+    uint32_t seed = 7;
+    int32_t count;
+    for (int i = 0; i < PLAIN_WORDS; i++) {
+        plain_word *w = &word[i];
+        w->pieces = 1 + (int)((seed = seed * 1664525u + 1013904223u) >> 28) % 9;
+        for (int j = 0; j < w->pieces; j++) {
+            char c = (char)('a' + ((seed = seed * 1664525u + 1013904223u) >> 30));
+            snprintf(w->piece[j], 32, "%s%c", j ? "##" : "", c);
+            buffer_append(&text, &c, 1);
+        }
+        buffer_text(&text, " ");
+    }
+    const char *const texts[] = {text.data};
+    ck_assert_int_eq(train(&got, &count, &o, texts, 1, 1), STATUS_OK);
+    int tokens = 0, best[2];
+    for (const char *at = got.data; tokens < 13;
+         at += strcspn(at, "\n") + 1) // what merging starts from
+        snprintf(token[tokens++], 32, "%.*s", (int)strcspn(at, "\n"), at);
+    while (tokens < 150 && plain_best(best, word, token, tokens) >= 2) {
+        char left[32], right[32], merged[64];
+        strcpy(left, token[best[0]]);
+        strcpy(right, token[best[1]]);
+        for (int i = 0; i < PLAIN_WORDS; i++) plain_merge(&word[i], left, right);
+        snprintf(merged, sizeof merged, "%s%s", left, right + 2);
+        if (token_place(token, tokens, merged) < 0) memcpy(token[tokens++], merged, 32);
+    }
+    for (int i = 0; i < tokens; i++) buffer_print(&want, "%s\n", token[i]);
+    ck_assert_str_eq(got.data, want.data);
+    ck_assert_int_ge(tokens, 100);
+    buffer_free(&text), buffer_free(&got), buffer_free(&want);
+}
+END_TEST
+
+// --- memory --------------------------------------------------------------------------------------
+static status use_all(void) {
+    static const char *const texts[] = {
+        "low lower newest \xc3\xa9\xcc\xa3t\xc3\xa9 [SEP] newest low"};
+    wordpiece_train_options o = {
+        .size = 60, .min_frequency = 1, .alphabet = 100, .extra = dec, .extras = 1};
+    wordpiece_options options = {.extra = dec, .extras = 1};
+    wordpiece *w = NULL;
+    wordpiece_ids ids = {0};
+    buffer text = {0}, decoded = {0};
+    int32_t count;
+    status rc = train(&text, &count, &o, texts, 1, 1);
+    if (!rc) rc = open_text(&w, text.data, &options);
+    if (!rc) rc = wordpiece_encode(&ids, w, texts[0], strlen(texts[0]), 0);
+    if (!rc) rc = wordpiece_decode(&decoded, w, ids.id, ids.count, true, true);
+    if (!rc) ck_assert_str_eq(decoded.data, "low lower newest ete newest low");
+    buffer_free(&decoded);
+    wordpiece_ids_free(&ids);
+    wordpiece_close(w);
+    buffer_free(&text);
+    return rc;
+}
+
+START_TEST(without_memory) {
+    int64_t n = 1;
+    for (;; n++) {
+        mem_fail_at(n);
+        status rc = use_all();
+        mem_fail_at(0);
+        if (!rc) break;
+        ck_assert_int_eq(rc, STATUS_MEMORY);
+    }
+    ck_assert_int_gt(n, 30);
+}
+END_TEST
+
+int main(void) {
+    TCase *cases = tcase_create("wordpiece");
+    tcase_set_timeout(cases, 600);
+    tcase_add_test(cases, golden_table);
+    if (!getenv("RADIALOG_WORDPIECE")) {
+        tcase_add_test(cases, hostile_vocabularies);
+        tcase_add_test(cases, long_lines);
+        tcase_add_test(cases, line_ends);
+        tcase_add_test(cases, extra_tokens);
+        tcase_add_test(cases, ends_and_padding);
+        tcase_add_test(cases, many_marks);
+        tcase_add_test(cases, trained_by_hand);
+        tcase_add_test(cases, small_alphabet);
+        tcase_add_test(cases, trained_plainly);
+        tcase_add_test(cases, without_memory);
+    }
+    Suite *suite = suite_create("wordpiece");
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
