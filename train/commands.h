@@ -6,6 +6,7 @@
 #define COMMAND_LIST(X)                                                                            \
     X(command_synth)                                                                               \
     X(command_ingest)                                                                              \
+    X(command_tokenizer_train)                                                                     \
     X(command_train_classifier)                                                                    \
     X(command_classify)                                                                            \
     X(command_inspect)                                                                             \
