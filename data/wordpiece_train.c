@@ -104,31 +104,43 @@ static int by_char(const void *a, const void *b) {
     return (x->c > y->c) - (x->c < y->c);
 }
 
-enum { ALL_CHARS = 0x110000 };
+// Letters by their characters, in pages that are made where a character needs one.
+enum { PAGE = 256, PAGES = 0x110000 / PAGE };
+
+static status count_letters(letter **page, size_t *count, const wordpiece_trainer *t,
+                            const train_word *w) {
+    for (size_t at = 0; at < w->length;) {
+        uint32_t c;
+        bool good, first = !at;
+        status rc = STATUS_OK;
+        at += wordpiece_char(&c, &good, t->texts.data + w->begin + at, w->length - at);
+        if (!page[c / PAGE]) rc = mem_new(&page[c / PAGE], PAGE, "characters");
+        if (rc) return rc;
+        letter *l = &page[c / PAGE][c % PAGE];
+        *count += !l->count;
+        l->c = c;
+        l->count += w->count;
+        l->first |= first;
+        l->inside |= !first;
+        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
+            l->first = l->inside = true; // any new word may hold them anywhere
+    }
+    return STATUS_OK;
+}
 
 // OUT: the letters kept, in the order of their characters.
 static status make_alphabet(letter **out, size_t *count, const wordpiece_trainer *t) {
-    letter *all = NULL;
-    size_t used = 0;
-    status rc = mem_new(&all, ALL_CHARS, "characters");
-    for (size_t i = 0; i < t->words && !rc; i++) {
-        const train_word *w = &t->word[i];
-        for (size_t at = 0; at < w->length;) {
-            uint32_t c;
-            bool good, first = !at;
-            at += wordpiece_char(&c, &good, t->texts.data + w->begin + at, w->length - at);
-            all[c].count += w->count;
-            all[c].first |= first;
-            all[c].inside |= !first;
-        }
-    }
-    for (uint32_t c = 0; c < ALL_CHARS && !rc; c++) {
-        if (!all[c].count) continue;
-        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
-            all[c].first = all[c].inside = true; // any new word may hold them anywhere
-        all[used] = all[c];
-        all[used++].c = c;
-    }
+    letter **page = NULL, *all = NULL;
+    size_t used = 0, different = 0;
+    status rc = mem_new(&page, PAGES, "characters");
+    for (size_t i = 0; i < t->words && !rc; i++)
+        rc = count_letters(page, &different, t, &t->word[i]);
+    if (!rc) rc = mem_new(&all, different, "characters");
+    for (size_t i = 0; i < PAGES && !rc; i++)
+        for (size_t j = 0; page[i] && j < PAGE; j++)
+            if (page[i][j].count) all[used++] = page[i][j];
+    for (size_t i = 0; page && i < PAGES; i++) mem_free(page[i]);
+    mem_free(page);
     if (!rc) {
         qsort(all, used, sizeof *all, by_count);
         if (used > (size_t)t->options.alphabet) used = (size_t)t->options.alphabet;

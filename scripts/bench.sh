@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# scripts/bench.sh [classifier|encoder|loader|ingest|all] [options]: radialog and its PyTorch peer in turn on this
-# machine; prints medians, ratios, memory and the share of the machine's peak, and writes docs/benchmarks.md.
-#   RADIALOG_PEER_PYTHON  a Python with torch, numpy, pillow and scikit-image
+# scripts/bench.sh [classifier|encoder|loader|ingest|tokenizer|all] [options]: radialog and its PyTorch peer in turn on
+# this machine; prints medians, ratios, memory and the share of the machine's peak, and writes docs/benchmarks.md.
+#   RADIALOG_PEER_PYTHON  a Python with torch, numpy, pillow, scikit-image, and for tokenizer transformers (4.28.1)
 #   RADIALOG_BENCH_DATA   radiographs in the MIMIC-CXR-JPG layout (default: a drawn set)
+#   --texts, --vocabulary of tokenizer: a file with a text a line, a BERT vocab.txt (default: drawn reports)
 #   --pairs N             rounds of each (default 5); --help lists the rest
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +13,13 @@ while [ $# -gt 0 ] && [[ $1 != --* ]]; do stages+=("$1"); shift; done
 [ ${#stages[@]} -gt 0 ] || stages=(all)
 
 python=${RADIALOG_PEER_PYTHON:-}
-if [ -z "$python" ] || ! "$python" -c 'import torch, numpy, PIL, skimage' 2>/dev/null; then
-    echo "bench: the peer is missing: python3 -m venv ENV && ENV/bin/pip install torch numpy pillow scikit-image," \
+modules="torch numpy pillow scikit-image" imports="torch, numpy, PIL, skimage"
+case " ${stages[*]} " in
+" tokenizer ") modules="transformers==4.28.1" imports=transformers ;;
+*" tokenizer "* | " all ") modules="$modules transformers==4.28.1" imports="$imports, transformers" ;;
+esac
+if [ -z "$python" ] || ! "$python" -c "import $imports" 2>/dev/null; then
+    echo "bench: the peer is missing: python3 -m venv ENV && ENV/bin/pip install $modules," \
         "then RADIALOG_PEER_PYTHON=ENV/bin/python scripts/bench.sh" >&2
     exit 2
 fi
@@ -21,7 +27,7 @@ fi
 scripts/build.sh cpu-release >/dev/null
 radialog=$PWD/build/cpu-release/radialog
 data=${RADIALOG_BENCH_DATA:-} name="the radiographs of RADIALOG_BENCH_DATA"
-if [ -z "$data" ]; then
+if [ -z "$data" ] && [ "$imports" != transformers ]; then
     data=$(mktemp -d) name="drawn radiographs"
     trap 'rm -rf "$data"' EXIT
     "$radialog" synth "$data/set" --studies 200 --seed 1 --max-side 1024 --quiet >/dev/null

@@ -1,4 +1,4 @@
-// What the five benchmarks of `radialog bench` share: their options, times, and a report that is written
+// What the benchmarks of `radialog bench` share: their options, times, and a report that is written
 // once and printed for people or as JSON. For train/command_bench.c and train/bench_*.c.
 #pragma once
 #include "core/config.h"
@@ -17,6 +17,7 @@ typedef struct bench {
     int threads;           // 0: not given
     bool plain;            // ingest: store without compression
     const char *data;      // NULL: not given
+    const char *vocabulary; // tokenizer. NULL: not given
     bool paced;            // each timed round waits for a line on stdin
     double *seconds, *cpu; // (rounds): wall clock, and of all threads in user and system mode
     double started, cpu_started;
@@ -28,6 +29,7 @@ status bench_classifier(bench *b);
 status bench_encoder(bench *b);
 status bench_loader(bench *b);
 status bench_ingest(bench *b);
+status bench_tokenizer(bench *b);
 status bench_device(bench *b);
 
 // --- times -----------------------------------------------------------------------------------------------

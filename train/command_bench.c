@@ -13,7 +13,9 @@ static const option options[] = {
     {"rounds", "N", "timed rounds: steps, batches, passes over the data (default 5)"},
     {"warmup", "N", "rounds before them (default 1)"},
     {"threads", "N", "of computing and reading (default: one per core; ingest 1)"},
-    {"data", "DIR", "loader: a shard directory (default data.shards); ingest: a folder of images"},
+    {"data", "DIR", "loader: a shard directory (default data.shards); ingest: a folder of images; "
+                    "tokenizer: a file, a text a line"},
+    {"vocabulary", "FILE", "tokenizer: a BERT vocab.txt"},
     {"images", "N", "loader: of a round, at least (default 4096); ingest without --data: studies drawn (16)"},
     {"paced", NULL, "wait for a line on stdin before each timed round, and print both of its times"},
     {"max-side", "PIXELS", "of the drawn images (default 3056)"},
@@ -31,6 +33,7 @@ static const struct {
               {"encoder", bench_encoder, 448},
               {"loader", bench_loader, 0},
               {"ingest", bench_ingest, 0},
+              {"tokenizer", bench_tokenizer, 0},
               {"device", bench_device, 0}};
 enum { STAGES = sizeof stages / sizeof *stages };
 
@@ -61,6 +64,7 @@ static status read_options(bench *b, const arguments *a) {
     bool deflate = compression && !strcmp(compression, "deflate");
     int64_t threads;
     b->data = argument(a, "data");
+    b->vocabulary = argument(a, "vocabulary");
     b->plain = !deflate;
     if (compression && !deflate && strcmp(compression, "none"))
         return status_fail(STATUS_USAGE, "bench: --compression %s; there are deflate and none", compression);
@@ -83,7 +87,7 @@ static status run_bench(const arguments *a) {
     while (stage < STAGES && strcmp(stages[stage].name, a->positional[0])) stage++;
     if (stage == STAGES)
         return status_fail(STATUS_USAGE, "bench: no benchmark '%s'; there are classifier, encoder, loader, "
-                                         "ingest and device", a->positional[0]);
+                                         "ingest, tokenizer and device", a->positional[0]);
     status rc = read_options(&b, a);
     if (!rc) rc = settings_open(&b.config, tables, a);
     if (!rc) rc = set_keys(&b, stage);
@@ -104,8 +108,8 @@ static status help_keys(buffer *out) { return settings_help(out, tables); }
 
 const command command_bench = {
     .name = "bench",
-    .positional = "classifier|encoder|loader|ingest|device",
-    .summary = "times a training step, the encoder, reading shards or making them, copies and products",
+    .positional = "classifier|encoder|loader|ingest|tokenizer|device",
+    .summary = "times a training step, the encoder, reading shards or making them, tokens, copies",
     .options = options,
     .configured = true,
     .run = run_bench,

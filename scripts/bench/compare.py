@@ -15,7 +15,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, "scripts", "bench")
 PAGE = os.path.join(ROOT, "docs", "benchmarks.md")
-STAGES = ["classifier", "encoder", "loader", "ingest"]
+STAGES = ["classifier", "encoder", "loader", "ingest", "tokenizer"]
 
 
 class Contestant:
@@ -100,7 +100,7 @@ class Bench:
                 one.turn()
         for one in contestants:
             one.finish()
-            self.versions.update({k: v for k, v in one.facts.items() if k in ("torch", "pillow")})
+            self.versions.update({k: v for k, v in one.facts.items() if k in ("torch", "pillow", "transformers")})
 
 
 def row(one, images, times, unit):
@@ -112,9 +112,9 @@ def row(one, images, times, unit):
             "min": min(times), "max": max(times), "unit": unit, "share": share, "memory": facts["peak_memory_mb"]}
 
 
-def table(rows, ours, others):
+def table(rows, ours, others, what="images"):
     """Markdown: the rows, then our rate over each of the OTHERS."""
-    lines = ["| | images/s | median | min | max | share of peak | peak memory |", "|---|---|---|---|---|---|---|"]
+    lines = ["| | " + what + "/s | median | min | max | share of peak | peak memory |", "|---|---|---|---|---|---|---|"]
     for r in rows:
         share = "%.0f %%" % (100 * r["share"]) if r["share"] else ""
         lines.append("| %s | %.4g | %.4g %s | %.4g | %.4g | %s | %.0f MB |" % (
@@ -234,6 +234,41 @@ def ingest(bench):
     return lines[:-1]
 
 
+def drawn_texts(bench, work):
+    """A file of drawn reports, a text a line, and a vocabulary of them."""
+    o = bench.options
+    texts, vocabulary = os.path.join(work, "texts.txt"), os.path.join(work, "vocab.txt")
+    subprocess.run([o.radialog, "synth", os.path.join(work, "set"), "--studies", "400", "--seed", "1", "--max-side",
+                    "256", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    with open(texts, "w", encoding="utf-8") as out:
+        for folder, folders, names in os.walk(os.path.join(work, "set", "mimic-cxr-reports")):
+            folders.sort()
+            for name in sorted(names):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    out.write(" ".join(file.read().split()) + "\n")
+    subprocess.run([o.radialog, "tokenizer", "train", "--type", "wordpiece", texts, "--size", "2000", "--out",
+                    vocabulary, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    return texts, vocabulary, "drawn reports, a vocabulary of their own"
+
+
+def tokenizer(bench):
+    o = bench.options
+    with tempfile.TemporaryDirectory(prefix="radialog-bench-") as work:
+        texts, vocabulary, name = o.texts, o.vocabulary, o.texts_name
+        if not texts or not vocabulary:
+            texts, vocabulary, name = drawn_texts(bench, work)
+        words = ["--data", texts, "--vocabulary", vocabulary]
+        contestants = [bench.ours("radialog", "tokenizer", *words),
+                       bench.peer("BertTokenizer as published (Python)", "peer_tokenizer.py", *words),
+                       bench.peer("BertTokenizerFast (Rust), batches", "peer_tokenizer.py", *words, "--way", "fast")]
+        bench.alternate(contestants)
+        facts = contestants[0].facts
+        rows = [row(c, facts["texts"], c.cpu, "s") for c in contestants]
+        lines = ["%s, %d texts, %d bytes, %d ids with at most 256 a text; one thread, CPU time." % (
+            name, facts["texts"], facts["bytes"], facts["tokens"]), ""]
+        return lines + table(rows, rows[:1], rows[1:], "texts")
+
+
 def commit():
     run = subprocess.run(["git", "-C", ROOT, "log", "-1", "--format=%h"], capture_output=True, text=True, check=False)
     return run.stdout.strip() or "unknown"
@@ -274,6 +309,9 @@ def main():
     parser.add_argument("stage", nargs="+", choices=[*STAGES, "all"])
     parser.add_argument("--radialog", required=True)
     parser.add_argument("--python", required=True)
+    parser.add_argument("--texts", help="tokenizer: a file with a text a line (default: drawn reports)")
+    parser.add_argument("--vocabulary", help="tokenizer: a BERT vocab.txt (default: one of the drawn reports)")
+    parser.add_argument("--texts-name", default="the texts given")
     parser.add_argument("--data", required=True, help="radiographs in the MIMIC-CXR-JPG layout")
     parser.add_argument("--data-name", default="the radiographs given")
     parser.add_argument("--pairs", type=int, default=5)
@@ -292,7 +330,8 @@ def main():
         if load > 0.5:
             print("bench: other programs are running (load %.1f): ratios of more than one thread will mislead" % load,
                   file=sys.stderr)
-        lines = {"classifier": classifier, "encoder": encoder, "loader": loader, "ingest": ingest}[stage](bench)
+        lines = {"classifier": classifier, "encoder": encoder, "loader": loader, "ingest": ingest,
+                 "tokenizer": tokenizer}[stage](bench)
         versions = ", ".join("%s %s" % (k, v) for k, v in sorted(bench.versions.items()))
         head = ["## %s" % stage, "", "%s; %s; commit %s; %s; median of %d alternating rounds; load before: %.1f." % (
             machine(), datetime.date.today().isoformat(), commit(), versions, options.pairs, load), ""]

@@ -262,6 +262,28 @@ static void make_plans(void) {
     seed_buffer("plan", "labels", &b);
 }
 
+static void make_wordpieces(void) {
+    static const char vocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlow\n##er\n##e\n##r\n[DEC]\n";
+    buffer b = {0};
+    buffer_append(&b, "\0\5", 2);
+    part(&b, vocabulary, sizeof vocabulary - 1);
+    buffer_text(&b, "Lower LOW lowest [SEP] [DEC]low\xc3\xa9r");
+    seed_buffer("wordpiece", "vocabulary", &b);
+    buffer_append(&b, "\0\5", 2);
+    part(&b, "[PAD]\r\n[UNK]\r\n[CLS]\r[SEP]\r\n[MASK]\na", 35);
+    seed_buffer("wordpiece", "line-ends", &b);
+    buffer_append(&b, "\0\0", 2);
+    part(&b, "[PAD]\n[UNK]\n[PAD]\n", 18);
+    seed_buffer("wordpiece", "twice", &b);
+    seed_text("wordpiece", "report", "1@The heart is normal in size. No pleural effusion, don't [MASK] a b ab aab.");
+    seed_text("wordpiece", "marks", "2 e\xcc\x81\xcc\xa3 \xc3\xa9 \xc4\xb0 \xce\xa3 \xed\x95\x9c \xe4\xb8\xad\xe6\x96\x87 "
+                                    "\xe2\x80\xa8x\xc2\xa0y\xe2\x80\x8bz \xf0\x9f\x98\x80 \xff\xc3 \xed\xa0\x80");
+    seed_text("wordpiece", "special", "3x[CLS][SEP][sep][S\x01" "EP][DEC] [ ] [[PAD]] a[UNK]b");
+    buffer_text(&b, "4\177");
+    for (int i = 0; i < 202; i++) buffer_text(&b, i == 100 ? " " : "ab");
+    seed_buffer("wordpiece", "long", &b);
+}
+
 static void make_checkpoints(void) {
     static const char manifest[] =
         "{\"format\": \"radialog checkpoint\", \"version\": 1, \"stage\": \"fuzz\", \"step\": 3,\n"
@@ -307,5 +329,6 @@ int main(int argc, char **argv) {
     make_manifest();
     make_plans();
     make_checkpoints();
+    make_wordpieces();
     return 0;
 }
