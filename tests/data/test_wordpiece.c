@@ -248,6 +248,40 @@ START_TEST(ends_and_padding) {
 }
 END_TEST
 
+// Texts by the reference's steps: a run between added tokens is joined, glued and stripped by
+// itself.
+START_TEST(decoding) {
+    static const struct {
+        int32_t id[6];
+        size_t count;
+        const char *text;
+    } cases[] = {
+        {{5, 6, 9, 6, 5, 6}, 6, "lower [DEC] ##er lower"},
+        {{7, 5, 8}, 3, "a  low  b"},
+        {{7}, 1, "a"},
+        {{5, 7},
+         2,
+         "low  \xe2\x80\x83"
+         "a"},
+        {{9, 7, 9}, 3, "[DEC] a [DEC]"},
+        {{1, 77, -1, 2}, 4, "[UNK] [UNK] [UNK] [CLS]"},
+    };
+    wordpiece_options o = {.extra = dec, .extras = 1};
+    wordpiece *w;
+    ck_assert(!open_text(&w,
+                         HEAD "low\n##er\n \xe2\x80\x83"
+                              "a \n b\xc2\xa0\n",
+                         &o));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buffer text = {0};
+        ck_assert(!wordpiece_decode(&text, w, cases[i].id, cases[i].count, false, false));
+        ck_assert_str_eq(text.data, cases[i].text);
+        buffer_free(&text);
+    }
+    wordpiece_close(w);
+}
+END_TEST
+
 // A word of a million marks in the wrong order is sorted in no time that matters, and then gone.
 START_TEST(many_marks) {
     buffer text = {0};
@@ -284,7 +318,7 @@ static status train(buffer *out, int32_t *count, const wordpiece_train_options *
 // first), then est 9, lo 7 and ow 7 (l before o), low 7, then ne, ew and west 6 each, and newest is
 // ne and west.
 START_TEST(trained_by_hand) {
-    static const char *const texts[] = {"Low low LOW low low, lower lower",
+    static const char *const texts[] = {"Low low LOW low[SEP]low, lower lower",
                                         "newest newest newest newest newest newest",
                                         "widest widest widest"};
     static const char want[] =
@@ -317,7 +351,7 @@ END_TEST
 
 // Words with a character that the alphabet has no room for take no part.
 START_TEST(small_alphabet) {
-    static const char *const texts[] = {"aaab aaab ab ab xb xb"};
+    static const char *const texts[] = {"aaab aaab ab ab a1b a1b a1b ab1 ab1 ab1"};
     wordpiece_train_options o = {.size = 100, .min_frequency = 2, .alphabet = 2};
     buffer text = {0};
     int32_t count;
@@ -458,6 +492,7 @@ int main(void) {
         tcase_add_test(cases, line_ends);
         tcase_add_test(cases, extra_tokens);
         tcase_add_test(cases, ends_and_padding);
+        tcase_add_test(cases, decoding);
         tcase_add_test(cases, many_marks);
         tcase_add_test(cases, trained_by_hand);
         tcase_add_test(cases, small_alphabet);

@@ -97,6 +97,8 @@ static const drill drills[] = {
      "diff -r %s/shards %s/again", 2, false},
     {"ingest --source mimic %s/data --out %s/shards --quiet", NULL, NULL, 3, false},
     {"ingest --source folder %s --csv %s/table.csv --out %s/folder --quiet", "rm -rf %s/folder", NULL, 3, false},
+    {"tokenizer train --type wordpiece %s/shards --out %s/vocabulary --size 150 --quiet", "rm -f %s/vocabulary",
+     NULL, 2, false},
     {"inspect %s/shards", NULL, NULL, 0, false},
     {"inspect %s/ended", NULL, NULL, 0, false},
     {TRAIN "--set run.dir=%s/new --set run.max_steps=4", "rm -rf %s/new",
