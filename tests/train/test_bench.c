@@ -154,6 +154,25 @@ START_TEST(ingest_makes_all) {
 }
 END_TEST
 
+START_TEST(tokenizer_counts) {
+    char words[1024], path[600];
+    snprintf(path, sizeof path, "%s/texts.txt", work);
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs("the heart is normal\n\nno effusion", f);
+    ck_assert_int_eq(fclose(f), 0);
+    snprintf(words, sizeof words, "tokenizer --data %s --vocabulary %s --rounds 2", path,
+             TEST_DATA "/wordpiece_vocab.txt");
+    json *j = report("rounds texts tokens bytes texts_per_second tokens_per_second peak_memory_mb", words);
+    expect_number(j, "texts", 3);
+    expect_number(j, "tokens", 3 * 2 + 4 + 2);
+    expect_number(j, "bytes", 32);
+    json_close(j);
+    program_expect(2, "bench tokenizer --data %s", path);
+    program_expect(1, "bench tokenizer --data %s --vocabulary %s", path, path);
+}
+END_TEST
+
 // Each round waits for its line; too few of them are an error.
 START_TEST(paced) {
     char command[1024], line[4096], first[8] = "";
@@ -211,6 +230,7 @@ int main(void) {
     tcase_add_test(all, encoder_size);
     tcase_add_test(all, loader_reads_all);
     tcase_add_test(all, ingest_makes_all);
+    tcase_add_test(all, tokenizer_counts);
     tcase_add_test(all, paced);
     tcase_add_test(all, errors);
     suite_add_tcase(suite, all);
