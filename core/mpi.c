@@ -290,10 +290,12 @@ status comm_open_mpi(comm **out, const launch *l, double watchdog_seconds) {
     if (!rc) rc = join_world(m, l);
     if (!rc) rc = watchdog_open(&m->watchdog, m->base.rank, m->base.size, watchdog_seconds);
     if (!rc) rc = meet(m);
-    if (rc)
-        mem_free(m);
-    else
+    if (!rc) {
         *out = &m->base;
+        return STATUS_OK;
+    }
+    watchdog_close(m->watchdog);
+    mem_free(m);
     return rc;
 }
 

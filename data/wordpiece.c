@@ -24,8 +24,7 @@ library_version wordpiece_utf8proc_version(void) {
     return version_texts(utf8proc_version(), built);
 }
 
-// --- UTF-8
-// -----------------------------------------------------------------------------------------------
+// --- UTF-8 ---------------------------------------------------------------------------------------
 size_t wordpiece_char(uint32_t *c, bool *good, const char *text, size_t left) {
     const unsigned char *s = (const unsigned char *)text;
     unsigned lead = s[0], low = 0x80, high = 0xbf;

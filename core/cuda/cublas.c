@@ -58,8 +58,7 @@ typedef struct product {
 
 enum { ALIGNMENT = 16 }; // of what kernels of 128-bit loads want; more does not help
 
-// --- opening
-// -----------------------------------------------------------------------------------------
+// --- opening -------------------------------------------------------------------------------------
 static status open_library(library *l, functions *f) {
     status rc = library_open(l, &kind);
     if (!rc) rc = library_symbols(l, &kind, symbols, sizeof symbols / sizeof *symbols, f);
@@ -122,8 +121,7 @@ void cublas_close(cublas *b) {
     mem_free(b);
 }
 
-// --- describing a product
-// ----------------------------------------------------------------------------
+// --- describing a product ------------------------------------------------------------------------
 static cudaDataType_t number_of(int64_t type) {
     if (type == DTYPE_F32) return CUDA_R_32F;
     if (type == DTYPE_BF16) return CUDA_R_16BF;
@@ -269,8 +267,7 @@ static product *product_find(stream *s, const recipe *r) {
     return p;
 }
 
-// --- running one
-// -------------------------------------------------------------------------------------
+// --- running one ---------------------------------------------------------------------------------
 static bool is_empty(const cublas_product *z) {
     return !z->M || !z->N;
 }

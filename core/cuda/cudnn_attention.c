@@ -82,8 +82,7 @@ static parts parts_of(graph *g, const cudnn_attention *z) {
     return p;
 }
 
-// --- pieces of both graphs
-// ---------------------------------------------------------------------------
+// --- pieces of both graphs -----------------------------------------------------------------------
 static node score_like(const parts *p, cudnnDataType_t type) {
     return graph_virtual(p->g, type, &p->score);
 }
@@ -141,8 +140,7 @@ static node row_reduced(const parts *p, cudnnReduceTensorOp_t how, node x) {
     return out;
 }
 
-// --- the two graphs
-// ----------------------------------------------------------------------------------
+// --- the two graphs ------------------------------------------------------------------------------
 static void forward_graph(graph *g, const cudnn_attention *z) {
     const parts p = parts_of(g, z);
     const shape k_turned = shape_turned(&p.k);
@@ -227,8 +225,7 @@ static const plan *plan_find(stream *s, bool backward, const cudnn_attention *z)
     return p;
 }
 
-// --- running
-// -----------------------------------------------------------------------------------------
+// --- running -------------------------------------------------------------------------------------
 bool cudnn_attention_takes(const cudnn_attention *z, stream *s) {
     const bool wide = z->type != DTYPE_BF16 && z->type != DTYPE_F16;
     const int64_t odd = z->D | z->q_row | z->k_row | z->v_row | z->out_row;

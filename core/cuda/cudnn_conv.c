@@ -43,8 +43,7 @@ enum {
     CONSTANT,
 };
 
-// --- graphs
-// ------------------------------------------------------------------------------------------
+// --- graphs --------------------------------------------------------------------------------------
 typedef struct sides {
     cudnnDataType_t type;
     shape image, out, inputs, outputs; // the latter two: one number per channel
@@ -183,8 +182,7 @@ static const plan *plan_find(stream *s, int64_t kind, const cudnn_conv *z) {
     return p;
 }
 
-// --- running
-// -----------------------------------------------------------------------------------------
+// --- running -------------------------------------------------------------------------------------
 static int64_t weight_count(const cudnn_conv *z) {
     return z->O * z->K * z->K * z->C;
 }

@@ -9,8 +9,7 @@ void graph_begin(graph *g, cudnn *c) {
     g->unnamed = 1000;
 }
 
-// --- attributes
-// --------------------------------------------------------------------------------------
+// --- attributes ----------------------------------------------------------------------------------
 static void keep_error(graph *g, cudnnStatus_t e, const char *what) {
     char text[192] = "";
     if (!e || *g->why) return;
@@ -67,8 +66,7 @@ static void add(graph *g, node operation, const char *what) {
     g->operation[g->operations++] = operation;
 }
 
-// --- tensors
-// -----------------------------------------------------------------------------------------
+// --- tensors -------------------------------------------------------------------------------------
 cudnnDataType_t graph_type(int64_t type) {
     if (type == DTYPE_F32) return CUDNN_DATA_FLOAT;
     if (type == DTYPE_BF16) return CUDNN_DATA_BFLOAT16;
@@ -123,8 +121,7 @@ node graph_scalar(graph *g, int64_t uid) {
     return make_tensor(g, uid, CUDNN_DATA_FLOAT, &one, BY_VALUE, NULL);
 }
 
-// --- operations of one node
-// --------------------------------------------------------------------------
+// --- operations of one node ----------------------------------------------------------------------
 static node pointwise(graph *g, cudnnPointwiseMode_t mode, cudnnDataType_t math,
                       const int64_t *axis) {
     node n = make(g, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
@@ -198,8 +195,7 @@ void graph_matmul(graph *g, node a, node b, node out, node M, node N, node K, bo
     add(g, n, "a matrix product");
 }
 
-// --- convolutions
-// ------------------------------------------------------------------------------------
+// --- convolutions --------------------------------------------------------------------------------
 static node conv_window(graph *g, const cudnn_conv *z) {
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     const int64_t two = 2, one[2] = {1, 1}, stride[2] = {z->stride, z->stride},

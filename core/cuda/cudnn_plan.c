@@ -25,8 +25,7 @@ static cudnnStatus_t set_device(const cudnn *c, node n, cudnnBackendAttributeNam
                                          &c->described);
 }
 
-// --- what an engine may do
-// ---------------------------------------------------------------------------
+// --- what an engine may do -----------------------------------------------------------------------
 static bool note_is_fine(cudnnBackendNumericalNote_t note, plan_rules rules) {
     switch (note) {
     case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
@@ -59,8 +58,7 @@ static bool engine_is_fine(const cudnn *c, node configuration, plan_rules rules)
     return fine;
 }
 
-// --- the plan
-// ----------------------------------------------------------------------------------------
+// --- the plan ------------------------------------------------------------------------------------
 static bool try_configuration(const cudnn *c, plan *p, node configuration) {
     int64_t count = 0, workspace = 0;
     node n = NULL;
@@ -163,8 +161,7 @@ void graph_end(graph *g, plan *out, plan_rules rules) {
     g->nodes = 0;
 }
 
-// --- its run
-// -----------------------------------------------------------------------------------------
+// --- its run -------------------------------------------------------------------------------------
 void plan_tensor(plan_tensors *t, int64_t uid, const void *data) {
     if (t->count == PLAN_TENSORS) die("cuDNN: a run with more than %d tensors", PLAN_TENSORS);
     t->uid[t->count] = uid;

@@ -42,8 +42,7 @@ struct cudnn {
     keyed plans; // the sizes of a convolution or of attention, to plan
 };
 
-// --- plans
-// -------------------------------------------------------------------------------------------
+// --- plans ---------------------------------------------------------------------------------------
 typedef struct plan {
     node plan;        // NULL: cuDNN has no engine for it, and WHY says so
     size_t workspace; // bytes

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// --- the GPU
-// -----------------------------------------------------------------------------------------
+// --- the GPU -------------------------------------------------------------------------------------
 device *gpu;
 static bool has_bf16;
 const dtype types[TYPES] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
@@ -54,8 +53,7 @@ int run_on_gpu(const char *name, const TTest *const *tests, size_t count) {
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-// --- numbers
-// -----------------------------------------------------------------------------------------
+// --- numbers -------------------------------------------------------------------------------------
 
 static uint64_t next_bits(uint64_t *state) { // splitmix64
     uint64_t z = *state += 0x9e3779b97f4a7c15u;

@@ -182,8 +182,7 @@ START_TEST(fused) {
 }
 END_TEST
 
-// --- attention
-// ---------------------------------------------------------------------------------------
+// --- attention -----------------------------------------------------------------------------------
 typedef struct attention_case {
     cudnn_attention z;
     numbers q, k, v, dout;        // given; each holds all its rows, gaps too

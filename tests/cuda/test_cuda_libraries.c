@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// --- products
-// ----------------------------------------------------------------------------------------
+// --- products ------------------------------------------------------------------------------------
 typedef struct product_case {
     cublas_product z;
     numbers out, a, b, side, side2;
@@ -175,8 +174,7 @@ START_TEST(product_without_terms) {
 }
 END_TEST
 
-// --- convolutions
-// ------------------------------------------------------------------------------------
+// --- convolutions --------------------------------------------------------------------------------
 typedef struct conv_case {
     cudnn_conv z;
     numbers image, weight, out;       // given

@@ -38,8 +38,7 @@ static void close_described(void) {
     cuda.cudnn = NULL;
 }
 
-// --- convolutions
-// ------------------------------------------------------------------------------------
+// --- convolutions --------------------------------------------------------------------------------
 enum { BATCH = 64, CONVOLUTIONS = 64 };
 
 typedef struct conv_list {
@@ -220,8 +219,7 @@ START_TEST(wide_weight_gradient) {
 }
 END_TEST
 
-// --- attention
-// ---------------------------------------------------------------------------------------
+// --- attention -----------------------------------------------------------------------------------
 typedef struct attention_case {
     const char *name;
     int64_t B, H, TQ, TK, D, fused; // fused: slices of one (B,T,3,H,D)

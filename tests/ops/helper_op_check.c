@@ -273,8 +273,7 @@ static void result_free(run_result *r) {
     for (int i = 0; i < OP_MAX_INPUTS; i++) free(r->gradient[i]);
 }
 
-// --- comparisons
-// -----------------------------------------------------------------------------------
+// --- comparisons ---------------------------------------------------------------------------------
 // ||a - b|| / ||b||; infinite where b is zero or anything is not finite, so that it fails.
 static double relative_error(const double *a, const double *b, int64_t count, double factor) {
     double difference = 0, size = 0;

@@ -9,8 +9,7 @@
 #include <math.h>
 #include <omp.h>
 
-// --- a device, blocks of either type
-// ---------------------------------------------------------------
+// --- a device, blocks of either type -------------------------------------------------------------
 
 static device *open_device(dtype type, int threads) {
     device *d;
@@ -55,8 +54,7 @@ static void expect_near(const void *a, dtype type, const double *b, int64_t coun
                   sqrt(error / size), tol, dtype_name(type), (long long)count);
 }
 
-// --- the plain form
-// --------------------------------------------------------------------------------
+// --- the plain form ------------------------------------------------------------------------------
 
 typedef struct plain {
     double *p, *m, *v;
@@ -174,8 +172,7 @@ START_TEST(adamw_equals_plain_form) {
 }
 END_TEST
 
-// --- golden values
-// ---------------------------------------------------------------------------------
+// --- golden values -------------------------------------------------------------------------------
 
 typedef struct golden_case {
     const char *name;
@@ -264,8 +261,7 @@ START_TEST(adamw_equals_torch_and_transformers) {
 }
 END_TEST
 
-// --- behaviour
-// -------------------------------------------------------------------------------------
+// --- behaviour -----------------------------------------------------------------------------------
 
 // A run of STEPS steps over N elements; gradients are drawn by step, times FACTOR.
 typedef struct trial {
