@@ -204,25 +204,21 @@ static void backward_graph(graph *g, const cudnn_attention *z) {
                  p.k_length, false);
 }
 
-// The plan, built if it is not yet; NULL after a failure. One without an engine is no failure yet.
+static void build_plan(graph *g, char what[256], const void *key) {
+    const recipe *r = key;
+    const cudnn_attention *z = &r->sizes;
+    (r->backward ? backward_graph : forward_graph)(g, z);
+    snprintf(what, 256,
+             "attention%s of %lld x %lld heads of %lld, %lld by %lld tokens, %s%s%s%s",
+             r->backward ? "'s gradient" : "", (long long)z->B, (long long)z->H, (long long)z->D,
+             (long long)z->TQ, (long long)z->TK, dtype_name((dtype)z->type),
+             z->causal ? ", causal" : "", z->padded ? ", padded" : "", z->packed ? ", packed" : "");
+}
+
 static const plan *plan_find(stream *s, bool backward, const cudnn_attention *z) {
-    cudnn *c = stream_cuda(s)->cudnn;
     recipe r = {backward, *z};
     r.sizes.inference = 0; // the same graph: engines know none without lse
-    plan *p = keyed_find(&c->plans, &r, sizeof r);
-    if (p) return p;
-    graph *g = NULL;
-    status rc = mem_new(&g, 1, "a graph of cuDNN");
-    if (!rc) rc = keyed_add(&c->plans, &r, sizeof r, sizeof *p, "a plan of cuDNN", (void **)&p);
-    if (rc) {
-        stream_fail(s, rc);
-    } else {
-        graph_begin(g, c);
-        (backward ? backward_graph : forward_graph)(g, z);
-        graph_end(g, p, (plan_rules){0});
-    }
-    mem_free(g);
-    return p;
+    return plan_of(s, &r, sizeof r, build_plan, (plan_rules){0});
 }
 
 // --- running -------------------------------------------------------------------------------------
@@ -272,13 +268,7 @@ static void add_common(plan_tensors *t, const void *q, const void *k, const void
 
 static void run(const plan_tensors *t, bool backward, const cudnn_attention *z, void *scratch,
                 stream *s) {
-    char what[256];
-    snprintf(what, sizeof what,
-             "attention%s of %lld x %lld heads of %lld, %lld by %lld tokens, %s%s%s%s",
-             backward ? "'s gradient" : "", (long long)z->B, (long long)z->H, (long long)z->D,
-             (long long)z->TQ, (long long)z->TK, dtype_name((dtype)z->type),
-             z->causal ? ", causal" : "", z->padded ? ", padded" : "", z->packed ? ", packed" : "");
-    plan_run(plan_find(s, backward, z), t, scratch, what, s);
+    plan_run(plan_find(s, backward, z), t, scratch, s);
 }
 
 void cudnn_attention_forward(void *out, float *lse, const void *q, const void *k, const void *v,

@@ -162,24 +162,22 @@ static void (*const build[KINDS])(graph *g, const recipe *r) = {
     [CUDNN_CONV_NORM_RELU] = inference_graph,
 };
 
-// The plan, built if it is not yet; NULL after a failure. One without an engine is no failure yet.
+static void build_plan(graph *g, char what[256], const void *key) {
+    const recipe *r = key;
+    const cudnn_conv *z = &r->sizes;
+    build[r->kind](g, r);
+    snprintf(what, 256,
+             "%s of (%lld, %lld, %lld, %lld) to %lld channels, window %lld, stride %lld, padding "
+             "%lld, %s",
+             title[r->kind], (long long)z->B, (long long)z->H, (long long)z->W, (long long)z->C,
+             (long long)z->O, (long long)z->K, (long long)z->stride, (long long)z->pad,
+             dtype_name((dtype)z->type));
+}
+
 static const plan *plan_find(stream *s, int64_t kind, const cudnn_conv *z) {
-    cudnn *c = stream_cuda(s)->cudnn;
     const recipe r = {kind, *z};
-    plan *p = keyed_find(&c->plans, &r, sizeof r);
-    if (p) return p;
-    graph *g = NULL;
-    status rc = mem_new(&g, 1, "a graph of cuDNN");
-    if (!rc) rc = keyed_add(&c->plans, &r, sizeof r, sizeof *p, "a plan of cuDNN", (void **)&p);
-    if (rc) {
-        stream_fail(s, rc);
-    } else {
-        graph_begin(g, c);
-        build[kind](g, &r);
-        graph_end(g, p, (plan_rules){.no_tensor_cores = z->type == DTYPE_F32 && !c->tf32});
-    }
-    mem_free(g);
-    return p;
+    const bool exact = z->type == DTYPE_F32 && !stream_cuda(s)->cudnn->tf32;
+    return plan_of(s, &r, sizeof r, build_plan, (plan_rules){.no_tensor_cores = exact});
 }
 
 // --- running -------------------------------------------------------------------------------------
@@ -225,15 +223,7 @@ size_t cudnn_fused_scratch(cudnn_fused what, const cudnn_conv *z, stream *s) {
 
 static void run(int64_t kind, const cudnn_conv *z, const plan_tensors *t, void *scratch,
                 stream *s) {
-    char what[256];
-    const plan *p = plan_find(s, kind, z);
-    snprintf(what, sizeof what,
-             "%s of (%lld, %lld, %lld, %lld) to %lld channels, window %lld, stride %lld, padding "
-             "%lld, %s",
-             title[kind], (long long)z->B, (long long)z->H, (long long)z->W, (long long)z->C,
-             (long long)z->O, (long long)z->K, (long long)z->stride, (long long)z->pad,
-             dtype_name((dtype)z->type));
-    plan_run(p, t, scratch, what, s);
+    plan_run(plan_find(s, kind, z), t, scratch, s);
 }
 
 static plan_tensors three(const void *image, const void *weight, const void *out) {

@@ -161,6 +161,26 @@ void graph_end(graph *g, plan *out, plan_rules rules) {
     g->nodes = 0;
 }
 
+const plan *plan_of(stream *s, const void *key, size_t key_bytes, plan_builder *build, plan_rules rules) {
+    cudnn *c = stream_cuda(s)->cudnn;
+    plan *p = keyed_find(&c->plans, key, key_bytes);
+    if (p) return p;
+    graph *g = NULL;
+    status rc = mem_new(&g, 1, "a graph of cuDNN");
+    if (!rc) rc = keyed_add(&c->plans, key, key_bytes, sizeof *p, "a plan of cuDNN", (void **)&p);
+    if (rc) {
+        stream_fail(s, rc);
+    } else {
+        char what[sizeof p->what] = "";
+        graph_begin(g, c);
+        build(g, what, key);
+        graph_end(g, p, rules);
+        memcpy(p->what, what, sizeof what);
+    }
+    mem_free(g);
+    return p;
+}
+
 // --- its run -------------------------------------------------------------------------------------
 void plan_tensor(plan_tensors *t, int64_t uid, const void *data) {
     if (t->count == PLAN_TENSORS) die("cuDNN: a run with more than %d tensors", PLAN_TENSORS);
@@ -168,14 +188,14 @@ void plan_tensor(plan_tensors *t, int64_t uid, const void *data) {
     t->data[t->count++] = (void *)(uintptr_t)data;
 }
 
-void plan_run(const plan *p, const plan_tensors *t, void *workspace, const char *what, stream *s) {
+void plan_run(const plan *p, const plan_tensors *t, void *workspace, stream *s) {
     const cudnn *c = stream_cuda(s)->cudnn;
     const cudnn_functions *f = &c->f;
     node pack = NULL;
     char text[192] = "";
     if (!p) return; // the stream knows why
     if (!p->plan) {
-        stream_fail(s, status_fail(STATUS_DEVICE, "cuDNN: %s: %s", what, p->why));
+        stream_fail(s, status_fail(STATUS_DEVICE, "cuDNN: %s: %s", p->what, p->why));
         return;
     }
     cudnnStatus_t e = f->cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
@@ -192,7 +212,7 @@ void plan_run(const plan *p, const plan_tensors *t, void *workspace, const char 
     if (!e) e = f->cudnnBackendExecute(c->handle, p->plan, pack);
     if (e) {
         f->cudnnGetLastErrorString(text, sizeof text);
-        stream_fail(s, status_fail(STATUS_DEVICE, "cuDNN: %s: %s", what,
+        stream_fail(s, status_fail(STATUS_DEVICE, "cuDNN: %s: %s", p->what,
                                    *text ? text : f->cudnnGetErrorString(e)));
     }
     destroy(c, pack);

@@ -47,6 +47,7 @@ typedef struct plan {
     node plan;        // NULL: cuDNN has no engine for it, and WHY says so
     size_t workspace; // bytes
     char why[256];
+    char what[256]; // names it in an error's text
 } plan;
 
 // What a plan may not do beside what is never allowed (sums in an order that changes; inputs
@@ -65,12 +66,11 @@ typedef struct plan_tensors {
 } plan_tensors;
 
 void plan_tensor(plan_tensors *t, int64_t uid, const void *data);
-// WORKSPACE has p->workspace bytes. WHAT names it in an error's text.
-void plan_run(const plan *p, const plan_tensors *t, void *workspace, const char *what, stream *s);
+// WORKSPACE has p->workspace bytes.
+void plan_run(const plan *p, const plan_tensors *t, void *workspace, stream *s);
 
-// --- graphs
-// ------------------------------------------------------------------------------------------ While
-// one is built. An error sticks: later calls do nothing, and the end is a plan without an engine.
+// --- graphs --------------------------------------------------------------------------------------
+// While one is built. An error sticks: later calls do nothing, and the end is a plan without an engine.
 enum { GRAPH_NODES = 256, GRAPH_OPERATIONS = 48 };
 typedef struct graph {
     cudnn *c;
@@ -88,6 +88,12 @@ typedef struct shape {
 void graph_begin(graph *g, cudnn *c);
 // Chooses an engine and builds the plan: heuristics first, then the fallback list.
 void graph_end(graph *g, plan *out, plan_rules rules);
+
+// Makes the graph that KEY asks for, and the words for WHAT.
+typedef void plan_builder(graph *g, char what[256], const void *key);
+// The plan for KEY (bytes without padding, of one size for each kind of key), built by BUILD if it is not yet;
+// NULL after a failure. One without an engine is no failure yet.
+const plan *plan_of(stream *s, const void *key, size_t key_bytes, plan_builder *build, plan_rules rules);
 
 cudnnDataType_t graph_type(int64_t type); // of a dtype: f32, bf16, f16
 shape shape_image(int64_t B, int64_t H, int64_t W,
