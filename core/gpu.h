@@ -17,3 +17,14 @@ extern const char gpu_build[];
 // GPUs there are; 0 where there is none, with the reason in TEXT (SIZE bytes).
 int gpu_count(char *text, size_t size);
 status gpu_describe(gpu_facts *out, int index);
+
+// NVIDIA's libraries that are opened when a GPU is used, found and asked without one.
+typedef struct gpu_library {
+    const char *name;
+    char path[512];
+    int major, minor, patch;
+} gpu_library;
+enum { GPU_LIBRARIES = 3 };
+// OUT's name is set in any case. DEVICE where it is not found or too old: the text says where it was looked
+// for and what to install.
+status gpu_library_find(gpu_library *out, int which);

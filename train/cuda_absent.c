@@ -22,3 +22,9 @@ status gpu_describe(gpu_facts *out, int index) {
     *out = (gpu_facts){0};
     return status_fail(STATUS_USAGE, "GPU %d: %s", index, advice);
 }
+
+status gpu_library_find(gpu_library *out, int which) {
+    (void)which;
+    *out = (gpu_library){.name = "CUDA"};
+    return status_fail(STATUS_USAGE, "%s", advice);
+}

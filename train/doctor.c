@@ -177,6 +177,20 @@ static void driver(doctor *d, bool built) {
                           : "install NVIDIA's driver to use a GPU");
 }
 
+// What a GPU is used with, also where there is none: what is missing is known before one comes.
+static void gpu_libraries(doctor *d) {
+    char found[640];
+    gpu_library l;
+    for (int i = 0; i < GPU_LIBRARIES; i++) {
+        if (gpu_library_find(&l, i)) {
+            doctor_line(d, DOCTOR_ADVICE, l.name, "not usable", "%s", status_text());
+            continue;
+        }
+        snprintf(found, sizeof found, "%d.%d.%d, %s", l.major, l.minor, l.patch, l.path);
+        doctor_line(d, DOCTOR_FINE, l.name, found, "%s", "");
+    }
+}
+
 void doctor_gpus(doctor *d) {
     char reason[512] = "", what[32], found[400];
     gpu_facts g;
@@ -184,6 +198,7 @@ void doctor_gpus(doctor *d) {
     d->section = "CUDA";
     doctor_line(d, DOCTOR_FINE, "CUDA", gpu_build, "%s", "");
     driver(d, built);
+    if (built) gpu_libraries(d);
     int count = gpu_count(reason, sizeof reason);
     doctor_fact(d, "gpus", count);
     if (built && !count) doctor_line(d, DOCTOR_ADVICE, "GPUs", "none", "%s", reason);

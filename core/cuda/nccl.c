@@ -5,7 +5,7 @@
 // over the rendezvous, so that it does not wait for a GPU. The host never waits for a collective: the watchdog's
 // thread asks the events behind them, and NCCL, whether all is well. Calls may be recorded into a CUDA graph.
 #include "core/comm.h"
-#include "core/cuda/library.h"
+#include "core/cuda/nccl.h"
 #include "core/cuda/stream.h"
 #include "core/rendezvous.h"
 #include "core/watchdog.h"
@@ -323,6 +323,28 @@ static status open_events(nccl_comm *m) {
     cudaEvent_t *events[] = {&m->before, &m->latest, &m->seen};
     for (int i = 0; i < 3 && !rc; i++)
         rc = cuda_status(cudaEventCreateWithFlags(events[i], cudaEventDisableTiming), "an event");
+    return rc;
+}
+
+status nccl_library(library_facts *out) {
+    typedef struct asked {
+        LIBRARY_POINTER(ncclGetVersion)
+    } asked;
+    static const library_symbol version_symbol[] = {LIBRARY_SYMBOL(asked, ncclGetVersion)};
+    library l;
+    asked f;
+    int version = 0; // 22703 for 2.27.3
+    *out = (library_facts){0};
+    status rc = library_open(&l, &nccl_kind);
+    if (!rc) rc = library_symbols(&l, &nccl_kind, version_symbol, 1, &f);
+    if (!rc && f.ncclGetVersion(&version)) rc = status_fail(STATUS_DEVICE, "NCCL (%s) does not tell its version", l.path);
+    if (!rc) {
+        memcpy(out->path, l.path, sizeof out->path);
+        out->major = version / 10000;
+        out->minor = version / 100 % 100;
+        out->patch = version % 100;
+    }
+    library_close(&l);
     return rc;
 }
 

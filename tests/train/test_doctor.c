@@ -317,7 +317,12 @@ START_TEST(this_machine) {
     ck_assert(fact(j, "cpus") >= 1 && fact(j, "threads") >= 1);
     ck_assert(fact(j, "memory_total") > 1e8 && fact(j, "memory_free") <= fact(j, "memory_total"));
     ck_assert(fact(j, "run_free") > 0 && fact(j, "run_write") > 1e5 && fact(j, "run_read") > 1e5);
-    line(j, "CUDA", "CUDA", "found");
+    const char *cuda = line(j, "CUDA", "CUDA", "found");
+    if (!strcmp(cuda, "built")) { // its libraries stand there with or without a GPU
+        line(j, "CUDA", "cuBLASLt", "found");
+        line(j, "CUDA", "cuDNN", "found");
+        line(j, "CUDA", "NCCL", "found");
+    }
     line(j, "ranks", "MPI", "found");
     line(j, "limits", "open files", "found");
     json_close(j);
