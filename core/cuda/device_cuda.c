@@ -267,6 +267,25 @@ int gpu_count(char *text, size_t size) {
     return 0;
 }
 
+static const device table = {
+    .name = "cuda",
+    .take = cuda_take,
+    .release = cuda_release,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .read_begin = cuda_read_begin,
+    .read_end = cuda_read_end,
+    .copy = cuda_copy,
+    .zero = cuda_zero,
+    .wait = cuda_wait,
+    .close = cuda_close,
+    .graph_begin = cuda_graph_begin,
+    .graph_end = cuda_graph_end,
+    .graph_run = cuda_graph_run,
+    .graph_close = cuda_graph_close,
+    .graph_step = cuda_graph_step,
+};
+
 status device_open_cuda(device **out, const cuda_options *o) {
     char reason[256];
     int count = gpu_count(reason, sizeof reason);
@@ -286,26 +305,13 @@ status device_open_cuda(device **out, const cuda_options *o) {
         mem_free(c);
         return rc;
     }
+    stream *own = c->device.stream;
     device *d = &c->device;
-    d->stream->cuda = &c->stream;
-    d->stream->threads = 1;
-    d->name = "cuda";
+    *d = table;
+    d->stream = own;
     d->type = o->type;
-    d->take = cuda_take;
-    d->release = cuda_release;
-    d->upload = cuda_upload;
-    d->download = cuda_download;
-    d->read_begin = cuda_read_begin;
-    d->read_end = cuda_read_end;
-    d->copy = cuda_copy;
-    d->zero = cuda_zero;
-    d->wait = cuda_wait;
-    d->close = cuda_close;
-    d->graph_begin = cuda_graph_begin;
-    d->graph_end = cuda_graph_end;
-    d->graph_run = cuda_graph_run;
-    d->graph_close = cuda_graph_close;
-    d->graph_step = cuda_graph_step;
+    own->cuda = &c->stream;
+    own->threads = 1;
     rc = open_parts(c, o);
     if (rc)
         cuda_close(d);
