@@ -4,7 +4,7 @@
 
 status arena_open(arena *a, size_t capacity, const char *what) {
     *a = (arena){.capacity = capacity};
-    return mem_take((void **)&a->bytes, capacity, 1, what);
+    return mem_take_untouched((void **)&a->bytes, capacity, what); // taken pieces are zeroed
 }
 
 void arena_close(arena *a) {

@@ -36,19 +36,29 @@ int size_multiply(size_t a, size_t b, size_t *product) {
     return !__builtin_mul_overflow(a, b, product);
 }
 
+static size_t padded(size_t bytes) {
+    return (bytes / ALIGNMENT + 1) * ALIGNMENT;
+}
+
+status mem_take_untouched(void **out, size_t bytes, const char *what) {
+    *out = NULL;
+    bool exists = bytes <= SIZE_MAX - ALIGNMENT;
+    void *block = !exists || must_fail() ? NULL : aligned_alloc(ALIGNMENT, padded(bytes));
+    if (!block)
+        return status_fail(STATUS_MEMORY, "%s: cannot get %zu bytes of memory", what, bytes);
+    *out = block;
+    return STATUS_OK;
+}
+
 status mem_take(void **out, size_t count, size_t size, const char *what) {
     size_t bytes;
     *out = NULL;
     if (!size_multiply(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT)
         return status_fail(STATUS_MEMORY, "%s: %zu elements of %zu bytes are more than can exist",
                            what, count, size);
-    size_t padded = (bytes / ALIGNMENT + 1) * ALIGNMENT;
-    void *block = must_fail() ? NULL : aligned_alloc(ALIGNMENT, padded);
-    if (!block)
-        return status_fail(STATUS_MEMORY, "%s: cannot get %zu bytes of memory", what, bytes);
-    memset(block, 0, padded);
-    *out = block;
-    return STATUS_OK;
+    status rc = mem_take_untouched(out, bytes, what);
+    if (!rc) memset(*out, 0, padded(bytes));
+    return rc;
 }
 
 status mem_grow(void **block, size_t *capacity, size_t want, size_t size, const char *what) {

@@ -11,6 +11,9 @@
 #define mem_new(target, count, what)                                                               \
     mem_take((void **)(target), (size_t)(count), sizeof **(target), (what))
 status mem_take(void **out, size_t count, size_t size, const char *what);
+// BYTES that are not written to: what is never used of a large block then costs no memory and no time. For
+// those who zero what they hand out themselves.
+status mem_take_untouched(void **out, size_t bytes, const char *what);
 
 // Grows *BLOCK from OLD to at least WANT elements (at least doubling), keeping its content; the new
 // part is zeroed. *CAPACITY holds the elements there are. On failure nothing changes.
