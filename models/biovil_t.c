@@ -248,8 +248,14 @@ static tensor *samples_half(tape *t, tensor *both, int which) {
     return tape_view(t, part, both->rank, half);
 }
 
+tensor *biovil_t_own(tape *t, const biovil_t *m, tensor *image) { return trunk(t, m, image); }
+
+tensor *biovil_t_alone(tape *t, const biovil_t *m, tensor *own) {
+    return concat_vector(t, own, m->missing_previous_emb);
+}
+
 tensor *biovil_t_patches(tape *t, const biovil_t *m, tensor *image, tensor *previous) {
-    if (!previous) return concat_vector(t, trunk(t, m, image), m->missing_previous_emb);
+    if (!previous) return biovil_t_alone(t, m, biovil_t_own(t, m, image));
     // One pass over both, as in the reference: in training they are one batch for the batch norms.
     tensor *pair = trunk(t, m, samples_join(t, image, previous));
     tensor *own = samples_half(t, pair, 0);

@@ -64,6 +64,10 @@ status biovil_t_fill_frozen_projector(const biovil_t *m, params *p, const char *
 // IMAGE (B, S, S, 1) grey in [0, 1] -> patch embeddings (B, grid, grid, 2 D): the image's own D channels,
 // then what is known of the change since PREVIOUS (same shape, or NULL: the learned stand-in).
 tensor *biovil_t_patches(tape *t, const biovil_t *m, tensor *image, tensor *previous);
+// The same without a previous image in two steps, of which the first holds all that depends on the image:
+// (B, S, S, 1) -> its own channels (B, grid, grid, D) -> patch embeddings (B, grid, grid, 2 D).
+tensor *biovil_t_own(tape *t, const biovil_t *m, tensor *image);
+tensor *biovil_t_alone(tape *t, const biovil_t *m, tensor *own);
 // (B, grid, grid, 2 D) -> (B, 2 D): the global average.
 tensor *biovil_t_pooled(tape *t, tensor *patches);
 // (B, grid, grid, 2 D) -> (B, grid, grid, P).

@@ -21,8 +21,8 @@ static const load_recipe converted = {
     .what = "RaDialog's classifier", .names = converted_names, .ignored = lightning_ignored};
 
 static const load_name image_names[] = {{"", "biovil_encoder."}, {0}};
-static const char *const head[] = {"fc1.", "fc2.", NULL};
-static const char *const head_and_projector[] = {"fc1.", "fc2.", "biovil_encoder.projector.", NULL};
+static const char *const head[] = {"^fc1.", "^fc2.", NULL};
+static const char *const head_and_projector[] = {"^fc1.", "^fc2.", "^biovil_encoder.projector.", NULL};
 static const char *const image_ignored[] = {"^encoder.encoder.fc.", "num_batches_tracked", NULL};
 static const char *const image_and_projector_ignored[] = {"^encoder.encoder.fc.", "num_batches_tracked",
                                                           "^projector.", NULL};

@@ -10,15 +10,9 @@ static bool starts(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static bool any_start(const char *const *prefixes, const char *name) {
-    for (; prefixes && *prefixes; prefixes++)
-        if (starts(name, *prefixes)) return true;
-    return false;
-}
-
-static bool is_ignored(const load_recipe *r, const char *name) {
-    for (const char *const *i = r->ignored; i && *i; i++)
-        if (**i == '^' ? starts(name, *i + 1) : strstr(name, *i) != NULL) return true;
+static bool matches(const char *const *part, const char *name) {
+    for (; part && *part; part++)
+        if (**part == '^' ? starts(name, *part + 1) : strstr(name, *part) != NULL) return true;
     return false;
 }
 
@@ -33,8 +27,23 @@ static const char *file_name(char text[NAME_SIZE], const load_recipe *r, const c
     return name;
 }
 
+// The file's tensor for a parameter, NULL if there is none; its name, or the first that was tried, in TEXT.
+static const weight_entry *find_entry(char text[NAME_SIZE], const weights *file, const load_recipe *r,
+                                      const char *name) {
+    char other[NAME_SIZE];
+    snprintf(text, NAME_SIZE, "%s", file_name(other, r, name));
+    const weight_entry *e = weights_lookup(file, text);
+    for (const load_name *n = r->endings; !e && n && n->file; n++) {
+        size_t length = strlen(text), end = strlen(n->model);
+        if (length < end || strcmp(text + length - end, n->model)) continue;
+        if (snprintf(other, sizeof other, "%.*s%s", (int)(length - end), text, n->file) < NAME_SIZE)
+            e = weights_lookup(file, other);
+    }
+    return e;
+}
+
 static bool wanted(const load_recipe *r, const param *q) {
-    return q->role != PARAM_CONSTANT && !any_start(r->keep, q->name);
+    return q->role != PARAM_CONSTANT && !matches(r->keep, q->name);
 }
 
 // --- the table of what does not fit --------------------------------------------------------------
@@ -76,14 +85,20 @@ static status print_findings(findings *f, const load_recipe *r, const char *path
 }
 
 // --- comparison ----------------------------------------------------------------------------------
-static bool same_shape(const param *q, const weight_entry *e) {
+static bool may_grow(const load_recipe *r, const param *q) {
+    for (const char *const *name = r->grown; name && *name; name++)
+        if (!strcmp(q->name, *name)) return true;
+    return false;
+}
+
+static bool fits(const load_recipe *r, const param *q, const weight_entry *e) {
     if (e->rank != q->file_rank) return false;
     for (int i = 0; i < e->rank; i++)
-        if (e->dim[i] != q->file_dim[i]) return false;
+        if (e->dim[i] != q->file_dim[i] && (i || e->dim[0] > q->file_dim[0] || !may_grow(r, q))) return false;
     return true;
 }
 
-static void compare(findings *f, const param *q, const weight_entry *e, const char *name) {
+static void compare(findings *f, const load_recipe *r, const param *q, const weight_entry *e, const char *name) {
     char have[SHAPE_TEXT_SIZE], want[SHAPE_TEXT_SIZE];
     shape_text(want, q->file_rank, q->file_dim);
     if (!e) {
@@ -92,7 +107,7 @@ static void compare(findings *f, const param *q, const weight_entry *e, const ch
         return;
     }
     shape_text(have, e->rank, e->dim);
-    if (!same_shape(q, e)) {
+    if (!fits(r, q, e)) {
         f->misshapen++;
         add_row(f, name, have, want, "another shape");
     } else if (e->type == ELEMENT_COUNT) {
@@ -113,7 +128,7 @@ static void find_unknown(findings *f, load_counts *counts, const weights *file, 
     for (size_t i = 0; i < weights_count(file); i++) {
         const weight_entry *e = weights_at(file, i);
         if (bsearch(&e->name, taken, count, sizeof *taken, compare_texts)) continue;
-        if (is_ignored(r, e->name)) {
+        if (matches(r->ignored, e->name)) {
             counts->ignored++;
             continue;
         }
@@ -137,9 +152,8 @@ static void compare_all(findings *f, const params *p, const weights *file, const
             counts->kept++;
             continue;
         }
-        const char *own = file_name(name, r, q->name);
-        const weight_entry *e = weights_lookup(file, own);
-        compare(f, q, e, own);
+        const weight_entry *e = find_entry(name, file, r, q->name);
+        compare(f, r, q, e, e ? e->name : name);
         if (e) taken[count++] = e->name;
     }
     find_unknown(f, counts, file, r, taken, count);
@@ -167,9 +181,10 @@ static status check_all(const params *p, const weights *file, const load_recipe 
 // --- loading -------------------------------------------------------------------------------------
 static status load_one(params *p, weights *file, const param *q, const weight_entry *e) {
     float *values;
-    status rc = mem_new(&values, e->count, e->name);
+    status rc = mem_new(&values, tensor_count(&q->value), e->name);
     if (rc) return rc;
-    rc = weights_read_f32(file, e, values);
+    if (e->count < tensor_count(&q->value)) rc = param_read(p, q, param_block(p, q), values);
+    if (!rc) rc = weights_read_f32(file, e, values);
     for (int64_t i = 0; i < e->count && !rc; i++)
         if (!isfinite(values[i]))
             rc = status_fail(STATUS_FORMAT, "%s: \"%.200s\" holds %s at element %lld: weights must be finite "
@@ -187,7 +202,7 @@ status params_load(params *p, weights *file, const load_recipe *recipe, load_cou
     for (size_t i = 0; i < p->count && !rc; i++) {
         const param *q = p->item[i];
         if (!wanted(recipe, q)) continue;
-        rc = load_one(p, file, q, weights_lookup(file, file_name(name, recipe, q->name)));
+        rc = load_one(p, file, q, find_entry(name, file, recipe, q->name));
         counts->loaded += !rc;
     }
     return rc;

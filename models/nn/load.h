@@ -14,9 +14,12 @@ typedef struct load_name {
 typedef struct load_recipe {
     const char *what;           // "a checkpoint of radialog", for messages
     const load_name *names;     // the first whose MODEL fits decides; ended by {0}
-    const char *const *keep;    // parameters that begin as the model began them, by prefix; NULL-ended
-    const char *const *ignored; // tensors of the file that the model has no use for, by a part of their
-                                // name ("^" in front: by its beginning); NULL-ended
+    const load_name *endings;   // other ends of names, tried where the file lacks the first; ended by {0}
+    const char *const *grown;   // parameters that may have more rows than the file's: the rows behind begin as the
+                                // model began them; NULL-ended
+    // By a part of their names ("^" in front: by the beginning); NULL-ended.
+    const char *const *keep;    // parameters that begin as the model began them
+    const char *const *ignored; // tensors of the file that the model has no use for
     bool strict;                // a tensor that is neither used nor ignored is an error, not a notice
 } load_recipe;
 

@@ -59,7 +59,7 @@ void param_file_shape(params *p, int rank, const int64_t *dim) {
     if (p->failed) return;
     param *q = p->item[p->count - 1];
     q->file_rank = rank;
-    memcpy(q->file_dim, dim, (size_t)rank * sizeof *dim);
+    for (int i = 0; i < rank; i++) q->file_dim[i] = dim[i];
 }
 
 int params_freeze(params *p, const char *prefix) {
@@ -142,6 +142,7 @@ static double draw(init how, rng_key key, uint64_t element) {
     switch (how.kind) {
     case INIT_ZERO: return 0;
     case INIT_ONE: return 1;
+    case INIT_CONSTANT: return how.scale;
     case INIT_UNIFORM: return how.scale * (2 * (double)rng_uniform(key, 0, element) - 1);
     case INIT_NORMAL: return how.scale * (double)rng_normal(key, 0, element);
     case INIT_TRUNCATED: break;

@@ -17,12 +17,19 @@ typedef enum param_role {
     PARAM_CONSTANT // computed from the configuration, not saved: position tables
 } param_role;
 
-typedef enum init_kind { INIT_ZERO, INIT_ONE, INIT_UNIFORM, INIT_NORMAL, INIT_TRUNCATED } init_kind;
+typedef enum init_kind {
+    INIT_ZERO,
+    INIT_ONE,
+    INIT_CONSTANT,
+    INIT_UNIFORM,
+    INIT_NORMAL,
+    INIT_TRUNCATED
+} init_kind;
 
 // How a parameter begins. Draws are keyed by (seed, name, element): they depend on nothing else.
 typedef struct init {
     init_kind kind;
-    double scale; // U(-scale, scale); N(0, scale); N(0, scale) cut off at two scales
+    double scale; // that constant; U(-scale, scale); N(0, scale); N(0, scale) cut off at two scales
 } init;
 
 typedef struct param {
