@@ -16,7 +16,8 @@ static config_entry *entry_find(const config *c, const char *path, size_t length
 
 static status entry_default(config_entry *e) {
     json *document = NULL;
-    const char *text = e->key->standard;
+    const char *text = e->standard;
+    config_value_free(&e->value);
     status rc = json_parse(&document, e->path, text, strlen(text), 0);
     if (!rc) rc = config_check(&e->value, e->key, json_root(document));
     json_close(document);
@@ -41,12 +42,25 @@ static void add_section(config *c, const char *section) {
     c->section[c->sections++] = section;
 }
 
+// CONFIG_DEFAULT: E's key was declared before.
+static status entry_standard(config *c, const config_key *key) {
+    for (int i = 0; i < c->count; i++) {
+        config_entry *e = &c->entry[i];
+        if (strcmp(e->key->section, key->section) || strcmp(e->key->name, key->name)) continue;
+        e->standard = key->standard;
+        return entry_default(e);
+    }
+    die("default of %s.%s: there is no such key", key->section, key->name);
+}
+
 static status entry_add(config *c, const config_key *key) {
     buffer path = {0};
+    if (key->type == CONFIG_DEFAULT) return entry_standard(c, key);
     check_declaration(c, key);
     add_section(c, key->section);
     config_entry *e = &c->entry[c->count];
     e->key = key;
+    e->standard = key->standard;
     buffer_print(&path, "%s.%s", key->section, key->name);
     if (path.failed) return path.failed;
     e->path = path.data;

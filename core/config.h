@@ -16,7 +16,8 @@ typedef enum config_type {
     CONFIG_CHOICE, // a text out of `choices`
     CONFIG_INTS,   // lists; range or choices hold for every element
     CONFIG_FLOATS,
-    CONFIG_TEXTS
+    CONFIG_TEXTS,
+    CONFIG_DEFAULT // another default for a key of a table before: only section, name and standard
 } config_type;
 
 enum { CONFIG_LIST_MAX = 64 }; // elements of a list, at most

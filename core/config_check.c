@@ -82,6 +82,9 @@ char *config_allowed(char text[ALLOWED_SIZE], const config_key *key) {
                      key->choices);
         else
             snprintf(text, ALLOWED_SIZE, *list ? "a list of texts" : "a text");
+        break;
+    case CONFIG_DEFAULT:
+        die("configuration: a default has no value of its own");
     }
     return text;
 }

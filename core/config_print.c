@@ -55,7 +55,7 @@ void config_help(const config *c, buffer *out) {
             if (strcmp(key->section, c->section[s]) != 0) continue;
             buffer_print(out, "  %-*s  %s\n", width, c->path[i], key->help);
             buffer_print(out, "  %-*s  %s; default %s\n", width, "", config_allowed(allowed, key),
-                         key->standard);
+                         c->entry[i].standard);
         }
     }
 }

@@ -15,7 +15,8 @@ typedef struct config_value {
 
 typedef struct config_entry {
     const config_key *key;
-    char *path; // "section.key"
+    char *path;           // "section.key"
+    const char *standard; // the key's default, or another that a later table gives
     config_value value, pending;
     bool has_pending;     // PENDING waits until all of a file is found good
     char *origin;         // "configs/a.json:12: " or "--set optim.lr=1: "; NULL: the default

@@ -153,7 +153,7 @@ status bench_classifier(bench *b) {
         bench_name(b, "classifier");
         report_run(b, &r);
         rc = report_times(b, &r, image * (double)s->images.count, memory);
-        bench_number(b, "loss", "loss of the last step", step_loss(&r, &result), 4);
+        bench_number(b, "loss", "loss of the last step", step_value(&r, &result, 0), 4);
     }
     run_close(&r);
     return rc;

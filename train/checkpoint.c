@@ -14,8 +14,12 @@
 
 static const char model_file[] = "model.safetensors", optimizer_file[] = "optimizer.safetensors";
 static const char config_file[] = "config.json", manifest_file[] = "manifest.json";
-static const char *const content[] = {model_file, optimizer_file, config_file};
+static const char vocabulary_file[] = "vocab.txt";
+static const char *const content[] = {model_file, optimizer_file, config_file, vocabulary_file};
 enum { CONTENTS = sizeof content / sizeof *content, FORMAT_VERSION = 1, NAME_LENGTH = 32 };
+
+// Files of a checkpoint: the vocabulary, the last of them, where the stage has one.
+static int contents(const run *r) { return CONTENTS - (r->stage->vocabulary ? 0 : 1); }
 
 static bool is_saved(const param *q) { return q->role != PARAM_CONSTANT; }
 static bool has_moments(const param *q) { return q->role == PARAM_WEIGHT && !q->frozen; }
@@ -119,7 +123,7 @@ static status write_manifest(run *r, const char *folder) {
                      (long long)r->best.stale);
     }
     buffer_text(&m, "  \"files\": {");
-    for (int i = 0; i < CONTENTS && !rc; i++) {
+    for (int i = 0; i < contents(r) && !rc; i++) {
         int64_t bytes;
         uint32_t crc;
         rc = path_join(path, sizeof path, folder, content[i]);
@@ -136,6 +140,14 @@ static status write_manifest(run *r, const char *folder) {
     return rc;
 }
 
+static status write_vocabulary(const run *r, const char *folder) {
+    char path[PATH_SIZE];
+    if (!r->stage->vocabulary) return STATUS_OK;
+    const buffer *text = r->stage->vocabulary(r);
+    status rc = path_join(path, sizeof path, folder, vocabulary_file);
+    return rc ? rc : file_write(path, text->data, text->length);
+}
+
 static status write_folder(run *r, const char *folder) {
     char path[PATH_SIZE];
     buffer text = {0};
@@ -149,6 +161,7 @@ static status write_folder(run *r, const char *folder) {
     if (!rc) r->stage->save(r, &text);
     if (!rc) rc = text.failed;
     if (!rc) rc = file_write(path, text.data, text.length);
+    if (!rc) rc = write_vocabulary(r, folder);
     if (!rc) rc = write_manifest(r, folder);
     if (!rc) rc = file_sync(folder);
     buffer_free(&text);
@@ -345,13 +358,28 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
         if (!rc) rc = json_member_int(&m->best.stale, best, "stale", 0, INT64_MAX);
     }
     if (!rc) rc = json_member(&files, root, "files");
-    for (int i = 0; i < CONTENTS && !rc; i++) rc = check_file(folder, content[i], files);
+    for (int i = 0; i < contents(r) && !rc; i++) rc = check_file(folder, content[i], files);
     json_close(document);
     return rc;
 }
 
+// Weights mean nothing with the tokens of another vocabulary.
+static status check_vocabulary(const run *r, const char *folder) {
+    char path[PATH_SIZE];
+    buffer text = {0};
+    if (!r->stage->vocabulary) return STATUS_OK;
+    const buffer *own = r->stage->vocabulary(r);
+    status rc = path_join(path, sizeof path, folder, vocabulary_file);
+    if (!rc) rc = file_read(path, 0, &text);
+    if (!rc && (text.length != own->length || memcmp(text.data, own->data, own->length)))
+        rc = status_fail(STATUS_FORMAT, "%s: is not the vocabulary of this configuration (model.vocabulary)", path);
+    buffer_free(&text);
+    return rc;
+}
+
 static status load_folder(run *r, const char *folder, const manifest *m) {
-    status rc = checkpoint_load_model(&r->params, folder);
+    status rc = check_vocabulary(r, folder);
+    if (!rc) rc = checkpoint_load_model(&r->params, folder);
     if (!rc) rc = load_optimizer(r, folder);
     if (rc == STATUS_FORMAT)
         rc = status_fail(rc, "%s. Go on with the configuration in %s/config.resolved.json, or start over "

@@ -23,7 +23,6 @@ static const option options[] = {
     {0},
 };
 
-static const config_key *const tables[] = {run_keys, data_keys, train_keys, optim_keys, classifier_keys, NULL};
 
 static const struct {
     const char *name;
@@ -89,7 +88,7 @@ static status run_bench(const arguments *a) {
         return status_fail(STATUS_USAGE, "bench: no benchmark '%s'; there are classifier, encoder, loader, "
                                          "ingest, tokenizer and device", a->positional[0]);
     status rc = read_options(&b, a);
-    if (!rc) rc = settings_open(&b.config, tables, a);
+    if (!rc) rc = settings_open(&b.config, classifier_tables, a);
     if (!rc) rc = set_keys(&b, stage);
     if (!rc) rc = stages[stage].run(&b);
     buffer_text(&b.json, "}");
@@ -104,7 +103,7 @@ static status run_bench(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, tables); }
+static status help_keys(buffer *out) { return settings_help(out, classifier_tables); }
 
 const command command_bench = {
     .name = "bench",

@@ -25,7 +25,8 @@ static const option options[] = {
     {0},
 };
 
-static const config_key *const tables[] = {run_keys, data_keys, train_keys, classifier_keys, NULL};
+static const config_key *const tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys,
+                                           train_keys, encoder_keys, classifier_keys, NULL};
 enum { FILE_BATCH = 8 };
 
 // A trained model, ready for inference.

@@ -11,8 +11,6 @@ static const option options[] = {
     {0},
 };
 
-static const config_key *const tables[] = {run_keys,   data_keys,       train_keys,
-                                           optim_keys, classifier_keys, NULL};
 
 static status print_report(const doctor *d, bool json) {
     buffer out = {0};
@@ -37,7 +35,7 @@ static status run_doctor(const arguments *a) {
     config *c = NULL;
     doctor d;
     const char *root = argument(a, "root");
-    status rc = settings_open(&c, tables, a);
+    status rc = settings_open(&c, classifier_tables, a);
     if (rc) goto done;
     doctor_open(&d, root ? root : "", c);
     doctor_processor(&d);
@@ -57,7 +55,7 @@ done:
 }
 
 static status help_keys(buffer *out) {
-    return settings_help(out, tables);
+    return settings_help(out, classifier_tables);
 }
 
 const command command_doctor = {

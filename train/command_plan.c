@@ -18,8 +18,6 @@ static const option options[] = {
     {0},
 };
 
-static const config_key *const classifier_tables[] = {run_keys,   data_keys,       train_keys,
-                                                      optim_keys, classifier_keys, NULL};
 
 static const struct {
     const stage *stage;

@@ -43,9 +43,6 @@ static status train_with(const arguments *a, const stage *s, const config_key *c
     return rc;
 }
 
-static const config_key *const classifier_tables[] = {run_keys,   data_keys,       train_keys,
-                                                      optim_keys, classifier_keys, NULL};
-
 static status train_classifier(const arguments *a) {
     return train_with(a, &stage_classifier, classifier_tables);
 }

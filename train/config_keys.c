@@ -29,26 +29,36 @@ const config_key run_keys[] = {
 const config_key data_keys[] = {
     {.section = "data", .name = "shards", .type = CONFIG_PATH, .standard = "\"shards\"",
      .help = "shard directory, as radialog ingest writes it"},
+    {.section = "data", .name = "limit", .type = CONFIG_INT, .min = 0, .max = 1e9,
+     .standard = "0", .help = "only the first records of the training split; 0: all"},
+    {.section = "data", .name = "threads", .type = CONFIG_INT, .min = 1, .max = 256,
+     .standard = "2", .help = "threads that read and decode ahead"},
+    {0},
+};
+
+const config_key image_keys[] = {
     {.section = "data", .name = "crop", .type = CONFIG_INT, .min = 32, .max = 512,
      .standard = "488", .help = "side of the centre crop of the stored 512 square"},
     {.section = "data", .name = "size", .type = CONFIG_INT, .min = 32, .max = 512,
      .standard = "488", .help = "side of the model's input; smaller than crop: resized"},
+    {0},
+};
+
+const config_key pixel_keys[] = {
     {.section = "data", .name = "augment", .type = CONFIG_BOOL, .standard = "false",
      .help = "random rotation, shear, brightness and contrast in training"},
     {.section = "data", .name = "blank", .type = CONFIG_BOOL, .standard = "false",
      .help = "replaces every image by black: a control that must not learn"},
-    {.section = "data", .name = "limit", .type = CONFIG_INT, .min = 0, .max = 1e9,
-     .standard = "0", .help = "only the first records of the training split; 0: all"},
     {.section = "data", .name = "skip_bad", .type = CONFIG_BOOL, .standard = "false",
      .help = "leave out records that fail their checksum instead of stopping"},
-    {.section = "data", .name = "threads", .type = CONFIG_INT, .min = 1, .max = 256,
-     .standard = "2", .help = "threads that read and decode ahead"},
     {0},
 };
 
 const config_key train_keys[] = {
     {.section = "train", .name = "batch", .type = CONFIG_INT, .min = 1, .max = 65536,
      .standard = "64", .help = "global batch"},
+    {.section = "train", .name = "drop_last", .type = CONFIG_BOOL, .standard = "false",
+     .help = "leave out an epoch's last batch where it would be smaller than the others"},
     {.section = "train", .name = "epochs", .type = CONFIG_INT, .min = 1, .max = 1e6,
      .standard = "6", .help = "passes over the training split, where run.max_steps is 0"},
     {.section = "train", .name = "validate_every", .type = CONFIG_INT, .min = 0, .max = 1e9,
@@ -59,9 +69,6 @@ const config_key train_keys[] = {
      .standard = "200", .help = "steps between checkpoints (validations write one too); 0: none"},
     {.section = "train", .name = "keep", .type = CONFIG_INT, .min = 1, .max = 10000,
      .standard = "2", .help = "newest checkpoints to keep; the best one stays as well"},
-    {.section = "train", .name = "score", .type = CONFIG_CHOICE, .choices = "val_f1|macro_f1",
-     .standard = "\"val_f1\"",
-     .help = "chooses the best checkpoint: mean of per-batch macro F1, or of the whole split"},
     {.section = "train", .name = "patience", .type = CONFIG_INT, .min = 0, .max = 10000,
      .standard = "0", .help = "stop after so many validations without a better score; 0: never"},
     {.section = "train", .name = "recompute", .type = CONFIG_BOOL, .standard = "false",
@@ -97,7 +104,7 @@ const config_key optim_keys[] = {
     {0},
 };
 
-const config_key classifier_keys[] = {
+const config_key encoder_keys[] = {
     {.section = "model", .name = "stem", .type = CONFIG_INT, .min = 1, .max = 1024,
      .standard = "64", .help = "channels after the first convolution"},
     {.section = "model", .name = "widths", .type = CONFIG_INTS, .min = 1, .max = 4096,
@@ -110,6 +117,10 @@ const config_key classifier_keys[] = {
      .standard = "3", .help = "of the temporal pooler"},
     {.section = "model", .name = "pooler_heads", .type = CONFIG_INT, .min = 1, .max = 64,
      .standard = "8", .help = "of the temporal pooler; divides vit_width"},
+    {0},
+};
+
+const config_key classifier_keys[] = {
     {.section = "model", .name = "joint_width", .type = CONFIG_INT, .min = 1, .max = 4096,
      .standard = "128", .help = "channels after the projector (P)"},
     {.section = "model", .name = "pool", .type = CONFIG_INT, .min = 1, .max = 16,
@@ -127,12 +138,18 @@ const config_key classifier_keys[] = {
      .standard = "\"random\"",
      .help = "of a BioViL-T image model in model.init: random drops its projector as RaDialog does, "
              "file takes it"},
+    {.section = "train", .name = "score", .type = CONFIG_CHOICE, .choices = "val_f1|macro_f1",
+     .standard = "\"val_f1\"",
+     .help = "chooses the best checkpoint: mean of per-batch macro F1, or of the whole split"},
     {.section = "loss", .name = "class_weights", .type = CONFIG_CHOICE, .choices = "none|lin|log",
      .standard = "\"log\"", .help = "weight of positives: 1, N / count, ln(N / count)"},
     {.section = "loss", .name = "parity", .type = CONFIG_BOOL, .standard = "false",
      .help = "as the reference: classes without positives stay in the loss"},
     {0},
 };
+
+const config_key *const classifier_tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys, train_keys,
+                                               optim_keys, encoder_keys, classifier_keys, NULL};
 
 // One value as JSON, by its key's type.
 static void print_value(buffer *out, const config *c, const config_key *key) {
@@ -148,7 +165,8 @@ static void print_value(buffer *out, const config *c, const config_key *key) {
     case CONFIG_CHOICE: buffer_json(out, config_text(c, path)); return;
     case CONFIG_INTS: break;
     case CONFIG_FLOATS:
-    case CONFIG_TEXTS: die("config_model_json: %s has a type that no model key has", path);
+    case CONFIG_TEXTS:
+    case CONFIG_DEFAULT: die("config_model_json: %s has a type that no model key has", path);
     }
     int count = config_ints(c, path, list, CONFIG_LIST_MAX);
     for (int i = 0; i < count; i++)
@@ -156,15 +174,25 @@ static void print_value(buffer *out, const config *c, const config_key *key) {
     buffer_text(out, "]");
 }
 
-void config_model_json(buffer *out, const config *c, const config_key *table) {
-    buffer_print(out, "{\n  \"data\": {\"crop\": %lld, \"size\": %lld},\n  \"model\": {",
-                 (long long)config_int(c, "data.crop"), (long long)config_int(c, "data.size"));
-    bool first = true;
-    for (const config_key *key = table; key->section; key++) {
-        if (strcmp(key->section, "model") || key->type == CONFIG_PATH) continue;
-        buffer_print(out, "%s\n    \"%s\": ", first ? "" : ",", key->name);
-        print_value(out, c, key);
-        first = false;
-    }
-    buffer_text(out, "\n  }\n}\n");
+// The keys of SECTION, but for paths and what only a training needs.
+static void print_section(buffer *out, const config *c, const config_key *const *tables, const char *section) {
+    const char *before = "";
+    buffer_print(out, "  \"%s\": {", section);
+    for (; *tables; tables++)
+        for (const config_key *key = *tables; key->section; key++) {
+            if (strcmp(key->section, section) || key->type == CONFIG_PATH || key->type == CONFIG_DEFAULT) continue;
+            buffer_print(out, "%s\n    \"%s\": ", before, key->name);
+            print_value(out, c, key);
+            before = ",";
+        }
+    buffer_text(out, "\n  }");
+}
+
+void config_model_json(buffer *out, const config *c, const config_key *const *data_tables,
+                       const config_key *const *model_tables) {
+    buffer_text(out, "{\n");
+    print_section(out, c, data_tables, "data");
+    buffer_text(out, ",\n");
+    print_section(out, c, model_tables, "model");
+    buffer_text(out, "\n}\n");
 }

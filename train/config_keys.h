@@ -1,10 +1,16 @@
-// The declared configuration keys, one table per section; validation, --help, --set and
-// config.resolved.json all come from them.
+// The declared configuration keys, a table per subject; validation, --help, --set and config.resolved.json all come
+// from them. Each stage has a list of those that it takes.
 #pragma once
 #include "core/config.h"
 
-extern const config_key run_keys[], data_keys[], train_keys[], optim_keys[], classifier_keys[];
+extern const config_key run_keys[], data_keys[], train_keys[], optim_keys[];
+extern const config_key image_keys[], pixel_keys[]; // of stages with images: their sides; what is done to them
+extern const config_key encoder_keys[];             // of BioViL-T
+extern const config_key classifier_keys[];
 
-// What a checkpoint must say to be used without its run: the keys of TABLE's section "model" (no paths)
-// and the image's crop and size, as a configuration file.
-void config_model_json(buffer *out, const config *c, const config_key *table);
+extern const config_key *const classifier_tables[];
+
+// What a checkpoint must say to be used without its run, as a configuration file: the keys of the section "data" in
+// DATA_TABLES and of "model" in MODEL_TABLES, without paths.
+void config_model_json(buffer *out, const config *c, const config_key *const *data_tables,
+                       const config_key *const *model_tables);

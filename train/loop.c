@@ -116,6 +116,10 @@ static status write_metrics(loop *l, int64_t step, double loss, const step_resul
     buffer_print(&line, "{\"step\":%lld,\"epoch\":%lld,\"loss\":", (long long)step,
                  (long long)((step - 1) / r->steps_per_epoch));
     buffer_json_number(&line, loss);
+    for (int i = 0; r->stage->parts && r->stage->parts[i]; i++) {
+        buffer_print(&line, ",\"%s\":", r->stage->parts[i]);
+        buffer_json_number(&line, step_value(r, result, i + 1));
+    }
     buffer_text(&line, ",\"lr\":");
     buffer_json_number(&line, l->lr[slot]);
     buffer_text(&line, ",\"grad_norm\":");
@@ -159,7 +163,7 @@ static status finish_step(loop *l, int64_t step) {
     step_result result;
     double end = step < r->step ? l->started[step % 2] : l->ended;
     step_read(r, step, &result);
-    double loss = step_loss(r, &result);
+    double loss = step_value(r, &result, 0);
     status rc = check_step(r, step, loss, &result);
     if (rc || !ranks_lead(r)) return rc;
     char note[64];

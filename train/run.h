@@ -8,6 +8,8 @@
 
 typedef struct stage stage;
 
+enum { RUN_PARTS = 3 };
+
 // The best checkpoint so far, by the stage's score (greater is better).
 typedef struct best_score {
     bool known;
@@ -39,9 +41,11 @@ typedef struct run {
     int64_t steps_per_epoch; // set by the stage
     int64_t samples;         // of the latest global batch; in a dry run of the largest; set by the stage
     int64_t own_samples;     // of them this rank's
+    int64_t kind;            // set by the stage: batches of equal samples and kind have equal shapes
     size_t batch_bytes;      // on the device, of what a step reads; set by the stage
     size_t loader_bytes;     // in host memory, of reading ahead; set by the stage
     best_score best;
+    tensor *part[RUN_PARTS]; // of the loss, wide scalars: set by the stage's loss
     char batch_note[2][512]; // names the batches of this step and the one before, for errors
 
     void *state; // the stage's own
@@ -50,6 +54,7 @@ typedef struct run {
 // A training stage: a few functions that one loop drives.
 struct stage {
     const char *name;
+    const char *const *parts; // names of run.part, ended by NULL; NULL: the loss has none
     // Opens the data, declares the model's parameters in r->params, freezes what the configuration
     // says, calls run_build, and prints what the data holds.
     status (*setup)(run *r);
@@ -66,6 +71,8 @@ struct stage {
     status (*validate)(run *r, buffer *out, double *score);
     // Writes the model's configuration for a checkpoint, so that it can be used without its run.
     void (*save)(const run *r, buffer *config_json);
+    // The vocabulary that checkpoints then hold as vocab.txt, borrowed. NULL: the stage has none.
+    const buffer *(*vocabulary)(const run *r);
     void (*free)(run *r);
     // Says what was learned, once training has ended. May be NULL.
     status (*report)(run *r);

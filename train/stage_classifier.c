@@ -227,7 +227,8 @@ static status validate(run *r, buffer *out, double *score) {
 }
 
 static void save(const run *r, buffer *config_json) {
-    config_model_json(config_json, r->config, classifier_keys);
+    config_model_json(config_json, r->config, (const config_key *const[]){image_keys, NULL},
+                      (const config_key *const[]){encoder_keys, classifier_keys, NULL});
 }
 
 static void release(run *r) {

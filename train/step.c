@@ -70,6 +70,18 @@ static int touched_slices(run *r) {
     return n;
 }
 
+// The loss and its parts, summed over ranks.
+static void keep_values(run *r, const tensor *loss) {
+    device *d = r->device;
+    const size_t size = dtype_size(loss->type);
+    char *to = (char *)r->result->values;
+    int count = 1;
+    d->copy(d, to, loss->data, size);
+    for (; r->stage->parts && r->stage->parts[count - 1]; count++)
+        d->copy(d, to + (size_t)count * size, r->part[count - 1]->data, size);
+    r->comm->all_reduce_sum(r->comm, to, count, loss->type, d);
+}
+
 // All of a step that may be recorded: nothing in it touches host memory. Leaves its result in r->result.
 static void launch_step(run *r) {
     device *d = r->device;
@@ -81,8 +93,7 @@ static void launch_step(run *r) {
     t->step = (uint32_t)r->step;
     tensor *loss = r->stage->loss(r);
     bool wide = loss->type == DTYPE_F64;
-    d->copy(d, &r->result->loss, loss->data, dtype_size(loss->type));
-    r->comm->all_reduce_sum(r->comm, &r->result->loss, 1, loss->type, d);
+    keep_values(r, loss);
     if (r->buckets) buckets_begin(r->buckets);
     tape_backward_from(t, loss, wide ? (void *)&state->scaler.scale : (void *)&state->seed);
     int slices = touched_slices(r);
@@ -100,8 +111,8 @@ static step_graph *graph_of(run *r) {
     if (!r->device->graph_begin || !config_bool(r->config, "run.graphs")) return NULL;
     for (int i = 0; i < STEP_GRAPHS; i++) {
         step_graph *g = &r->graphs[i];
-        if (!g->seen) *g = (step_graph){.samples = r->samples, .own_samples = r->own_samples};
-        if (g->samples == r->samples && g->own_samples == r->own_samples) return g;
+        if (!g->seen) *g = (step_graph){.samples = r->samples, .own_samples = r->own_samples, .kind = r->kind};
+        if (g->samples == r->samples && g->own_samples == r->own_samples && g->kind == r->kind) return g;
     }
     return NULL; // more kinds than are worth it
 }
@@ -145,9 +156,6 @@ void step_read(run *r, int64_t step, step_result *result) {
     r->device->read_end(r->device, (int)(step % DEVICE_READS), result, sizeof *result);
 }
 
-double step_loss(const run *r, const step_result *result) {
-    float narrow;
-    if (r->device->type == DTYPE_F64) return result->loss;
-    memcpy(&narrow, &result->loss, sizeof narrow);
-    return narrow;
+double step_value(const run *r, const step_result *result, int i) {
+    return element_get(result->values, i, dtype_wide(r->device->type));
 }

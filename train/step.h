@@ -6,12 +6,12 @@
 typedef struct step_result {
     double norm;  // not finite: the update was left out
     double scale; // of the loss in the next step
-    double loss;  // in its first bytes: f32, or f64 on a double device
+    double values[1 + RUN_PARTS]; // the loss and its parts: f32 behind each other, or f64 on a double device
 } step_result;
 
 // A step that was recorded (core/device.h, graph_begin): of the batches with these sizes.
 typedef struct step_graph {
-    int64_t samples, own_samples;
+    int64_t samples, own_samples, kind;
     int64_t seen; // steps of this kind so far: the first runs as it is, the second is recorded
     bool refused; // recording failed: such steps are launched one by one
     device_graph *graph;
@@ -31,5 +31,5 @@ status step_launch(run *r, double lr);
 // Waits for STEP (counted from 1), the latest or the one before it, and reads what it left behind.
 void step_read(run *r, int64_t step, step_result *result);
 
-// The loss in RESULT (host memory).
-double step_loss(const run *r, const step_result *result);
+// The loss (0) or its part I (from 1 on) in RESULT (host memory).
+double step_value(const run *r, const step_result *result, int i);

@@ -328,6 +328,28 @@ START_TEST(help_names_everything) {
 }
 END_TEST
 
+// A stage's own default for a key that it shares with others.
+START_TEST(another_default) {
+    static const config_key others[] = {
+        {.section = "optim", .name = "lr", .type = CONFIG_DEFAULT, .standard = "0.25"},
+        {.section = "model", .name = "widths", .type = CONFIG_DEFAULT, .standard = "[7]"},
+        {0},
+    };
+    config *c;
+    buffer help = {0};
+    int64_t widths[4];
+    ck_assert_int_eq(config_open(&c, (const config_key *const[]){optim_table, model_table, others, NULL}), 0);
+    ck_assert(config_float(c, "optim.lr") == 0.25);
+    ck_assert(!config_is_set(c, "optim.lr"));
+    ck_assert_int_eq(config_ints(c, "model.widths", widths, 4), 1);
+    ck_assert_int_eq(config_set(c, "optim.lr=2"), STATUS_USAGE); // the key's own rule
+    config_help(c, &help);
+    ck_assert_ptr_nonnull(strstr(help.data, "a number from 0 to 1; default 0.25\n"));
+    buffer_free(&help);
+    config_close(c);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail) {
     scratch_write(scratch("good.json"), file, sizeof file - 1);
     int64_t n = 1;
@@ -428,6 +450,10 @@ static void declare_bad_default(void) {
     static const config_key table[] = {{"a", "b", CONFIG_INT, 0, 5, "6", NULL, "too large"}, {0}};
     declare(table, NULL);
 }
+static void declare_default_of_nothing(void) {
+    static const config_key table[] = {{.section = "a", .name = "c", .type = CONFIG_DEFAULT, .standard = "1"}, {0}};
+    declare(optim_table, table);
+}
 static void declare_no_choices(void) {
     static const config_key table[] = {{"a", "b", CONFIG_CHOICE, 0, 5, "\"x\"", NULL, "none"}, {0}};
     declare(table, NULL);
@@ -439,6 +465,7 @@ START_TEST(our_own_bugs_die) {
     expect_death(ask_list_as_text, "list as text");
     expect_death(declare_twice, "declared twice");
     expect_death(declare_bad_default, "bad default");
+    expect_death(declare_default_of_nothing, "default of nothing");
     expect_death(declare_no_choices, "no choices");
 }
 END_TEST
@@ -451,6 +478,7 @@ int main(void) {
                                   resolved_text_loads_back,
                                   resolved_text_is_stable,
                                   help_names_everything,
+                                  another_default,
                                   every_allocation_may_fail,
                                   mutated_files,
                                   mutated_arguments,

@@ -63,11 +63,9 @@ static void make_csv(void) {
 }
 
 static void make_config(void) {
-    static const config_key *const tables[] = {run_keys,   data_keys,       train_keys,
-                                               optim_keys, classifier_keys, NULL};
     config *c;
     buffer all = {0};
-    must(config_open(&c, tables));
+    must(config_open(&c, classifier_tables));
     config_resolved(c, &all);
     seed("config", "all", all.data, all.length);
     config_close(c);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const config_key *const tables[] = {run_keys, data_keys, train_keys, optim_keys, classifier_keys, NULL};
 
 static status write_tensor(FILE *f, const params *p, const param *q, const void *block) {
     int64_t count = tensor_count(&q->value);
@@ -41,7 +40,7 @@ static status write_values(const run *r, const char *path) {
 }
 
 static status configure(config **c, int count, char **options) {
-    status rc = config_open(c, tables);
+    status rc = config_open(c, classifier_tables);
     for (int i = 0; i < count && !rc; i++)
         if (strcmp(options[i], "--set")) rc = config_set(*c, options[i]);
     return rc;

@@ -43,8 +43,6 @@ static double in_use(void) {
 }
 
 // --- a configuration -----------------------------------------------------------------------------
-static const config_key *const tables[] = {run_keys,   data_keys,       train_keys,
-                                           optim_keys, classifier_keys, NULL};
 
 static void set(config *c, const char *format, const char *value) {
     char text[512];
@@ -56,7 +54,7 @@ static void set(config *c, const char *format, const char *value) {
 static config *tiny(const char *more) {
     char words[2048], *rest = words;
     config *c = NULL;
-    ck_assert_int_eq(config_open(&c, tables), STATUS_OK);
+    ck_assert_int_eq(config_open(&c, classifier_tables), STATUS_OK);
     snprintf(words, sizeof words, "%s %s", tiny_settings, more);
     for (char *word; (word = strsep(&rest, " "));)
         if (strcmp(word, "--set") && *word) set(c, "%s", word);
