@@ -1,15 +1,15 @@
+#include "models/ops/dropout_cpu.h"
 #include "models/ops/draw_cpu.h"
-#include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
 enum { CHUNK = ROW }; // elements drawn at once; a multiple of 4, so that no block is drawn twice
 
-// Elements FIRST to FIRST + N of one sample, each with its own draw.
-static void drop_elements(float *y, const float *x, const dropout_shape *z, int64_t sample,
+// Elements FIRST to FIRST + N of one global sample, each with its own draw.
+static void drop_elements(float *y, const float *x, const dropout_shape *z, uint32_t sample,
                           int64_t first, int64_t n, int acc) {
     uint32_t words[CHUNK], limit = draw_limit(z->rate);
     float scale = (float)(1 / (1 - z->rate));
-    draw_words_cpu(words, z->key, z->first_sample + (uint32_t)sample, (uint64_t)first, n);
+    draw_words_cpu(words, z->key, sample, (uint64_t)first, n);
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         float kept = words[i] >> 8 >= limit ? x[i] * scale : 0;
@@ -33,6 +33,15 @@ static void drop_groups(float *y, const float *x, const dropout_shape *z, int64_
     }
 }
 
+void dropout_row_cpu(float *y, const float *x, const dropout_shape *z, int64_t r, int64_t first,
+                     int64_t n, int acc) {
+    int32_t sample = z->rows[2 * r], position = z->rows[2 * r + 1];
+    if (sample >= 0)
+        drop_elements(y, x, z, (uint32_t)sample, position * z->per_sample + first, n, acc);
+    else
+        for (int64_t i = 0; i < n; i++) y[i] = acc ? y[i] + x[i] : x[i];
+}
+
 // Forward and backward are the same linear map.
 static void drop(void *out, const void *inp, const dropout_shape *z, int acc, dtype type) {
     int64_t n = z->per_sample;
@@ -43,8 +52,10 @@ static void drop(void *out, const void *inp, const dropout_shape *z, int acc, dt
             int64_t count = row_length(first, n), at = b * n + first;
             const float *x = row_read(buffer[0], inp, at, count, type);
             float *y = row_begin(buffer[1], out, at, count, acc, type);
-            if (z->group == 1)
-                drop_elements(y, x, z, b, first, count, acc);
+            if (z->rows)
+                dropout_row_cpu(y, x, z, b, first, count, acc);
+            else if (z->group == 1)
+                drop_elements(y, x, z, z->first_sample + (uint32_t)b, first, count, acc);
             else
                 drop_groups(y, x, z, b, first, count, acc);
             row_end(out, at, y, count, type);

@@ -1,4 +1,4 @@
-#include "models/ops/ops_cuda.cuh"
+#include "models/ops/dropout_cuda.cuh"
 
 // Forward and backward are the same linear map. Packs lie inside one sample: PER_SAMPLE is a multiple of V
 // wherever V is more than 1.
@@ -39,8 +39,25 @@ template <class T> struct drop_body {
     }
 };
 
+template <class T> struct drop_rows_body {
+    T *out;
+    const T *inp;
+    row_dropout dropout;
+    int acc;
+
+    template <int V> __device__ void at(int64_t i) const {
+        float x[V];
+        load(x, inp + i);
+        dropout.apply(x, i / dropout.D, i % dropout.D);
+        give(out + i, x, acc);
+    }
+};
+
 template <class T>
 static void drop(const char *name, void *out, const void *inp, const dropout_shape *z, int acc, stream *s) {
+    const int64_t n = z->samples * z->per_sample;
+    const bool whole = z->per_sample % PACK<T> == 0 && aligned(out, inp);
+    const drop_rows_body<T> rows = {(T *)out, (const T *)inp, row_dropout_from(z, s), acc};
     const drop_body<T> body = {(T *)out,
                                (const T *)inp,
                                z->per_sample,
@@ -49,8 +66,10 @@ static void drop(const char *name, void *out, const void *inp, const dropout_sha
                                drop_limit(z->rate),
                                (float)(1 / (1 - z->rate)),
                                acc};
-    each<PACK<T>>(name, z->samples * z->per_sample, body, z->per_sample % PACK<T> == 0 && aligned(out, inp),
-                  s);
+    if (z->rows)
+        each<PACK<T>>(name, n, rows, whole, s);
+    else
+        each<PACK<T>>(name, n, body, whole, s);
 }
 
 void dropout_forward_cuda(void *out, const void *inp, const dropout_shape *z, dtype type, stream *s) {

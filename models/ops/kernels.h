@@ -30,11 +30,14 @@ typedef struct attention_shape {
 
 // Which elements a dropout treats as one: element e of the (SAMPLES, PER_SAMPLE) tensor belongs to
 // group e / GROUP of its sample. GROUP 1: ordinary dropout; GROUP = PER_SAMPLE: stochastic depth.
+// Packed rows have GROUP 1 and a map ROWS instead: element e of row r is element position * PER_SAMPLE + e
+// of a sample, whose number is global; a row of no sample (below 0) is copied.
 typedef struct dropout_shape {
     int64_t samples, per_sample, group;
     double rate;
     rng_key key;
-    uint32_t first_sample;
+    uint32_t first_sample; // unused beside ROWS
+    const int32_t *rows;   // (SAMPLES, 2) = {sample, position}, on the device; or NULL
 } dropout_shape;
 
 #define OP_KERNELS(X)                                                                              \

@@ -68,3 +68,7 @@ tensor *sigmoid_cross_entropy(tape *t, tensor *logits, tensor *target, tensor *p
 // (B, ...) -> (TOTAL, ...): the rows of all ranks in rank order, TOTAL in all, of which each has its comm_share.
 // The gradient of a row is the sum of what all ranks' losses give it. A single rank gets INP itself.
 tensor *gather_ranks(tape *t, tensor *inp, int64_t total);
+// (N, D) packed rows: row r is what rows i32 (N, 2) = {global sample, position} says, and loses what position
+// POSITION of that sample would lose in dropout's (samples, positions, D). A row of no sample (below 0) is copied.
+// Off (returns INP) unless the tape is training and RATE > 0.
+tensor *dropout_rows(tape *t, tensor *inp, tensor *rows, double rate);

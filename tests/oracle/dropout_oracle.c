@@ -1,7 +1,13 @@
 #include "tests/oracle/oracle.h"
 
 static double factor(const dropout_shape *z, int64_t b, int64_t e) {
-    float u = rng_uniform(z->key, z->first_sample + (uint32_t)b, (uint64_t)(e / z->group));
+    uint32_t sample = z->first_sample + (uint32_t)b;
+    if (z->rows && z->rows[2 * b] < 0) return 1;
+    if (z->rows) {
+        sample = (uint32_t)z->rows[2 * b];
+        e += z->rows[2 * b + 1] * z->per_sample;
+    }
+    float u = rng_uniform(z->key, sample, (uint64_t)(e / z->group));
     return (double)u < z->rate ? 0 : 1 / (1 - z->rate);
 }
 

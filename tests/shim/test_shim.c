@@ -150,6 +150,27 @@ START_TEST(recorded_draws_read_the_step) {
 }
 END_TEST
 
+// Packed rows tell their samples themselves; the step is the recorded one all the same.
+START_TEST(recorded_rows_keep_their_samples) {
+    enum { ROWS = 3, EACH = 48 };
+    static const int32_t rows[ROWS][2] = {{3, 1}, {-1, 0}, {70, 0}};
+    device *d = open_shim();
+    float x[ROWS * EACH], plain[ROWS * EACH], recorded[ROWS * EACH];
+    for (int i = 0; i < ROWS * EACH; i++) x[i] = (float)i + 1;
+    dropout_shape z = {.samples = ROWS, .per_sample = EACH, .group = 1, .rate = 0.5, .key = {7, 11, 40},
+                       .rows = rows[0]};
+    op_kernels_cuda.dropout_forward(plain, x, &z, DTYPE_F32, d->stream);
+    z.key.step = 1;
+    op_kernels_cuda.dropout_forward(recorded, x, &z, DTYPE_F32, d->stream);
+    ck_assert(memcmp(plain, recorded, sizeof plain));
+    shim_record(d, true, 40, 9);
+    op_kernels_cuda.dropout_forward(recorded, x, &z, DTYPE_F32, d->stream);
+    shim_record(d, false, 0, 0);
+    ck_assert_mem_eq(plain, recorded, sizeof plain);
+    device_close(d);
+}
+END_TEST
+
 START_TEST(recorded_attention_reads_the_step) {
     enum { N = 2 * 9 * 4 };
     device *d = open_shim();
@@ -182,6 +203,7 @@ int main(void) {
 #endif
     tcase_add_test(tests, a_fault_ends_the_program);
     tcase_add_test(tests, recorded_draws_read_the_step);
+    tcase_add_test(tests, recorded_rows_keep_their_samples);
     tcase_add_test(tests, recorded_attention_reads_the_step);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
