@@ -8,8 +8,6 @@ stored: a counter-based hash draws them here and in tests/models/helper_referenc
     /tmp/golden/bin/pip install torch==1.13.1 torchvision==0.14.1 'numpy<2' transformers==4.28.1 timm==0.4.12 \\
         hi-ml-multimodal==0.2.2 safetensors
 """
-import pathlib
-
 import numpy
 import torch
 from health_multimodal.image.model.model import ImageModel, MultiImageModel
@@ -19,8 +17,8 @@ from health_multimodal.image.model.transformer import VisionTransformerPooler
 from health_multimodal.image.model.types import ImageEncoderType
 from torchvision.models.resnet import Bottleneck
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
-GOLDEN_RATIO = numpy.uint64(0x9E3779B97F4A7C15)
+from draws import GOLDEN, uniform, values  # GOLDEN is for the scripts that import this file
+
 BLOCK = 8  # images are drawn in squares of so many pixels
 
 # As "small" in tests/models/helper_reference.c.
@@ -28,38 +26,7 @@ SMALL = dict(size=128, stem=8, width=(4, 6, 8, 10), blocks=(1, 2, 1, 1), vit=16,
              pool=2, hidden=16, classes=14)
 
 
-# --- draws -----------------------------------------------------------------------------------------
-def mix(z):
-    """The finaliser of splitmix64 (Steele et al. 2014)."""
-    z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-    return z ^ (z >> numpy.uint64(31))
-
-
-def uniform(name, count):
-    """COUNT numbers in [0, 1) that depend on (name, index) alone; 24 bits, so f32 holds them."""
-    key = 0xCBF29CE484222325  # FNV-1a
-    for byte in name.encode():
-        key = (key ^ byte) * 0x100000001B3 % 2**64
-    with numpy.errstate(over="ignore"):
-        words = mix(mix(numpy.array([key], numpy.uint64)) + numpy.arange(1, count + 1, dtype=numpy.uint64) * GOLDEN_RATIO)
-    return (words >> numpy.uint64(40)).astype(numpy.float64) * 2.0**-24
-
-
-def values(name, shape):
-    """A parameter or statistic: never zero or one, activations of a size near one."""
-    u = uniform(name, int(numpy.prod(shape)))
-    if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
-        x = u + 0.5
-    elif len(shape) == 1:
-        x = u * 0.6 - 0.3
-    elif name.endswith("_emb") or name.endswith("_embed"):
-        x = u * 2 - 1
-    else:
-        x = (u * 2 - 1) * numpy.sqrt(3.0 / numpy.prod(shape[1:]))
-    return torch.from_numpy(x.astype(numpy.float32).reshape(shape))
-
-
+# --- weights and images ------------------------------------------------------------------------------
 def fill(model):
     for name, x in model.state_dict().items():
         if x.is_floating_point():
