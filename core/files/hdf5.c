@@ -222,7 +222,16 @@ status hdf5_write(hdf5 *f, const char *name, dtype type, int rank, const int64_t
 }
 
 status hdf5_make(hdf5 *f, const char *name, dtype type, int rank, const int64_t *dim) {
-    return hdf5_write(f, name, type, rank, dim, NULL);
+    hsize_t size[HDF5_MAX_RANK];
+    take_sizes(size, name, rank, dim);
+    library_lock();
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY);
+    H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
+    status rc = make_dataset(f, name, file_type(type), rank, size, properties, NULL);
+    H5Pclose(properties);
+    library_unlock();
+    return rc;
 }
 
 status hdf5_write_rows(hdf5 *f, const char *name, int64_t begin, int64_t count, const void *data) {
@@ -468,19 +477,59 @@ static status look_at_place(hdf5_shape *out, hdf5 *f, const char *name, hid_t se
     return STATUS_OK;
 }
 
-status hdf5_look(hdf5_shape *out, hdf5 *f, const char *name) {
+// The bytes of each string of SET; 0: it does not hold strings that are supported.
+static size_t string_size(hid_t set) {
+    hid_t type = H5Dget_type(set);
+    size_t size = 0;
+    if (type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+        H5Tget_strpad(type) != H5T_STR_SPACEPAD)
+        size = H5Tget_size(type);
+    if (type >= 0) H5Tclose(type);
+    return size;
+}
+
+// Strings are seen as U8 with the bytes of each as another dimension.
+static status look_at_strings(hdf5_shape *out, hdf5 *f, const char *name, hid_t set) {
+    size_t size = string_size(set);
+    if (!size) return damaged(f, name, "does not hold strings of one length");
+    out->type = DTYPE_U8;
+    status rc = look_at_sizes(out, f, name, set);
+    if (rc) return rc;
+    if (out->rank != 1) return damaged(f, name, "is no list of strings");
+    if (size > INT64_MAX || !size_multiply(out->bytes, size, &out->bytes))
+        return damaged(f, name, "is larger than can be");
+    out->dim[out->rank++] = (int64_t)size;
+    return STATUS_OK;
+}
+
+static status look_at_numbers(hdf5_shape *out, hdf5 *f, const char *name, hid_t set) {
+    out->type = type_of(set);
+    if (out->type == DTYPE_COUNT) return damaged(f, name, "has a type that is not supported");
+    return look_at_sizes(out, f, name, set);
+}
+
+static status look(hdf5_shape *out, hdf5 *f, const char *name,
+                   status (*look_at)(hdf5_shape *out, hdf5 *f, const char *name, hid_t set)) {
     *out = (hdf5_shape){.offset = -1};
     library_lock();
     hid_t set = -1;
     status rc = check_links(f, name);
     if (!rc) set = H5Dopen2(f->file, name, H5P_DEFAULT);
     if (!rc && set < 0) rc = refused(f, name, "open the dataset");
-    if (!rc && (out->type = type_of(set)) == DTYPE_COUNT)
-        rc = damaged(f, name, "has a type that is not supported");
-    if (!rc) rc = look_at_sizes(out, f, name, set);
+    if (!rc) rc = look_at(out, f, name, set);
     if (!rc) rc = look_at_place(out, f, name, set);
     if (set >= 0) H5Dclose(set);
     library_unlock();
+    return rc;
+}
+
+status hdf5_look(hdf5_shape *out, hdf5 *f, const char *name) {
+    return look(out, f, name, look_at_numbers);
+}
+
+status hdf5_expect_strings(hdf5_shape *out, hdf5 *f, const char *name) {
+    status rc = look(out, f, name, look_at_strings);
+    if (!rc && out->chunked) rc = damaged(f, name, "is stored in chunks");
     return rc;
 }
 

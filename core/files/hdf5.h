@@ -42,7 +42,8 @@ status hdf5_make_group(hdf5 *f, const char *name);
 // A dataset in one piece.
 status hdf5_write(hdf5 *f, const char *name, dtype type, int rank, const int64_t *dim,
                   const void *data);
-// Rows BEGIN to BEGIN + COUNT of the first dimension of a dataset made by hdf5_make.
+// A dataset in one piece that has its place in the file at once and its numbers later: rows BEGIN to
+// BEGIN + COUNT of the first dimension by hdf5_write_rows, or by other means than the library.
 status hdf5_make(hdf5 *f, const char *name, dtype type, int rank, const int64_t *dim);
 status hdf5_write_rows(hdf5 *f, const char *name, int64_t begin, int64_t count, const void *data);
 // COUNT texts as one dataset of UTF-8 strings of the longest one's length, padded with NUL.
@@ -67,6 +68,9 @@ status hdf5_look(hdf5_shape *out, hdf5 *f, const char *name);
 // As hdf5_look; fails unless type, rank and sizes are these (-1 fits any).
 status hdf5_expect(hdf5_shape *out, hdf5 *f, const char *name, dtype type, int rank,
                    const int64_t *dim);
+// A dataset of strings of one length (not of variable length) as U8 (strings, bytes of each), where
+// NUL ends a shorter one.
+status hdf5_expect_strings(hdf5_shape *out, hdf5 *f, const char *name);
 // All bytes of a dataset in one piece.
 status hdf5_read(void *out, hdf5 *f, const char *name, const hdf5_shape *shape);
 // TABLE (COUNT): where each record of a dataset of records is. COUNT must be dim[0]. A record that is

@@ -26,6 +26,20 @@ static void look(hdf5 *f, const char *name, size_t file_size) {
     if (rc) demand_failure(rc);
 }
 
+static void look_at_strings(hdf5 *f, const char *name, size_t file_size) {
+    hdf5_shape shape;
+    void *bytes;
+    status rc = hdf5_expect_strings(&shape, f, name);
+    if (!rc) {
+        demand(shape.type == DTYPE_U8 && shape.rank == 2 && shape.dim[1] > 0 && !shape.chunked);
+        demand(shape.bytes <= file_size);
+        demand(!mem_take(&bytes, shape.bytes, 1, "strings"));
+        rc = hdf5_read(bytes, f, name, &shape);
+        mem_free(bytes);
+    }
+    if (rc) demand_failure(rc);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     hdf5 *f;
     int64_t number;
@@ -40,6 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     look(f, "images", size);
     look(f, "labels", size);
     look(f, "texts/bytes", size);
+    look_at_strings(f, "ids", size);
+    look_at_strings(f, "labels", size);
     hdf5_close(f);
     return 0;
 }

@@ -190,6 +190,10 @@ static void make_hdf5(void) {
     for (int i = 0; i < 2; i++) must(hdf5_write_record(f, "images", i, bytes, sizeof bytes));
     must(hdf5_finish(f));
     hdf5_close(f);
+    must(hdf5_create(&f, place("hdf5", "strings")));
+    must(hdf5_write_strings(f, "ids", (const char *const[]){"one", "", "another"}, 3));
+    must(hdf5_finish(f));
+    hdf5_close(f);
 }
 
 // --- what ingest and training leave ---------------------------------------------------------------
