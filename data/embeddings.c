@@ -1,0 +1,188 @@
+// Reads files of embeddings; the format is in embeddings.h. Rows are read by pread.
+#include "data/embeddings.h"
+#include "core/files/hdf5.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static status read_at(void *out, const embeddings *e, size_t size, int64_t offset) {
+    for (size_t done = 0; done < size;) {
+        ssize_t count = pread(e->fd, (char *)out + done, size - done, (off_t)offset + (off_t)done);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0)
+            return status_fail(STATUS_IO, "%s: cannot read: %s", e->path, strerror(errno));
+        if (count == 0)
+            return status_fail(STATUS_FORMAT, "%s: was cut short while it was in use", e->path);
+        done += (size_t)count;
+    }
+    return STATUS_OK;
+}
+
+// --- opening -------------------------------------------------------------------------------------
+
+static status check_header(embeddings *e, hdf5 *f) {
+    char text[32];
+    int64_t version = 0;
+    status rc = hdf5_read_text(text, f, "format", sizeof text);
+    if (!rc && strcmp(text, "radialog-embeddings"))
+        rc = status_fail(STATUS_FORMAT, "%s: is no file of embeddings", e->path);
+    if (!rc) rc = hdf5_read_int(&version, f, "version");
+    if (!rc && version != EMBEDDINGS_VERSION)
+        rc = status_fail(STATUS_FORMAT, "%s: version %lld of the format, this program reads %d",
+                         e->path, (long long)version, EMBEDDINGS_VERSION);
+    if (!rc) rc = hdf5_read_text(e->checkpoint, f, "checkpoint", sizeof e->checkpoint);
+    if (!rc) rc = hdf5_read_text(e->model, f, "model", sizeof e->model);
+    if (!rc) rc = hdf5_read_text(e->split, f, "split", sizeof e->split);
+    if (!rc) rc = hdf5_read_text(e->plan, f, "plan", sizeof e->plan);
+    return rc;
+}
+
+static status refuse_chunks(const embeddings *e, const hdf5_shape *shape, const char *name) {
+    if (!shape->chunked) return STATUS_OK;
+    return status_fail(STATUS_FORMAT, "%s: %s is stored in chunks", e->path, name);
+}
+
+static status look_at_numbers(embeddings *e, hdf5 *f) {
+    const int64_t any[] = {-1, -1, -1}, one = 1;
+    hdf5_shape shape;
+    status rc = hdf5_expect(&shape, f, "embeddings", DTYPE_F32, 3, any);
+    if (!rc) rc = refuse_chunks(e, &shape, "embeddings");
+    if (rc) return rc;
+    for (int i = 0; i < 3; i++)
+        if (shape.dim[i] < 1 || (i && shape.dim[i] > INT32_MAX))
+            return status_fail(STATUS_FORMAT, "%s: embeddings has a size of %lld", e->path,
+                               (long long)shape.dim[i]);
+    e->count = shape.dim[0];
+    e->queries = (int)shape.dim[1];
+    e->width = (int)shape.dim[2];
+    e->place = shape.offset;
+    rc = hdf5_expect(&shape, f, "rows", DTYPE_I64, 1, &one);
+    if (!rc) rc = refuse_chunks(e, &shape, "rows");
+    if (!rc) rc = hdf5_read(&e->rows, f, "rows", &shape);
+    e->rows_place = shape.offset;
+    if (!rc && (e->rows < 0 || e->rows > e->count))
+        rc = status_fail(STATUS_FORMAT, "%s: says that %lld of %lld rows are written", e->path,
+                         (long long)e->rows, (long long)e->count);
+    return rc;
+}
+
+// Copies ids of SIZE bytes each to text_size, so that each ends in NUL, and checks them.
+static status take_ids(embeddings *e, const char *padded, size_t size) {
+    for (int64_t i = 0; i < e->count; i++) {
+        const char *id = padded + (size_t)i * size;
+        size_t length = strnlen(id, size);
+        for (size_t k = length; k < size; k++)
+            if (id[k]) length = 0; // goes on behind its end
+        if (!length)
+            return status_fail(STATUS_FORMAT, "%s: the dicom_id of row %lld is no text", e->path,
+                               (long long)i);
+        char *target = e->text + (size_t)i * e->text_size;
+        memcpy(target, id, length);
+        e->sorted[i] = (embeddings_key){target, i};
+    }
+    return STATUS_OK;
+}
+
+static int compare_keys(const void *a, const void *b) {
+    return strcmp(((const embeddings_key *)a)->dicom_id, ((const embeddings_key *)b)->dicom_id);
+}
+
+static status sort_ids(embeddings *e) {
+    qsort(e->sorted, (size_t)e->count, sizeof *e->sorted, compare_keys);
+    for (int64_t i = 1; i < e->count; i++)
+        if (!compare_keys(&e->sorted[i - 1], &e->sorted[i]))
+            return status_fail(STATUS_FORMAT, "%s: the dicom_id %.80s is there twice", e->path,
+                               e->sorted[i].dicom_id);
+    return STATUS_OK;
+}
+
+static status load_ids(embeddings *e, hdf5 *f) {
+    char *padded = NULL;
+    hdf5_shape shape;
+    status rc = hdf5_expect_strings(&shape, f, "dicom_id");
+    if (!rc && shape.dim[0] != e->count)
+        rc = status_fail(STATUS_FORMAT, "%s: %lld rows, %lld dicom_ids", e->path,
+                         (long long)e->count, (long long)shape.dim[0]);
+    size_t size = rc ? 0 : (size_t)shape.dim[1];
+    e->text_size = size + 1;
+    if (!rc) rc = mem_take((void **)&padded, shape.bytes, 1, "dicom_ids");
+    if (!rc) rc = mem_take((void **)&e->text, (size_t)e->count, e->text_size, "dicom_ids");
+    if (!rc) rc = mem_new(&e->sorted, e->count, "dicom_ids");
+    if (!rc) rc = hdf5_read(padded, f, "dicom_id", &shape);
+    if (!rc) rc = take_ids(e, padded, size);
+    if (!rc) rc = sort_ids(e);
+    mem_free(padded);
+    return rc;
+}
+
+static status load(embeddings *e) {
+    hdf5 *f = NULL;
+    e->fd = open(e->path, O_RDONLY | O_CLOEXEC);
+    if (e->fd < 0) return status_fail(STATUS_IO, "%s: cannot open: %s", e->path, strerror(errno));
+    status rc = hdf5_open(&f, e->path);
+    if (!rc) rc = check_header(e, f);
+    if (!rc) rc = look_at_numbers(e, f);
+    if (!rc) rc = load_ids(e, f);
+    hdf5_close(f);
+    return rc;
+}
+
+status embeddings_open_part(embeddings **out, const char *path) {
+    embeddings *e = NULL;
+    *out = NULL;
+    status rc = mem_new(&e, 1, "embeddings");
+    if (rc) return rc;
+    e->fd = -1;
+    rc = mem_string(&e->path, path);
+    if (!rc) rc = load(e);
+    if (rc)
+        embeddings_close(e);
+    else
+        *out = e;
+    return rc;
+}
+
+status embeddings_open(embeddings **out, const char *path) {
+    status rc = embeddings_open_part(out, path);
+    if (rc || (*out)->rows == (*out)->count) return rc;
+    rc = status_fail(STATUS_FORMAT,
+                     "%s: only %lld of %lld rows are written; run the command that makes it again",
+                     path, (long long)(*out)->rows, (long long)(*out)->count);
+    embeddings_close(*out);
+    *out = NULL;
+    return rc;
+}
+
+void embeddings_close(embeddings *e) {
+    if (!e) return;
+    if (e->fd >= 0) close(e->fd);
+    mem_free(e->sorted);
+    mem_free(e->text);
+    mem_free(e->path);
+    mem_free(e);
+}
+
+// --- rows ----------------------------------------------------------------------------------------
+
+const char *embeddings_id(const embeddings *e, int64_t row) {
+    if (row < 0 || row >= e->count)
+        die("embeddings_id: row %lld of %lld", (long long)row, (long long)e->count);
+    return e->text + (size_t)row * e->text_size;
+}
+
+int64_t embeddings_find(const embeddings *e, const char *dicom_id) {
+    const embeddings_key wanted = {dicom_id, 0}, *found;
+    found = bsearch(&wanted, e->sorted, (size_t)e->count, sizeof wanted, compare_keys);
+    return found ? found->row : -1;
+}
+
+status embeddings_read(float *out, const embeddings *e, int64_t row) {
+    if (row < 0 || row >= e->count)
+        die("embeddings_read: row %lld of %lld", (long long)row, (long long)e->count);
+    const size_t bytes = (size_t)e->queries * (size_t)e->width * sizeof *out;
+    return read_at(out, e, bytes, e->place + row * (int64_t)bytes);
+}
