@@ -24,6 +24,17 @@ static status read_at(void *out, const embeddings *e, size_t size, int64_t offse
 
 // --- opening -------------------------------------------------------------------------------------
 
+static status read_type(embeddings *e, hdf5 *f) {
+    static const dtype known[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
+    char text[16];
+    status rc = hdf5_read_text(text, f, "type", sizeof text);
+    for (int i = 0; i < 3 && !rc; i++) {
+        e->type = known[i];
+        if (!strcmp(text, dtype_name(known[i]))) return STATUS_OK;
+    }
+    return rc ? rc : status_fail(STATUS_FORMAT, "%s: rows of type %.15s", e->path, text);
+}
+
 static status check_header(embeddings *e, hdf5 *f) {
     char text[32];
     int64_t version = 0;
@@ -34,6 +45,7 @@ static status check_header(embeddings *e, hdf5 *f) {
     if (!rc && version != EMBEDDINGS_VERSION)
         rc = status_fail(STATUS_FORMAT, "%s: version %lld of the format, this program reads %d",
                          e->path, (long long)version, EMBEDDINGS_VERSION);
+    if (!rc) rc = read_type(e, f);
     if (!rc) rc = hdf5_read_text(e->checkpoint, f, "checkpoint", sizeof e->checkpoint);
     if (!rc) rc = hdf5_read_text(e->model, f, "model", sizeof e->model);
     if (!rc) rc = hdf5_read_text(e->split, f, "split", sizeof e->split);
@@ -49,16 +61,17 @@ static status refuse_chunks(const embeddings *e, const hdf5_shape *shape, const 
 static status look_at_numbers(embeddings *e, hdf5 *f) {
     const int64_t any[] = {-1, -1, -1}, one = 1;
     hdf5_shape shape;
-    status rc = hdf5_expect(&shape, f, "embeddings", DTYPE_F32, 3, any);
+    const int narrow = e->type == DTYPE_F32 ? 1 : 2; // bytes that stand for one number
+    status rc = hdf5_expect(&shape, f, "embeddings", narrow > 1 ? DTYPE_U8 : DTYPE_F32, 3, any);
     if (!rc) rc = refuse_chunks(e, &shape, "embeddings");
     if (rc) return rc;
     for (int i = 0; i < 3; i++)
-        if (shape.dim[i] < 1 || (i && shape.dim[i] > INT32_MAX))
+        if (shape.dim[i] < 1 || (i && shape.dim[i] > INT32_MAX) || (i == 2 && shape.dim[i] % narrow))
             return status_fail(STATUS_FORMAT, "%s: embeddings has a size of %lld", e->path,
                                (long long)shape.dim[i]);
     e->count = shape.dim[0];
     e->queries = (int)shape.dim[1];
-    e->width = (int)shape.dim[2];
+    e->width = (int)shape.dim[2] / narrow;
     e->place = shape.offset;
     rc = hdf5_expect(&shape, f, "rows", DTYPE_I64, 1, &one);
     if (!rc) rc = refuse_chunks(e, &shape, "rows");
@@ -180,9 +193,9 @@ int64_t embeddings_find(const embeddings *e, const char *dicom_id) {
     return found ? found->row : -1;
 }
 
-status embeddings_read(float *out, const embeddings *e, int64_t row) {
+status embeddings_read(void *out, const embeddings *e, int64_t row) {
     if (row < 0 || row >= e->count)
         die("embeddings_read: row %lld of %lld", (long long)row, (long long)e->count);
-    const size_t bytes = (size_t)e->queries * (size_t)e->width * sizeof *out;
+    const size_t bytes = (size_t)e->queries * (size_t)e->width * dtype_size(e->type);
     return read_at(out, e, bytes, e->place + row * (int64_t)bytes);
 }

@@ -84,7 +84,8 @@ static status compare_facts(const embeddings *e, const embeddings_facts *facts) 
     } texts[] = {{"checkpoint", e->checkpoint, facts->checkpoint},
                  {"model", e->model, facts->model},
                  {"split", e->split, facts->split},
-                 {"data set", e->plan, facts->plan}};
+                 {"data set", e->plan, facts->plan},
+                 {"type", dtype_name(e->type), dtype_name(facts->type)}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(texts[i].have, texts[i].want))
             return other_facts(e, texts[i].name, texts[i].have, texts[i].want);
@@ -99,16 +100,18 @@ static status compare_facts(const embeddings *e, const embeddings_facts *facts) 
 
 // `rows` comes first, where its 8 bytes stay within one sector, which disks write whole.
 static status fill_file(hdf5 *f, const embeddings_facts *facts) {
-    const int64_t dim[] = {facts->count, facts->queries, facts->width}, one = 1, none = 0;
+    const bool narrow = facts->type != DTYPE_F32;
+    const int64_t dim[] = {facts->count, facts->queries, facts->width * (narrow ? 2 : 1)}, one = 1, none = 0;
     status rc = hdf5_write(f, "rows", DTYPE_I64, 1, &one, &none);
     if (!rc) rc = hdf5_write_text(f, "format", "radialog-embeddings");
     if (!rc) rc = hdf5_write_int(f, "version", EMBEDDINGS_VERSION);
+    if (!rc) rc = hdf5_write_text(f, "type", dtype_name(facts->type));
     if (!rc) rc = hdf5_write_text(f, "checkpoint", facts->checkpoint);
     if (!rc) rc = hdf5_write_text(f, "model", facts->model);
     if (!rc) rc = hdf5_write_text(f, "split", facts->split);
     if (!rc) rc = hdf5_write_text(f, "plan", facts->plan);
     if (!rc) rc = hdf5_write_strings(f, "dicom_id", facts->dicom_id, facts->count);
-    if (!rc) rc = hdf5_make(f, "embeddings", DTYPE_F32, 3, dim);
+    if (!rc) rc = hdf5_make(f, "embeddings", narrow ? DTYPE_U8 : DTYPE_F32, 3, dim);
     return rc;
 }
 
@@ -153,7 +156,7 @@ static status start(embeddings_writer *w, const char *path, const embeddings_fac
     snprintf(w->part, sizeof w->part, "%.*s.tmp", PATH_SIZE - 16, path);
     snprintf(w->making, sizeof w->making, "%.*s.tmp.new", PATH_SIZE - 16, path);
     w->count = facts->count;
-    w->row_bytes = (int64_t)facts->queries * facts->width * (int64_t)sizeof(float);
+    w->row_bytes = (int64_t)facts->queries * facts->width * (int64_t)dtype_size(facts->type);
     status rc = check_facts(path, facts);
     if (rc) return rc;
     if (file_exists(path)) {
@@ -205,7 +208,7 @@ static status write_at(const embeddings_writer *w, const void *bytes, size_t siz
     return STATUS_OK;
 }
 
-status embeddings_add(embeddings_writer *w, const float *rows, int64_t count) {
+status embeddings_add(embeddings_writer *w, const void *rows, int64_t count) {
     if (count < 0 || count > w->count - w->rows)
         die("embeddings_add: %lld rows behind %lld of %lld", (long long)count, (long long)w->rows,
             (long long)w->count);

@@ -136,21 +136,6 @@ static status score_batch(tape *t, const classifier *m, const batch *b, classifi
     return tape_failed(t);
 }
 
-// Each rank has its own rows and zeros elsewhere, so the sum is all rows, exactly.
-static status gather_rows(tape *t, float *logits, int64_t count) {
-    device *d = t->device;
-    void *block;
-    size_t bytes = (size_t)count * sizeof *logits;
-    if (t->comm->size == 1) return STATUS_OK;
-    status rc = d->take(d, bytes, "scores of all ranks", &block);
-    if (rc) return rc;
-    d->upload(d, block, logits, bytes);
-    t->comm->all_reduce_sum(t->comm, block, count, DTYPE_F32, d);
-    d->download(d, logits, block, bytes);
-    d->release(d, block);
-    return device_failed(d);
-}
-
 status classifier_score(tape *t, const classifier *m, loader *l, classifier_inputs *in, bool blank,
                         float *logits) {
     int64_t steps = loader_steps_per_epoch(l), count = loader_records(l) * CLASS_COUNT;
@@ -162,7 +147,7 @@ status classifier_score(tape *t, const classifier *m, loader *l, classifier_inpu
         if (!rc) rc = score_batch(t, m, b, in, blank, logits);
     }
     rc = ranks_agree(t->comm, rc);
-    return rc ? rc : gather_rows(t, logits, count);
+    return rc ? rc : ranks_sum(t->comm, t->device, logits, count);
 }
 
 void classifier_targets(uint8_t *targets, const loader *l, const dataset *set) {

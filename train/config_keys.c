@@ -101,6 +101,8 @@ const config_key optim_keys[] = {
      .standard = "0", .help = "where the lavis warm-up begins"},
     {.section = "optim", .name = "min_lr", .type = CONFIG_FLOAT, .min = 0, .max = 100,
      .standard = "0", .help = "where cosine and lavis end"},
+    {.section = "optim", .name = "schedule_epochs", .type = CONFIG_INT, .min = 0, .max = 1e6,
+     .standard = "0", .help = "after which lavis would end, if the run ends before; 0: those of the run"},
     {0},
 };
 
@@ -148,8 +150,100 @@ const config_key classifier_keys[] = {
     {0},
 };
 
+const config_key text_keys[] = {
+    {.section = "data", .name = "section", .type = CONFIG_CHOICE, .choices = "findings|impression|last_paragraph",
+     .standard = "\"findings\"", .help = "of the report, that is read; records without it are left out"},
+    {.section = "data", .name = "max_tokens", .type = CONFIG_INT, .min = 2, .max = 65536, .standard = "512",
+     .help = "of a text, [CLS] and [SEP] included; what is behind them is cut off"},
+    {0},
+};
+
+const config_key bert_keys[] = {
+    {.section = "model", .name = "vocabulary", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "vocab.txt: BERT's, or one of radialog tokenizer train --type wordpiece"},
+    {.section = "model", .name = "width", .type = CONFIG_INT, .min = 1, .max = 16384,
+     .standard = "768", .help = "of hidden states (D)"},
+    {.section = "model", .name = "layers", .type = CONFIG_INT, .min = 1, .max = 48, .standard = "12",
+     .help = "of the transformer"},
+    {.section = "model", .name = "heads", .type = CONFIG_INT, .min = 1, .max = 256, .standard = "12",
+     .help = "of attention; divides model.width"},
+    {.section = "model", .name = "inner", .type = CONFIG_INT, .min = 1, .max = 65536,
+     .standard = "3072", .help = "width of the feed-forward part"},
+    {.section = "model", .name = "positions", .type = CONFIG_INT, .min = 2, .max = 65536,
+     .standard = "512", .help = "the longest text in tokens that has position embeddings"},
+    {.section = "model", .name = "dropout", .type = CONFIG_FLOAT, .min = 0, .max = 0.999,
+     .standard = "0.1", .help = "of attention and of each block's output, in training"},
+    {0},
+};
+
+// As CheXbert's authors trained it.
+const config_key chexbert_keys[] = {
+    {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "what to begin from: a checkpoint folder, chexbert.pth, or a BERT (bert-base-uncased, .bin or "
+             ".safetensors); empty: random"},
+    {.section = "run", .name = "dir", .type = CONFIG_DEFAULT, .standard = "\"runs/chexbert\""},
+    {.section = "train", .name = "batch", .type = CONFIG_DEFAULT, .standard = "18"},
+    {.section = "train", .name = "epochs", .type = CONFIG_DEFAULT, .standard = "8"},
+    {.section = "optim", .name = "lr", .type = CONFIG_DEFAULT, .standard = "2e-5"},
+    {.section = "optim", .name = "eps", .type = CONFIG_DEFAULT, .standard = "1e-8"},
+    {.section = "optim", .name = "epsilon", .type = CONFIG_DEFAULT, .standard = "\"torch\""},
+    {0},
+};
+
+// As RaDialog trained its aligner (REFERENCE 4.8).
+const config_key aligner_keys[] = {
+    {.section = "data", .name = "cache", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "folder for the frozen encoder's features, computed once; empty: in run.dir; \"off\": every step anew"},
+    {.section = "model", .name = "joint_width", .type = CONFIG_INT, .min = 1, .max = 16384,
+     .standard = "1408", .help = "of an image token, behind the frozen projector"},
+    {.section = "model", .name = "queries", .type = CONFIG_INT, .min = 1, .max = 1024, .standard = "32",
+     .help = "image tokens that the language model will see"},
+    {.section = "model", .name = "cross_every", .type = CONFIG_INT, .min = 1, .max = 48, .standard = "2",
+     .help = "every so many layers look at the image"},
+    {.section = "model", .name = "projection", .type = CONFIG_INT, .min = 1, .max = 16384,
+     .standard = "256", .help = "width in which images and texts are compared"},
+    {.section = "model", .name = "tokens", .type = CONFIG_CHOICE, .choices = "channel_runs|cells",
+     .standard = "\"channel_runs\"",
+     .help = "an image token: a run of channels, as the original's reshape has it, or a cell of the grid"},
+    {.section = "model", .name = "projector_seed", .type = CONFIG_INT, .min = -1, .max = 4294967295,
+     .standard = "-1", .help = "of the frozen projector as the original's code draws it (42 in training, 16 in its "
+                               "demo; full size only); -1: drawn by run.seed"},
+    {.section = "model", .name = "encoder", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "weights of the frozen encoder: BioViL-T's image model, or a classifier's checkpoint"},
+    {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "what the Q-Former begins from: a checkpoint folder, RaDialog's checkpoint_4.pth, or a BERT "
+             "(bert-base-uncased, .bin or .safetensors); empty: random"},
+    {.section = "loss", .name = "smoothing", .type = CONFIG_FLOAT, .min = 0, .max = 0.999,
+     .standard = "0.1", .help = "of labels in the contrastive and the caption loss"},
+    {.section = "loss", .name = "negatives", .type = CONFIG_CHOICE, .choices = "all|other_text|other_study",
+     .standard = "\"all\"", .help = "for matching: any other sample, as the original; only those with another text; "
+                                    "or of another study as well"},
+    {.section = "run", .name = "dir", .type = CONFIG_DEFAULT, .standard = "\"runs/aligner\""},
+    {.section = "data", .name = "crop", .type = CONFIG_DEFAULT, .standard = "448"},
+    {.section = "data", .name = "size", .type = CONFIG_DEFAULT, .standard = "448"},
+    {.section = "data", .name = "max_tokens", .type = CONFIG_DEFAULT, .standard = "256"},
+    {.section = "train", .name = "batch", .type = CONFIG_DEFAULT, .standard = "32"},
+    {.section = "train", .name = "drop_last", .type = CONFIG_DEFAULT, .standard = "true"},
+    {.section = "train", .name = "epochs", .type = CONFIG_DEFAULT, .standard = "5"},
+    {.section = "optim", .name = "lr", .type = CONFIG_DEFAULT, .standard = "1e-4"},
+    {.section = "optim", .name = "eps", .type = CONFIG_DEFAULT, .standard = "1e-8"},
+    {.section = "optim", .name = "epsilon", .type = CONFIG_DEFAULT, .standard = "\"torch\""},
+    {.section = "optim", .name = "weight_decay", .type = CONFIG_DEFAULT, .standard = "0.05"},
+    {.section = "optim", .name = "schedule", .type = CONFIG_DEFAULT, .standard = "\"lavis\""},
+    {.section = "optim", .name = "warmup_steps", .type = CONFIG_DEFAULT, .standard = "1000"},
+    {.section = "optim", .name = "warmup_lr", .type = CONFIG_DEFAULT, .standard = "1e-6"},
+    {.section = "optim", .name = "min_lr", .type = CONFIG_DEFAULT, .standard = "1e-5"},
+    {.section = "optim", .name = "schedule_epochs", .type = CONFIG_DEFAULT, .standard = "100"},
+    {0},
+};
+
 const config_key *const classifier_tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys, train_keys,
                                                optim_keys, encoder_keys, classifier_keys, NULL};
+
+const config_key *const chexbert_tables[] = {run_keys,   data_keys, text_keys,     train_keys,
+                                             optim_keys, bert_keys, chexbert_keys, NULL};
+const config_key *const aligner_tables[] = {run_keys,   data_keys, image_keys, text_keys,    pixel_keys, train_keys,
+                                            optim_keys, encoder_keys, bert_keys,  aligner_keys, NULL};
 
 // One value as JSON, by its key's type.
 static void print_value(buffer *out, const config *c, const config_key *key) {

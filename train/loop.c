@@ -92,6 +92,8 @@ static status open_schedule(run *r) {
         .steps_per_epoch = r->steps_per_epoch,
         .max_epochs = (r->max_steps + r->steps_per_epoch - 1) / r->steps_per_epoch,
     };
+    int64_t epochs = config_int(c, "optim.schedule_epochs");
+    if (epochs) r->schedule.max_epochs = epochs;
     status rc = schedule_parse(config_text(c, "optim.schedule"), &r->schedule.kind);
     return rc ? rc : schedule_check(&r->schedule);
 }

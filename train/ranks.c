@@ -21,6 +21,20 @@ status ranks_agree(comm *c, status rc) {
     return ranks_agree_value(c, rc, &ignored);
 }
 
+status ranks_sum(comm *c, device *d, float *numbers, int64_t count) {
+    void *block;
+    size_t bytes = (size_t)count * sizeof *numbers;
+    if (c->size == 1) return STATUS_OK;
+    status rc = d->take(d, bytes, "numbers of all ranks", &block);
+    if (rc) return rc;
+    d->upload(d, block, numbers, bytes);
+    c->all_reduce_sum(c, block, count, DTYPE_F32, d);
+    d->download(d, numbers, block, bytes);
+    d->release(d, block);
+    rc = comm_failed(c);
+    return rc ? rc : device_failed(d);
+}
+
 static void share(run *r, void *block, size_t bytes) {
     if (bytes) r->comm->broadcast(r->comm, block, bytes, 0, r->device);
 }

@@ -12,6 +12,10 @@ status ranks_agree(comm *c, status rc);
 // The same, and the largest VALUE of any rank.
 status ranks_agree_value(comm *c, status rc, int *value);
 
+// NUMBERS (COUNT) in host memory become the sums over ranks. What each rank has of its own rows, with zeros
+// elsewhere, becomes all rows, exactly.
+status ranks_sum(comm *c, device *d, float *numbers, int64_t count);
+
 // Rank 0's parameters, buffers, moments, optimizer state and place in the run go to all ranks.
 status ranks_share(run *r);
 // Its parameters and buffers alone.

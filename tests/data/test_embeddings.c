@@ -253,6 +253,32 @@ END_TEST
 static const char *const other_ids[COUNT] = {"m",        "b-2", "b-10", "z", "a",  "ab",
                                              "02aa804e", "Z",   "b",    "y", "b-1"};
 
+// Features in a narrow type are the same bits again, and no file of another type.
+START_TEST(narrow_rows) {
+    embeddings_facts facts = facts_of_tests();
+    embeddings_writer *w;
+    embeddings *e;
+    uint16_t rows[COUNT * ROW], row[ROW];
+    for (int i = 0; i < COUNT * ROW; i++) rows[i] = (uint16_t)(i * 977 + 5);
+    facts.type = DTYPE_BF16;
+    OK(embeddings_create(&w, scratch("narrow.h5"), &facts));
+    OK(embeddings_add(w, rows, COUNT));
+    OK(embeddings_finish(w));
+    embeddings_writer_close(w);
+    OK(embeddings_open(&e, scratch("narrow.h5")));
+    ck_assert_int_eq(e->type, DTYPE_BF16);
+    ck_assert_int_eq(e->width, WIDTH);
+    for (int64_t i = 0; i < COUNT; i++) {
+        OK(embeddings_read(row, e, i));
+        ck_assert_mem_eq(row, rows + i * ROW, sizeof row);
+    }
+    embeddings_close(e);
+    facts.type = DTYPE_F16;
+    expect_failure(embeddings_create(&w, scratch("narrow.h5"), &facts), STATUS_FORMAT, "type", "narrow.h5",
+                   "the type BF16, this run has F16");
+}
+END_TEST
+
 // FACTS with one thing changed, and how the error calls it; NULL: there are no more.
 static const char *change_fact(embeddings_facts *facts, int which) {
     switch (which) {
@@ -414,6 +440,7 @@ int main(void) {
                                   counts_every_64_mib,
                                   a_part_is_no_file,
                                   one_writer_at_a_time,
+                                  narrow_rows,
                                   other_facts_are_refused,
                                   a_complete_file_is_written,
                                   bad_facts,

@@ -33,7 +33,7 @@ static embeddings_facts facts_of_tests(void) {
 typedef struct forgery {
     const char *says;
     const char *skip; // an attribute or dataset that is left out
-    const char *format;
+    const char *format, *kind; // kind: the attribute "type"
     int64_t version, rows, rank, count, ids, chunked;
     dtype type;
     const char *const *dicom_id;
@@ -54,6 +54,7 @@ static void forge(const forgery *y) {
     if (!y->skip || strcmp(y->skip, name)) OK(call)
     PUT("format", hdf5_write_text(f, "format", y->format));
     PUT("version", hdf5_write_int(f, "version", y->version));
+    PUT("type", hdf5_write_text(f, "type", y->kind));
     for (int i = 0; i < 4; i++) PUT(texts[i], hdf5_write_text(f, texts[i], "x"));
     PUT("rows", hdf5_write(f, "rows", DTYPE_I64, 1, &one, &y->rows));
     PUT("embeddings", forge_numbers(f, y));
@@ -64,6 +65,7 @@ static void forge(const forgery *y) {
 }
 
 static const forgery sound = {.format = "radialog-embeddings",
+                              .kind = "F32",
                               .version = 1,
                               .rows = 2,
                               .rank = 3,
@@ -88,8 +90,8 @@ static void expect_forged(forgery y, const char *says) {
     } while (0)
 
 START_TEST(forged_files) {
-    static const char *const parts[] = {"format", "version", "checkpoint", "model",   "split",
-                                        "plan",   "rows",    "embeddings", "dicom_id"};
+    static const char *const parts[] = {"format", "version", "type", "checkpoint", "model",
+                                        "split",  "plan",    "rows", "embeddings", "dicom_id"};
     static const char *const twice[] = {"same", "same"}, *const nameless[] = {"a", ""};
     embeddings *e;
     forge(&sound);
@@ -103,6 +105,9 @@ START_TEST(forged_files) {
     FORGED("only 1 of 2 rows", y.rows = 1);
     FORGED("must be F32", y.type = DTYPE_F64);
     FORGED("must be F32 (-1, -1, -1)", y.rank = 2);
+    FORGED("rows of type F64", y.kind = "F64");
+    FORGED("must be U8", y.kind = "BF16");
+    FORGED("a size of 5", y.kind = "F16", y.type = DTYPE_U8); // half a number
     FORGED("stored in chunks", y.chunked = 1);
     FORGED("a size of 0", y.count = 0);
     FORGED("3 rows, 2 dicom_ids", y.count = 3);
