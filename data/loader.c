@@ -4,10 +4,8 @@
 // lock; reads, inflates and transforms it without the lock; and counts it off. What a record becomes and
 // where it goes depend on its step and place alone, so the number of threads changes nothing but time.
 #include "data/loader.h"
-#include "core/comm.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "core/rng.h"
 #include "data/augment.h"
 #include "data/image.h"
 
@@ -40,8 +38,7 @@ struct loader {
     loader_options o;
     int64_t *records; // (count): numbers in the dataset
     int64_t count, damaged;
-    uint32_t *order; // (count): a permutation of the epoch ORDER_EPOCH
-    int64_t order_epoch;
+    batch_order *order; // of these records
     worker *worker; // (o.threads)
 
     pthread_mutex_t lock;
@@ -54,7 +51,7 @@ struct loader {
     bool ending;
 };
 
-// --- the order -----------------------------------------------------------------------------------
+// --- the records ---------------------------------------------------------------------------------
 
 int64_t loader_records(const loader *l) {
     return l->count;
@@ -70,33 +67,21 @@ int64_t loader_record(const loader *l, int64_t i) {
 }
 
 int64_t loader_steps_per_epoch(const loader *l) {
-    return (l->count + l->o.batch - 1) / l->o.batch;
-}
-
-static void shuffle_epoch(loader *l, int64_t epoch) {
-    if (!l->o.shuffle || l->order_epoch == epoch) return;
-    for (int64_t i = 0; i < l->count; i++) l->order[i] = (uint32_t)i;
-    rng_key key = {l->o.seed, rng_site("order"), (uint32_t)epoch};
-    rng_shuffle(key, l->order, (uint32_t)l->count);
-    l->order_epoch = epoch;
+    return order_steps_per_epoch(l->order);
 }
 
 // Fills in which records the batch of STEP holds.
 static void slot_begin(loader *l, int64_t step) {
     slot *s = &l->slot[step % SLOTS];
     batch *b = &s->b;
+    order_step place;
+    order_batch(&place, b->global, l->order, step);
     b->step = step;
-    b->epoch = step / loader_steps_per_epoch(l);
-    int64_t start = step % loader_steps_per_epoch(l) * l->o.batch, left = l->count - start;
-    b->global_count = left < l->o.batch ? left : l->o.batch;
-    int64_t begin;
-    b->count = comm_share(b->global_count, l->o.rank, l->o.ranks, &begin);
-    b->first_sample = start + begin;
-    shuffle_epoch(l, b->epoch);
-    for (int64_t i = 0; i < b->count; i++) {
-        int64_t place = b->first_sample + i;
-        b->record[i] = l->records[l->o.shuffle ? l->order[place] : place];
-    }
+    b->epoch = place.epoch;
+    b->global_count = place.global_count;
+    b->count = place.count;
+    b->first_sample = place.first_sample + place.first;
+    b->record = b->global + place.first;
     s->left = b->count;
     s->failed = STATUS_OK;
 }
@@ -194,17 +179,6 @@ status loader_next(loader *l, batch **out) {
 
 // --- opening -------------------------------------------------------------------------------------
 
-static status list_records(loader *l) {
-    int64_t begin = dataset_split_begin(l->set, l->o.split);
-    int64_t end = begin + dataset_split_count(l->set, l->o.split);
-    status rc = mem_new(&l->records, end - begin, "a list of records");
-    for (int64_t i = begin; !rc && i < end; i++)
-        if (!l->o.need_findings || dataset_has_text(l->set, i, TEXT_FINDINGS))
-            l->records[l->count++] = i;
-    if (l->o.limit && l->count > l->o.limit) l->count = l->o.limit;
-    return rc;
-}
-
 static status open_worker(worker *w, loader *l) {
     size_t crop = (size_t)l->o.crop, size = (size_t)l->o.size;
     w->loader = l;
@@ -228,7 +202,7 @@ static status open_slots(loader *l) {
         rc = mem_take((void **)&b->pixels, most, pixels, "batches");
         if (!rc) rc = mem_new(&b->lut, most * 256, "batches");
         if (!rc) rc = mem_new(&b->labels, most * CLASS_COUNT, "batches");
-        if (!rc) rc = mem_new(&b->record, most, "batches");
+        if (!rc) rc = mem_new(&b->global, l->o.batch, "batches");
     }
     return rc;
 }
@@ -236,8 +210,7 @@ static status open_slots(loader *l) {
 size_t loader_bytes(const loader_options *o) {
     const batch *b;
     size_t crop = (size_t)o->crop * (size_t)o->crop, size = (size_t)o->size * (size_t)o->size;
-    size_t record = size * sizeof *b->pixels + 256 * sizeof *b->lut + CLASS_COUNT * sizeof *b->labels +
-                    sizeof *b->record;
+    size_t record = size * sizeof *b->pixels + 256 * sizeof *b->lut + CLASS_COUNT * sizeof *b->labels;
     return SLOTS * most_records(o) * record + (size_t)o->threads * (STORED_PIXELS + crop + size);
 }
 
@@ -281,18 +254,31 @@ static status start_threads(loader *l) {
     return STATUS_OK;
 }
 
+static status open_order(loader *l) {
+    const loader_options *o = &l->o;
+    order_options how = {.batch = o->batch,
+                         .rank = o->rank,
+                         .ranks = o->ranks,
+                         .seed = o->seed,
+                         .shuffle = o->shuffle,
+                         .drop_last = o->drop_last};
+    if (!l->count)
+        return status_fail(STATUS_FORMAT,
+                           "the split %s holds no record%s%s; look at the summary of "
+                           "ingest and its skipped.csv",
+                           split_names[o->split], o->need_findings ? " with a findings section" : "",
+                           l->damaged ? " that is not damaged" : "");
+    return order_open(&l->order, l->records, l->count, &how);
+}
+
 static status open_parts(loader *l) {
     const loader_options *o = &l->o;
-    status rc = list_records(l);
+    int need = o->need_findings ? TEXT_FINDINGS : -1;
+    status rc = order_list(&l->records, &l->count, l->set, o->split, need, o->limit);
     if (!rc) rc = mem_new(&l->worker, o->threads, "loader threads");
     for (int i = 0; i < o->threads && !rc; i++) rc = open_worker(&l->worker[i], l);
     if (!rc && o->skip_bad) rc = leave_out_damaged(l);
-    if (!rc && !l->count)
-        rc = status_fail(STATUS_FORMAT, "the split %s holds no record%s%s; look at the summary of "
-                                        "ingest and its skipped.csv",
-                         split_names[o->split], o->need_findings ? " with a findings section" : "",
-                         l->damaged ? " that is not damaged" : "");
-    if (!rc) rc = mem_new(&l->order, l->count, "an order of records");
+    if (!rc) rc = open_order(l);
     if (!rc) rc = open_slots(l);
     return rc ? rc : start_threads(l);
 }
@@ -309,7 +295,6 @@ status loader_open(loader **out, const dataset *set, const loader_options *optio
     if (rc) return rc;
     l->set = set;
     l->o = *o;
-    l->order_epoch = -1;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->ready, NULL);
@@ -339,13 +324,13 @@ void loader_close(loader *l) {
         mem_free(l->slot[i].b.pixels);
         mem_free(l->slot[i].b.lut);
         mem_free(l->slot[i].b.labels);
-        mem_free(l->slot[i].b.record);
+        mem_free(l->slot[i].b.global);
     }
     pthread_cond_destroy(&l->ready);
     pthread_cond_destroy(&l->work);
     pthread_mutex_destroy(&l->lock);
     mem_free(l->worker);
-    mem_free(l->order);
+    order_close(l->order);
     mem_free(l->records);
     mem_free(l);
 }

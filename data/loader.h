@@ -4,7 +4,7 @@
 // trainer; batches come out in order whatever the number of threads. Any step can be the first: a run
 // that resumes in the middle of an epoch sees exactly the batches it would have seen.
 #pragma once
-#include "data/dataset.h"
+#include "data/order.h"
 
 typedef struct loader loader;
 
@@ -16,6 +16,7 @@ typedef struct loader_options {
     int size;            // the side of what comes out; smaller than crop: Pillow-exact resize
     uint64_t seed;
     bool shuffle;        // a new order each epoch; false: stored order
+    bool drop_last;      // the last batch of an epoch is left out where it would be smaller
     bool augment;        // REFERENCE 1.5
     bool need_findings;  // only records with a findings section
     bool skip_bad;       // reads every record first and leaves out the damaged ones, each with a warning;
@@ -33,20 +34,21 @@ typedef struct batch {
     float *lut;            // (count, 256): the value of each byte, v / 255 unless augmented
     int8_t *labels;        // (count, CLASS_COUNT): LABEL_... of data/labels.h
     int64_t *record;       // (count): number in the dataset, for dataset_text
+    int64_t *global;       // (global_count): the same of the whole batch; RECORD is a part of it
 } batch;
 
-// SET is borrowed. Errors: FORMAT (no record is left), IO, MEMORY.
+// SET is borrowed. Errors: FORMAT (no record is left, or with drop_last fewer than a batch), IO, MEMORY.
 status loader_open(loader **out, const dataset *set, const loader_options *options);
 void loader_close(loader *l); // accepts NULL
 
-// Host memory that a loader with these options takes, but for what depends on the data: 12 bytes a record of
-// the split and a packed image a thread.
+// Host memory that a loader with these options takes, but for what depends on the data (up to 12 bytes a
+// record of the split and a packed image a thread) and 32 bytes for each record of the global batch.
 size_t loader_bytes(const loader_options *options);
 
 int64_t loader_records(const loader *l);         // of the split, after filters
 int64_t loader_damaged(const loader *l);         // left out by skip_bad
 int64_t loader_record(const loader *l, int64_t i); // number in the dataset of its i-th record, stored order
-int64_t loader_steps_per_epoch(const loader *l); // the last partial batch counts
+int64_t loader_steps_per_epoch(const loader *l); // a last partial batch counts unless dropped
 // The next batch will be that of global STEP (0 at first).
 status loader_seek(loader *l, int64_t step);
 // The next batch, borrowed until the next call; waits for it. Never ends: epochs follow each other.

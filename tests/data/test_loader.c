@@ -150,6 +150,7 @@ START_TEST(ranks_take_slices) {
             ck_assert_int_ge(b->count, all->count / RANKS);
             ck_assert_int_le(b->count, all->count / RANKS + 1);
             ck_assert_mem_eq(b->record, all->record + done, count * sizeof *b->record);
+            ck_assert_mem_eq(b->global, all->record, (size_t)all->count * sizeof *b->global);
             ck_assert_mem_eq(b->pixels, all->pixels + from * pixels, count * pixels);
             ck_assert_mem_eq(b->lut, all->lut + from * 256, count * 256 * sizeof(float));
             done += b->count;
@@ -174,6 +175,30 @@ START_TEST(slices_may_be_empty) {
         loader_close(l);
     }
     ck_assert_int_eq(total, 3 * 9);
+}
+END_TEST
+
+// Dropped, the last batch of each epoch leaves whole ones alone; the order stays what it was.
+START_TEST(last_batch_may_be_dropped) {
+    loader_options o = standard();
+    loader *whole = open_loader(o);
+    o.drop_last = true;
+    loader *l = open_loader(o);
+    int64_t steps = loader_steps_per_epoch(l), rest = loader_records(l) % o.batch;
+    ck_assert_int_gt(rest, 0);
+    ck_assert_int_eq(steps, loader_records(l) / o.batch);
+    for (int64_t s = 0; s < 2 * steps; s++) {
+        const batch *b = next(l);
+        ck_assert_int_eq(loader_seek(whole, s / steps * (steps + 1) + s % steps), STATUS_OK);
+        const batch *want = next(whole);
+        ck_assert_int_eq(b->count, o.batch);
+        ck_assert_int_eq(b->epoch, want->epoch);
+        ck_assert_mem_eq(b->record, want->record, (size_t)o.batch * sizeof *b->record);
+    }
+    loader_close(l);
+    loader_close(whole);
+    o.limit = o.batch - 1;
+    ck_assert_int_eq(loader_open(&l, set, &o), STATUS_FORMAT);
 }
 END_TEST
 
@@ -344,6 +369,7 @@ int main(void) {
     tcase_add_test(cases, seeks);
     tcase_add_test(cases, ranks_take_slices);
     tcase_add_test(cases, slices_may_be_empty);
+    tcase_add_test(cases, last_batch_may_be_dropped);
     tcase_add_test(cases, pixels_are_cropped_and_resized);
     tcase_add_test(cases, augments);
     tcase_add_test(cases, filters);
