@@ -163,7 +163,16 @@ typedef struct dropout_shape {
     X(sigmoid_cross_entropy_backward, (void *dlogits, const void *dloss, const void *logits,       \
                                        const uint8_t *target, const float *positive_weight,        \
                                        const float *mask, int64_t B, int64_t C, double count,      \
-                                       int acc, dtype type, stream *s))
+                                       int acc, dtype type, stream *s))                            \
+    /* cross_entropy: loss wide (1) over logits (R, C) of any type, target i32 (R), -1: the row is \
+       left out; peak wide (R, 2) = a row's largest logit m and its sum of exp(x - m); dlogits may \
+       be logits */                                                                                \
+    X(cross_entropy_forward, (void *loss, void *peak, const void *logits, const int32_t *target,   \
+                              int64_t R, int64_t C, double smoothing, double count, dtype type,    \
+                              stream *s))                                                          \
+    X(cross_entropy_backward, (void *dlogits, const void *dloss, const void *logits,               \
+                               const void *peak, const int32_t *target, int64_t R, int64_t C,      \
+                               double smoothing, double count, int acc, dtype type, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

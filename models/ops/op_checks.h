@@ -30,3 +30,10 @@ static inline int64_t op_tokens(const tensor *x) {
 static inline void op_zero_gradient(tape *t, const tensor *x, void *d, int acc) {
     if (d && !acc) t->device->zero(t->device, d, (size_t)tensor_count(x) * dtype_size(x->grad->type));
 }
+
+// Dies unless a loss with label smoothing is asked for with numbers that make sense.
+static inline void op_expect_smoothing(const char *op, double smoothing, double count) {
+    if (!(smoothing >= 0 && smoothing <= 1))
+        die("%s: the smoothing is %g, expected 0 to 1", op, smoothing);
+    if (!(count > 0)) die("%s: the count is %g, expected more than 0", op, count);
+}

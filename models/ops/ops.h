@@ -72,3 +72,7 @@ tensor *gather_ranks(tape *t, tensor *inp, int64_t total);
 // POSITION of that sample would lose in dropout's (samples, positions, D). A row of no sample (below 0) is copied.
 // Off (returns INP) unless the tape is training and RATE > 0.
 tensor *dropout_rows(tape *t, tensor *inp, tensor *rows, double rate);
+// logits (R, C) of the device's or the wide type, target i32 (R) -> loss, rank 0, wide: the sum over
+// rows of (1 - SMOOTHING) times -log p[target] + SMOOTHING times the mean of -log p, p = softmax(row),
+// divided by COUNT, which a caller sets to the global number of rows that count. Target -1: not so.
+tensor *cross_entropy(tape *t, tensor *logits, tensor *target, double smoothing, double count);

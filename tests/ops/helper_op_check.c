@@ -181,7 +181,7 @@ typedef struct leaf {
 static void leaf_open(leaf *l, const op_input *in, const double *values, device *d) {
     memset(l, 0, sizeof *l);
     dtype type = d->type, wide = dtype_wide(type);
-    l->x = (tensor){.type = in->rank < 2 ? wide : type, .rank = in->rank};
+    l->x = (tensor){.type = in->rank < 2 || in->wide ? wide : type, .rank = in->rank};
     memcpy(l->x.dim, in->dim, sizeof in->dim);
     int64_t count = tensor_count(&l->x);
     l->x.data = take(d, tensor_bytes(&l->x));

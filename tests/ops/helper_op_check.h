@@ -20,6 +20,7 @@ typedef struct op_input {
     int64_t dim[TENSOR_MAX_RANK];
     bool gradient;    // wants one
     bool weight;      // a parameter's matrix: its gradient is wide (vectors are wide in any case)
+    bool wide;        // a matrix of the wide type
     double low, high; // uniform range; both 0: -1 to 1
     double gap;       // values are kept this far from 0 (kinks); differences use a smaller step
 } op_input;
