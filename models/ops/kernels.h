@@ -40,6 +40,12 @@ typedef struct dropout_shape {
     const int32_t *rows;   // (SAMPLES, 2) = {sample, position}, on the device; or NULL
 } dropout_shape;
 
+// Sizes of a similarity: images (N, Q, E), texts (M, E).
+typedef struct similarity_shape {
+    int64_t N, Q, M, E;
+    int by_text; // the result is (M, N)
+} similarity_shape;
+
 #define OP_KERNELS(X)                                                                              \
     /* conv2d: out (B,OH,OW,O), inp (B,H,W,C), weight (O,K,K,C), bias wide (O) or NULL */          \
     X(conv2d_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
@@ -172,7 +178,14 @@ typedef struct dropout_shape {
                               stream *s))                                                          \
     X(cross_entropy_backward, (void *dlogits, const void *dloss, const void *logits,               \
                                const void *peak, const int32_t *target, int64_t R, int64_t C,      \
-                               double smoothing, double count, int acc, dtype type, stream *s))
+                               double smoothing, double count, int acc, dtype type, stream *s))    \
+    /* max_similarity: out wide (N, M), or (M, N) where by_text; winner (N, M): which q */         \
+    X(max_similarity_forward, (void *out, int32_t *winner, const void *images, const void *texts,  \
+                               const similarity_shape *z, dtype type, stream *s))                  \
+    X(max_similarity_backward, (void *dimages, void *dtexts, const void *dout, const void *images, \
+                                const void *texts, const int32_t *winner,                          \
+                                const similarity_shape *z, int acc_images, int acc_texts,          \
+                                dtype type, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

@@ -76,3 +76,5 @@ tensor *dropout_rows(tape *t, tensor *inp, tensor *rows, double rate);
 // rows of (1 - SMOOTHING) times -log p[target] + SMOOTHING times the mean of -log p, p = softmax(row),
 // divided by COUNT, which a caller sets to the global number of rows that count. Target -1: not so.
 tensor *cross_entropy(tape *t, tensor *logits, tensor *target, double smoothing, double count);
+// (N, Q, E), (M, E) -> wide (N, M): the largest over q of images[n, q] . texts[m]. BY_TEXT: (M, N).
+tensor *max_similarity(tape *t, tensor *images, tensor *texts, bool by_text);
