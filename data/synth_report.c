@@ -17,10 +17,17 @@ report_kind synth_report_kind(const synth_study *s) {
 
 // --- filling in a sentence
 
-static const char *pick(draws *d, const phrases list) {
+// A phrase that reports of SPLIT use.
+static const char *pick(draws *d, const phrases list, synth_split split) {
+    phrase_range range = phrases_for(list, split);
+    return range.count ? list[range.first + draw_below(d, range.count)] : "";
+}
+
+// One of the heading's, which is the same in all splits.
+static const char *pick_any(draws *d, const phrases list) {
     int count = 0;
     while (count < PHRASES && list[count]) count++;
-    return count ? list[draw_below(d, count)] : "";
+    return list[draw_below(d, count)];
 }
 
 static const char *severity_word(int finding, synth_severity severity) {
@@ -93,22 +100,22 @@ static void append_sentence(buffer *out, const char *text, int finding, const sy
 // --- the findings
 
 static void append_finding(buffer *out, draws *d, const synth_study *s, int finding) {
-    const finding_phrases *t = &finding_text[finding];
+    const finding_phrases *t = finding_text[finding];
     const synth_fact *f = &s->fact[finding];
     const char *text = "";
     if (f->label == LABEL_UNCERTAIN)
-        text = pick(d, t->unsure);
+        text = pick(d, t->unsure, s->split);
     else if (f->label == LABEL_NEGATIVE)
-        text = pick(d, t->absent);
+        text = pick(d, t->absent, s->split);
     else if (f->label == LABEL_POSITIVE)
-        text = f->side == SIDE_BOTH && t->both[0] ? pick(d, t->both) : pick(d, t->one);
+        text = pick(d, f->side == SIDE_BOTH && t->both[0] ? t->both : t->one, s->split);
     append_sentence(out, text, finding, f);
 }
 
 static void append_devices(buffer *out, draws *d, const synth_study *s) {
     synth_fact where = {.side = s->device_side};
     for (int i = 0; i < DEVICE_KINDS; i++) {
-        const char *text = pick(d, device_text[i]);
+        const char *text = pick(d, device_text[i], s->split);
         where.side = 1u << i == DEVICE_DRAIN ? s->drain_side : s->device_side;
         if (s->devices & 1u << i) append_sentence(out, text, FIND_DEVICES, &where);
     }
@@ -130,7 +137,7 @@ static void append_pairs(buffer *out, draws *d, const synth_study *s, int group,
         const pair_phrases *p = &pair_text[i];
         bool here = false;
         for (int k = 0; groups[group][k] >= 0; k++) here |= groups[group][k] == p->first;
-        const char *text = pick(d, p->text);
+        const char *text = pick(d, p->text, s->split);
         bool wanted = draw_chance(d, 0.6f);
         if (!here || !wanted || said[p->first] || said[p->second]) continue;
         if (s->fact[p->first].label != LABEL_NEGATIVE || s->fact[p->second].label != LABEL_NEGATIVE) continue;
@@ -141,10 +148,7 @@ static void append_pairs(buffer *out, draws *d, const synth_study *s, int group,
 
 // Lung Opacity as a consequence has a sentence of its own only where no other has said the word.
 static void append_opacity(buffer *out, draws *d, const synth_study *s) {
-    static const phrases implied = {"This is seen as parenchymal opacity.",
-                                    "Corresponding airspace opacity is seen.", "There is associated lung opacity.",
-                                    "Associated parenchymal opacities are present."};
-    const char *text = pick(d, implied);
+    const char *text = pick(d, implied_opacity, s->split);
     if (synth_positive(s, FIND_OPACITY) && (!out->data || !strstr(out->data, "opacit")))
         append_sentence(out, text, FIND_OPACITY, &s->fact[FIND_OPACITY]);
 }
@@ -176,7 +180,7 @@ static void write_findings(buffer *out, const synth_study *s) {
     if (devices_first) append_group(out, &d, s, GROUP_DEVICES, said);
     for (int i = 0; i < GROUPS - 1; i++) append_group(out, &d, s, usual ? i : (int)order[i], said);
     if (!devices_first) append_group(out, &d, s, GROUP_DEVICES, said);
-    if (!out->length) buffer_text(out, "Frontal view of the chest was obtained.");
+    if (!out->length) buffer_text(out, pick(&d, bare_text, s->split));
 }
 
 // --- the impression
@@ -187,11 +191,12 @@ static void write_impression(buffer *out, const synth_study *s, bool complete) {
     for (int i = 1; i < CLASS_COUNT; i++) total += s->fact[i].label == LABEL_POSITIVE;
     bool numbered = draw_chance(&d, 0.5f) && total > 1;
     for (int i = 1; i < CLASS_COUNT; i++) {
-        const finding_phrases *t = &finding_text[i];
+        const finding_phrases *t = finding_text[i];
         const synth_fact *f = &s->fact[i];
-        const char *text = pick(&d, f->side == SIDE_BOTH && t->conclusion_both[0] ? t->conclusion_both : t->conclusion);
-        if (i == FIND_DEVICES) text = pick(&d, device_conclusion);
-        if (f->label == LABEL_UNCERTAIN) text = pick(&d, t->suspicion);
+        bool both = f->side == SIDE_BOTH && t->conclusion_both[0];
+        const char *text = pick(&d, both ? t->conclusion_both : t->conclusion, s->split);
+        if (i == FIND_DEVICES) text = pick(&d, device_conclusion, s->split);
+        if (f->label == LABEL_UNCERTAIN) text = pick(&d, t->suspicion, s->split);
         bool wanted = f->label == LABEL_POSITIVE || (f->label == LABEL_UNCERTAIN && *text);
         if (i == FIND_OPACITY && !synth_plain_opacity(s)) wanted = false;
         if (!wanted || said == most) continue;
@@ -201,10 +206,10 @@ static void write_impression(buffer *out, const synth_study *s, bool complete) {
         buffer_text(out, ".");
         said++;
     }
-    const char *normal = pick(&d, normal_conclusion);
+    const char *normal = pick(&d, s->devices ? calm_conclusion : normal_conclusion, s->split);
     if (synth_positive(s, FIND_NONE) && (s->devices == 0 || draw_chance(&d, 0.7f))) {
         if (said) buffer_text(out, " ");
-        buffer_text(out, s->devices && !strncmp(normal, "No ", 3) ? normal : s->devices ? normal_conclusion[0] : normal);
+        buffer_text(out, normal);
     }
 }
 
@@ -235,7 +240,7 @@ static void append_section(buffer *out, const char *header, const char *text) {
 
 static void write_indication(buffer *out, const synth_study *s) {
     draws d = draws_at(s->seed, "synth indication", s->number, 0);
-    const char *why = pick(&d, draw_chance(&d, 0.6f) ? indications_acute : indications_other);
+    const char *why = pick_any(&d, draw_chance(&d, 0.6f) ? indications_acute : indications_other);
     const char *who = s->female ? "woman" : "man";
     switch (draw_below(&d, 4)) {
     case 0: buffer_print(out, "___ year old %s with %s.", who, why); break;
@@ -250,7 +255,7 @@ static void write_heading(buffer *out, const synth_study *s, draws *d) {
     static const phrases upright = {"CHEST (PA)", "CHEST RADIOGRAPH, FRONTAL", "Chest PA", "CHEST, SINGLE FRONTAL VIEW"};
     static const phrases first = {"None.", "None available.", "No prior studies."};
     static const phrases later = {"Chest radiograph from ___.", "Prior chest film of ___.", "___."};
-    const char *view = pick(d, s->portable ? portable : upright);
+    const char *view = pick_any(d, s->portable ? portable : upright);
     if (!draw_chance(d, 0.08f)) buffer_print(out, "%33sFINAL REPORT\n", "");
     append_section(out, "EXAMINATION:", view);
     buffer why = {0};
@@ -259,7 +264,7 @@ static void write_heading(buffer *out, const synth_study *s, draws *d) {
     if (!why.failed) append_section(out, "INDICATION:", why.data);
     buffer_free(&why);
     if (draw_chance(d, 0.3f)) append_section(out, "TECHNIQUE:", "Single frontal view of the chest.");
-    append_section(out, "COMPARISON:", pick(d, s->patient == s->number ? first : later));
+    append_section(out, "COMPARISON:", pick_any(d, s->patient == s->number ? first : later));
 }
 
 static void write_body(buffer *out, const synth_study *s, const char *findings, const char *impression, draws *d) {

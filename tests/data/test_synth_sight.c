@@ -312,7 +312,7 @@ START_TEST(reports_deny_and_doubt) {
     static const char *const denial[] = {"no ",          "not ",    "without", "normal", "clear",
                                          "unremarkable", "neither", "free of", "intact"};
     static const char *const doubt[] = {"possibl", "may ", "could ", "cannot be excluded",
-                                        "questionable"};
+                                        "not excluded", "questionable"};
     for (int k = 0; k < VISIBLE; k++)
         for (int i = 0; i < 40; i++) {
             synth_study no = with(i, visible[k].finding, LABEL_NEGATIVE, SIDE_LEFT, SEVERITY_MILD);
@@ -408,7 +408,7 @@ START_TEST(wording_varies) {
             s.fact[visible[k].finding].zone = ZONE_UPPER;
             text[i] = body_of(&s, true);
         }
-        // 5 sentences and 2 names of the section, apart from the few reports of other kinds.
+        // 8 sentences in train and 2 names of the section, apart from the few reports of other kinds.
         int different = distinct(text, STUDIES);
         ck_assert_msg(different >= 10, "%s: %d", class_names[visible[k].finding], different);
         for (int i = 0; i < STUDIES; i++) buffer_free(&text[i]);
