@@ -247,8 +247,9 @@ step_graphs() {
 }
 
 # --- ranks ---------------------------------------------------------------------------------------------------
-# NAME WORDS...: two ranks on one card. NCCL takes two ranks of one machine on one card for a mistake; with host
-# names of their own they talk through sockets. Leaves the ranks' process ids in $work/NAME.pids.
+# NAME WORDS...: two ranks on one card: both take GPU 0, where rank 1 would look for GPU 1. NCCL takes two ranks of
+# one machine on one card for a mistake; with host names of their own they talk through sockets. Leaves the ranks'
+# process ids in $work/NAME.pids.
 start_ranks() {
     local name=$1 port=$((20000 + RANDOM % 20000)) rank
     shift
@@ -256,8 +257,8 @@ start_ranks() {
     : >"$work/$name.pids"
     for rank in 0 1; do
         # shellcheck disable=SC2086
-        RANK=$rank WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port NCCL_HOSTID=host$rank NCCL_NET=Socket \
-            NCCL_SOCKET_IFNAME=lo "$radialog" train classifier $tiny --set run.dir="$work/$name" --device cuda "$@" \
+        RANK=$rank WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port NCCL_HOSTID=host$rank \
+            NCCL_NET=Socket NCCL_SOCKET_IFNAME=lo "$radialog" train classifier $tiny --set run.dir="$work/$name" --device cuda "$@" \
             >"$work/$name.$rank.out" 2>&1 &
         echo $! >>"$work/$name.pids"
     done
