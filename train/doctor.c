@@ -178,12 +178,14 @@ static void driver(doctor *d, bool built) {
 }
 
 // What a GPU is used with, also where there is none: what is missing is known before one comes.
-static void gpu_libraries(doctor *d) {
+static void gpu_libraries(doctor *d, bool asked) {
     char found[640];
     gpu_library l;
     for (int i = 0; i < GPU_LIBRARIES; i++) {
         if (gpu_library_find(&l, i)) {
-            doctor_line(d, DOCTOR_ADVICE, l.name, "not usable", "%s", status_text());
+            bool misses = asked && strcmp(l.name, "NCCL") != 0; // which one rank goes without
+            doctor_line(d, misses ? DOCTOR_MISSING : DOCTOR_ADVICE, l.name, "not usable", "%s",
+                        status_text());
             continue;
         }
         snprintf(found, sizeof found, "%d.%d.%d, %s", l.major, l.minor, l.patch, l.path);
@@ -195,13 +197,17 @@ void doctor_gpus(doctor *d) {
     char reason[512] = "", what[32], found[400];
     gpu_facts g;
     bool built = !strcmp(gpu_build, "built");
+    bool asked = !strcmp(config_text(d->config, "run.device"), "cuda");
     d->section = "CUDA";
     doctor_line(d, DOCTOR_FINE, "CUDA", gpu_build, "%s", "");
     driver(d, built);
-    if (built) gpu_libraries(d);
+    if (built) gpu_libraries(d, asked);
     int count = gpu_count(reason, sizeof reason);
     doctor_fact(d, "gpus", count);
-    if (built && !count) doctor_line(d, DOCTOR_ADVICE, "GPUs", "none", "%s", reason);
+    // A GPU that nobody asks for may be missing.
+    if (!count && (built || asked))
+        doctor_line(d, asked ? DOCTOR_MISSING : DOCTOR_ADVICE, "GPUs", "none", "%s%s",
+                    asked ? "--device cuda: " : "", reason);
     for (int i = 0; i < count; i++) {
         snprintf(what, sizeof what, "GPU %d", i);
         if (gpu_describe(&g, i)) {

@@ -1,6 +1,7 @@
 // `radialog doctor`: its report, what it reads of other machines (folders that stand for / with
 // /proc and /sys in them), and that nothing such files hold, and no folder, breaks it.
 #include "core/files/json.h"
+#include "core/gpu.h"
 #include "core/rng.h"
 #include "tests/train/helper_program.h"
 #include "train/config_keys.h"
@@ -382,6 +383,19 @@ START_TEST(folders) {
 }
 END_TEST
 
+// A GPU that is asked for and not there is missing; one that is not asked for is not.
+START_TEST(asked_for_a_gpu) {
+    char reason[512];
+    if (gpu_count(reason, sizeof reason)) return;
+    outcome o = program("doctor --device cuda --set run.dir=%s/run", work);
+    ck_assert_msg(o.exit == 1, "exit %d", o.exit);
+    expect_text(o.out, "--device cuda: ");
+    expect_text(o.err, "training would not work here");
+    outcome_free(&o);
+    program_expect(0, "doctor --device cpu --set run.dir=%s/run", work);
+}
+END_TEST
+
 START_TEST(refused) {
     static const char *const words[][2] = {{"doctor me", "unexpected argument 'me'"},
                                            {"doctor --jsn", "did you mean --json?"},
@@ -412,6 +426,7 @@ int main(void) {
     tcase_add_test(all, this_machine);
     tcase_add_test(all, small_machine);
     tcase_add_test(all, folders);
+    tcase_add_test(all, asked_for_a_gpu);
     tcase_add_test(all, refused);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
