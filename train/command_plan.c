@@ -60,7 +60,7 @@ static status need_of(need *out, const planner *p, const char *set, const char *
         out->cuda = !strcmp(config_text(c, "run.device"), "cuda");
         if (ranks > out->batch)
             rc = status_fail(STATUS_USAGE,
-                             "plan: train.batch %lld leaves some of the %d ranks without work",
+                             "train.batch %lld leaves some of the %d ranks without work",
                              (long long)out->batch, ranks);
     }
     if (!rc) rc = memory_plan_of(&out->parts, &out->loader, stages[p->stage].stage, c, ranks);
@@ -246,7 +246,7 @@ static status find_stage(planner *p, const char *name) {
         names[p->stage] = stages[p->stage].stage->name;
         if (!strcmp(names[p->stage], name)) return STATUS_OK;
     }
-    return status_fail(STATUS_USAGE, "plan: no stage '%s'; did you mean '%s'?", name,
+    return status_fail(STATUS_USAGE, "no stage '%s'; did you mean '%s'?", name,
                        nearest_name(name, names, STAGES));
 }
 

@@ -323,11 +323,11 @@ END_TEST
 
 START_TEST(command_refuses) {
     expect_output(2, NULL, "missing", "");
-    expect_output(2, NULL, "no stage 'clasifier'; did you mean 'classifier'?", "clasifier");
+    expect_output(2, NULL, "radialog plan: no stage 'clasifier'; did you mean 'classifier'?", "clasifier");
     expect_output(2, NULL, "did you mean --ranks", "classifier --rank 2");
     expect_output(2, NULL, "--ranks takes a whole number", "classifier --ranks 0");
     expect_output(2, NULL, "--ranks takes a whole number", "classifier --ranks 2x");
-    expect_output(2, NULL, "leaves some of the 9 ranks",
+    expect_output(2, NULL, "radialog plan: train.batch 8 leaves some of the 9 ranks",
                   "classifier --ranks 9 --set train.batch=8");
     expect_output(2, NULL, "data.sise", "classifier --set data.sise=64");
     expect_output(2, NULL, "data.size", "classifier --set data.size=64 --set data.crop=48");
