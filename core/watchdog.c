@@ -48,7 +48,7 @@ struct watchdog {
     standing *standing;          // (size)
 
     int *connection; // (size); NULL: follows nobody
-    double *heard;   // (size): when each was last
+    double *heard;   // (size): when each was last; 0: never, and then its silence says nothing
     watchdog_look *look;
     void *context;
     bool leaving;   // one has said good-bye: the run is over
@@ -237,15 +237,17 @@ static void ask_device(watchdog *w) {
 }
 
 static void excuse(watchdog *w, double gap) {
-    for (int i = 0; i < w->size; i++) w->heard[i] += gap;
+    for (int i = 0; i < w->size; i++)
+        if (w->heard[i] > 0) w->heard[i] += gap;
 }
 
-// Asks all for a sign of life, and ends where one has given none for too long.
+// Asks all for a sign of life, and ends where one that gave some has given none for too long. One that never
+// gave any may stand behind a firewall.
 static void ask_silent(watchdog *w, double *asked) {
     message ask = {.kind = ASK}, verdict = {.kind = VERDICT};
     double now = *asked = clock_seconds();
     for (int i = 0; i < w->size && !w->leaving; i++)
-        if (i != w->rank && w->to[i].sin_port && now - w->heard[i] > w->seconds && verdict.count < MOST_NAMED)
+        if (i != w->rank && w->heard[i] > 0 && now - w->heard[i] > w->seconds && verdict.count < MOST_NAMED)
             verdict.late[verdict.count++] = i;
     if (!verdict.count) {
         tell_all(w, &ask);
@@ -384,7 +386,6 @@ status watchdog_follow(watchdog *w, const int *connection, watchdog_look *look, 
     if (!rc) rc = mem_new(&copy, w->size, "the ranks' connections");
     if (rc) return rc;
     memcpy(copy, connection, (size_t)w->size * sizeof *copy);
-    for (int i = 0; i < w->size; i++) w->heard[i] = clock_seconds();
     pthread_mutex_lock(&w->lock);
     w->look = look;
     w->context = context;

@@ -28,8 +28,8 @@ status watchdog_meet(watchdog *w, const watchdog_address *all);
 // For ranks that nobody else ends together: CONNECTION (size, copied) holds sockets that break when a rank ends
 // (-1: none; borrowed until the watchdog is closed), which ends this one as well. And where the host does not
 // wait for collectives: LOOK, asked by the thread, says whether the operation of watchdog_arm_device has ended,
-// or returns why it never will. Ranks that give no sign of life for as long as an operation may take are found
-// even while this one is armed with nothing.
+// or returns why it never will. Ranks that have answered, and then give no sign of life for as long as an operation
+// may take, are found even while this one is armed with nothing.
 typedef const char *watchdog_look(void *context, bool *done);
 status watchdog_follow(watchdog *w, const int *connection, watchdog_look *look, void *context);
 // OPERATION is a literal of less than 32 characters.
