@@ -56,11 +56,13 @@ typedef struct nccl_comm {
     cudaStream_t beside;     // for sums that were started
     cudaEvent_t before;      // what the computing stream had written when a sum was started
     cudaEvent_t latest;      // the end of the latest collective, for those behind it
-    cudaEvent_t seen;        // the same outside recordings, for the watchdog
+    cudaEvent_t seen;        // the same outside recordings, or of what was launched till hosts agreed: for the watchdog
     cudaStream_t latest_on;
     int latest_state;
     const char *latest_name; // of the latest that was not recorded
     int64_t latest_sequence;
+    int64_t agreed;          // the sequence number of the hosts' latest agreement
+    cudaStream_t on;         // the computing stream, once it is known
     bool started; // a sum that no all_reduce_finish has waited for
 } nccl_comm;
 
@@ -104,6 +106,7 @@ static cudaStream_t computing(const device *d) {
 static bool begin(nccl_comm *m, const device *d) {
     if (d->dry || m->base.failed) return false;
     m->base.sequence++;
+    m->on = computing(d);
     return true;
 }
 
@@ -203,16 +206,29 @@ static void nccl_broadcast(comm *c, void *data, size_t bytes, int root, device *
     mark(m, d, name, computing(d));
 }
 
+// What was launched till now may still be under way. Where no collective was launched since the hosts agreed
+// before, it is a recorded step, whose collectives tell nobody that they run.
+static void watch_device(nccl_comm *m, const char *name) {
+    bool launched = m->latest_sequence > m->agreed;
+    m->agreed = m->base.sequence;
+    if (!m->on) {
+        watchdog_disarm(m->watchdog);
+        return;
+    }
+    check_cuda(m, name, cudaEventRecord(m->seen, m->on));
+    if (launched)
+        watchdog_arm_device(m->watchdog, m->latest_name, m->latest_sequence);
+    else
+        watchdog_arm_device(m->watchdog, "recorded step", m->base.sequence);
+}
+
 static int agree(nccl_comm *m, const char *name, int value) {
     int most = value;
     if (m->base.failed) return value;
     m->base.sequence++;
     watchdog_arm(m->watchdog, name, m->base.sequence);
     bool agreed = check_hosts(m, name, rendezvous_max(m->hosts, &most));
-    if (m->latest_name) // it may still be under way
-        watchdog_arm_device(m->watchdog, m->latest_name, m->latest_sequence);
-    else
-        watchdog_disarm(m->watchdog);
+    watch_device(m, name);
     return agreed ? most : value;
 }
 

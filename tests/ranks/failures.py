@@ -112,7 +112,7 @@ class Ranks:
             self.fail("expected one line of each of the ranks %s" % sorted(ranks))
 
 
-OPERATION = r"(all_reduce_sum|all_reduce_start|all_reduce_finish|agree_max|after operation) \d+"
+OPERATION = r"(all_reduce_sum|all_reduce_start|all_reduce_finish|agree_max|recorded step|after operation) \d+"
 
 
 def demand(ranks, condition, text):
@@ -186,6 +186,22 @@ def case_recorded(kind, program):
     codes = ranks.codes(20, but=1)
     demand(ranks, codes == [1] * (RANKS - 1), "exit statuses %s" % codes)
     ranks.demand_lines([0, 2], OPERATION + ".*rank 1\\b.*")
+
+
+def case_late(kind, program):
+    """All hosts agree, but one device does not take part, in steps that are launched and in replayed ones."""
+    if kind == "mpi":
+        return
+    for recorded in False, True:
+        if recorded:
+            os.environ["TEST_RECORDING"] = "1"
+        ranks = Ranks(kind, program, ["late", "2"])
+        os.environ.pop("TEST_RECORDING", None)
+        ranks.wait_for_pids()
+        codes = ranks.codes(20)
+        demand(ranks, codes == [1] * RANKS, "exit statuses %s" % codes)
+        operation = "recorded step" if recorded else "all_reduce_start"
+        ranks.demand_lines([0, 2], operation + r" \d+ has not ended within 2 seconds; it waits for rank 1\b.*")
 
 
 def main(arguments):
