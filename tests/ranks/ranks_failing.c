@@ -1,6 +1,7 @@
 // Ranks that never end by themselves, for failures.py to kill, stop or hinder:
 //     ranks_failing loop|device|behind|late|abort SECONDS-OF-THE-WATCHDOG
-// In "device" the hosts agree on nothing; in "late" rank 1's host agrees, but its device never comes. Each says "rank R pid P" on stdout once all have met.
+// In "device" the hosts agree on nothing; in "late" rank 1's host agrees, but its device never comes. Each says
+// "rank R pid P" on stdout once all have met.
 #include "tests/ranks/helper_collectives.h"
 #include "tests/ranks/helper_open.h"
 
