@@ -72,5 +72,8 @@ status config_fail(const config *c, const char *path, const char *format, ...)
 
 // All keys by section with type, range, default and help, for people.
 void config_help(const config *c, buffer *out);
+// How many keys there are; the value of the I-th, as JSON, and its "section.key". Borrowed.
+int config_count(const config *c);
+const char *config_print(const config *c, int i, buffer *out);
 // All keys as JSON, in the order of the tables; loads back to the same values and the same text.
 void config_resolved(const config *c, buffer *out);

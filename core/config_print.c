@@ -23,6 +23,15 @@ static void print_value(const config_entry *e, buffer *out) {
     if (list) buffer_text(out, "]");
 }
 
+int config_count(const config *c) {
+    return c->count;
+}
+
+const char *config_print(const config *c, int i, buffer *out) {
+    print_value(&c->entry[i], out);
+    return c->path[i];
+}
+
 void config_resolved(const config *c, buffer *out) {
     buffer_text(out, "{");
     for (int s = 0; s < c->sections; s++) {

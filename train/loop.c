@@ -326,8 +326,10 @@ static status prepare(loop *l) {
 status train_loop(run *r) {
     loop l = {.run = r, .metrics = {.fd = -1}};
     int lock = -1;
-    status rc = ranks_agree(r->comm, open_folder(r, &lock));
+    status rc = ranks_agree_config(r);
+    if (!rc) rc = ranks_agree(r->comm, open_folder(r, &lock));
     if (!rc) rc = ranks_agree(r->comm, prepare(&l));
+    if (!rc) rc = ranks_agree_data(r);
     if (!rc) rc = begin_or_resume(&l);
     if (rc) goto done;
     progress_begin(&l.bar, r->stage->name, "steps", r->max_steps, r->step);

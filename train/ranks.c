@@ -1,4 +1,7 @@
 #include "train/ranks.h"
+#include "core/checksum.h"
+
+#include <string.h>
 
 // Above every signal's number.
 enum { FAILED = 1 << 16 };
@@ -33,6 +36,58 @@ status ranks_sum(comm *c, device *d, float *numbers, int64_t count) {
     d->release(d, block);
     rc = comm_failed(c);
     return rc ? rc : device_failed(d);
+}
+
+// --- the same beginning --------------------------------------------------------------------------------
+static bool is_same(comm *c, uint32_t value) {
+    int own = (int)(value & 0x7fffffff), most = c->agree_max(c, own), least = -c->agree_max(c, -own);
+    return most == least;
+}
+
+// What may differ from machine to machine. Rank 0's weights go to all, and data have a hash.
+static bool is_own(const char *path) {
+    static const char *const own[] = {"run.dir", "run.threads", "data.shards", "data.threads", "model.init"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!strcmp(path, own[i])) return true;
+    return false;
+}
+
+static status agree_key(comm *c, const config *all, int i, uint32_t *sum) {
+    buffer text = {0};
+    status rc = STATUS_OK;
+    const char *path = config_print(all, i, &text);
+    uint32_t own = is_own(path) ? 0 : checksum_crc32(0, text.data, text.length);
+    if (sum)
+        *sum = checksum_crc32(*sum, &own, sizeof own);
+    else if (!is_same(c, own))
+        rc = status_fail(STATUS_USAGE, "the ranks were started with different values of %s, rank %d with %.200s: give "
+                                       "all the same configuration", path, c->rank, text.data);
+    buffer_free(&text);
+    return rc;
+}
+
+status ranks_agree_config(const run *r) {
+    comm *c = r->comm;
+    const int count = config_count(r->config);
+    uint32_t sum = 0;
+    status rc = STATUS_OK;
+    if (c->size == 1) return STATUS_OK;
+    for (int i = 0; i < count; i++) agree_key(c, r->config, i, &sum);
+    if (!is_same(c, (uint32_t)count))
+        rc = status_fail(STATUS_USAGE, "the ranks are of different versions of radialog: start all with the same");
+    else if (!is_same(c, sum))
+        for (int i = 0; i < count && !rc; i++) rc = agree_key(c, r->config, i, NULL);
+    rc = ranks_agree(c, rc);
+    return rc ? rc : comm_failed(c);
+}
+
+status ranks_agree_data(const run *r) {
+    status rc = STATUS_OK;
+    if (r->comm->size == 1 || !r->data_hash) return STATUS_OK;
+    if (!is_same(r->comm, checksum_crc32(0, r->data_hash, strlen(r->data_hash))))
+        rc = status_fail(STATUS_USAGE, "the ranks read different data: rank %d's %s is of hash %s; give all the same "
+                                       "shards", r->comm->rank, config_text(r->config, "data.shards"), r->data_hash);
+    return ranks_agree(r->comm, rc);
 }
 
 static void share(run *r, void *block, size_t bytes) {

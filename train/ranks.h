@@ -15,6 +15,11 @@ status ranks_agree_value(comm *c, status rc, int *value);
 // NUMBERS (COUNT) in host memory become the sums over ranks. What each rank has of its own rows, with zeros
 // elsewhere, becomes all rows, exactly.
 status ranks_sum(comm *c, device *d, float *numbers, int64_t count);
+// USAGE, on all ranks, unless all were started with the same configuration, but for keys of their machines: each
+// would train a model of its own and believe that it is the same.
+status ranks_agree_config(const run *r);
+// The same for the data's hash, once the stage has told it.
+status ranks_agree_data(const run *r);
 
 // Rank 0's parameters, buffers, moments, optimizer state and place in the run go to all ranks.
 status ranks_share(run *r);

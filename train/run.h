@@ -42,6 +42,7 @@ typedef struct run {
     int64_t samples;         // of the latest global batch; in a dry run of the largest; set by the stage
     int64_t own_samples;     // of them this rank's
     int64_t kind;            // set by the stage: batches of equal samples and kind have equal shapes
+    const char *data_hash;   // changes when the data do; borrowed; set by the stage
     size_t batch_bytes;      // on the device, of what a step reads; set by the stage
     size_t loader_bytes;     // in host memory, of reading ahead; set by the stage
     best_score best;

@@ -88,6 +88,7 @@ static status open_data(run *r, state *s) {
     int64_t rows = loader_records(s->validate);
     log_info("%lld training and %lld validation records", (long long)loader_records(s->train),
              (long long)rows);
+    r->data_hash = dataset_plan(s->data);
     r->steps_per_epoch = loader_steps_per_epoch(s->train);
     rc = mem_new(&s->logits, rows * CLASS_COUNT, "validation scores");
     if (!rc) rc = mem_new(&s->targets, rows * CLASS_COUNT, "validation labels");

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -310,6 +311,39 @@ START_TEST(too_few_records_for_the_ranks) {
 }
 END_TEST
 
+// Rank 0 as A says, rank 1 as B says: nobody trains, and one line with WORDS tells why.
+static void expect_refusal(const char *a, const char *b, const char *words) {
+    char first[4096];
+    snprintf(first, sizeof first, "%s", command(1, "apart", 2, a));
+    program_path = MPIRUN;
+    outcome o = program("%s : -n %s", first, command(1, "apart", 2, b));
+    program_path = RADIALOG_PROGRAM;
+    ck_assert_int_ne(o.exit, 0);
+    ck_assert_msg(count_text(o.err, words) == 1, "%s", o.err);
+    ck_assert(!exists("apart", "metrics.jsonl"));
+    outcome_free(&o);
+}
+
+START_TEST(ranks_of_one_configuration) {
+    char other[512], here[512];
+    expect_refusal("--set optim.lr=1e-3", "--set optim.lr=2e-3", "different values of optim.lr, rank 0 with 0.001");
+    expect_refusal("--set train.batch=4", "--set train.batch=5", "different values of train.batch");
+    snprintf(other, sizeof other, "%s/other", work);
+    ck_assert_int_eq(mkdir(other, 0755), 0);
+    small_shards(other, 30);
+    snprintf(here, sizeof here, "--set data.shards=%s/shards", work);
+    snprintf(other, sizeof other, "--set data.shards=%s/other/shards", work);
+    expect_refusal(here, other, "read different data");
+    // Folders and threads are each machine's own.
+    snprintf(here, sizeof here, "%s", "--set run.threads=1 --set data.threads=1 --quiet");
+    char first[4096];
+    snprintf(first, sizeof first, "%s", command(1, "same", 2, here));
+    program_path = MPIRUN;
+    program_expect(0, "%s : -n %s", first, command(1, "elsewhere", 2, "--set run.threads=2 --quiet"));
+    program_path = RADIALOG_PROGRAM;
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("training on ranks");
     TCase *tcase = tcase_create("ranks");
@@ -322,6 +356,7 @@ int main(void) {
     tcase_add_test(tcase, stopped_rank_is_named);
     tcase_add_test(tcase, asked_rank_stops_all_with_one_checkpoint);
     tcase_add_test(tcase, too_few_records_for_the_ranks);
+    tcase_add_test(tcase, ranks_of_one_configuration);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
