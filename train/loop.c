@@ -231,6 +231,7 @@ static status stop(loop *l, int number, bool finished) {
     l->ended = clock_seconds();
     status rc = finished ? STATUS_OK : save(l, false);
     if (rc) return rc;
+    if (!ranks_lead(r)) return status_carry(STATUS_INTERRUPTED, ""); // rank 0 says it for all
     return status_fail(STATUS_INTERRUPTED, "stopped by signal %d after step %lld; the same command continues "
                                            "from there", number, (long long)r->step);
 }

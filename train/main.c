@@ -62,7 +62,7 @@ static int exit_status(const command *c, status rc) {
     if ((fflush(stdout) || ferror(stdout)) && !rc)
         rc = status_fail(STATUS_IO, "cannot write to stdout; is the disk full?");
     if (!rc) return EXIT_SUCCESS;
-    if (rc != STATUS_ELSEWHERE) fprintf(stderr, "radialog %s: %s\n", c->name, status_text());
+    if (rc != STATUS_ELSEWHERE && *status_text()) fprintf(stderr, "radialog %s: %s\n", c->name, status_text());
     if (rc == STATUS_INTERRUPTED) return 128 + signals_pending();
     return rc == STATUS_USAGE ? EXIT_USAGE : EXIT_FAILURE;
 }

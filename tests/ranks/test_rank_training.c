@@ -287,6 +287,7 @@ START_TEST(asked_rank_stops_all_with_one_checkpoint) {
     ck_assert_msg(exit_status == 143, "exit %d\n%s", exit_status, text);
     const char *at = strstr(text, "after step ");
     ck_assert_msg(at != NULL, "%s", text);
+    ck_assert_msg(count_text(text, "stopped by signal") == 1, "%s", text); // rank 0 says it for all
     int step = atoi(at + strlen("after step "));
     snprintf(newest, sizeof newest, "checkpoints/step-%08d/manifest.json", step);
     ck_assert(exists("asked", newest));
