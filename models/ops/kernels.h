@@ -185,7 +185,12 @@ typedef struct similarity_shape {
     X(max_similarity_backward, (void *dimages, void *dtexts, const void *dout, const void *images, \
                                 const void *texts, const int32_t *winner,                          \
                                 const similarity_shape *z, int acc_images, int acc_texts,          \
-                                dtype type, stream *s))
+                                dtype type, stream *s))                                            \
+    /* l2_normalise: out, inp (rows, D); norm wide (rows): the rows' lengths */                    \
+    X(l2_normalise_forward, (void *out, void *norm, const void *inp, int64_t rows, int64_t D,      \
+                             dtype type, stream *s))                                               \
+    X(l2_normalise_backward, (void *dinp, const void *dout, const void *inp, const void *norm,     \
+                              int64_t rows, int64_t D, int acc, dtype type, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

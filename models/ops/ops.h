@@ -78,3 +78,5 @@ tensor *dropout_rows(tape *t, tensor *inp, tensor *rows, double rate);
 tensor *cross_entropy(tape *t, tensor *logits, tensor *target, double smoothing, double count);
 // (N, Q, E), (M, E) -> wide (N, M): the largest over q of images[n, q] . texts[m]. BY_TEXT: (M, N).
 tensor *max_similarity(tape *t, tensor *images, tensor *texts, bool by_text);
+// (..., D): rows of length 1; those shorter than 1e-12 are divided by that.
+tensor *l2_normalise(tape *t, tensor *inp);
