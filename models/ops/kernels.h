@@ -190,7 +190,13 @@ typedef struct similarity_shape {
     X(l2_normalise_forward, (void *out, void *norm, const void *inp, int64_t rows, int64_t D,      \
                              dtype type, stream *s))                                               \
     X(l2_normalise_backward, (void *dinp, const void *dout, const void *inp, const void *norm,     \
-                              int64_t rows, int64_t D, int acc, dtype type, stream *s))
+                              int64_t rows, int64_t D, int acc, dtype type, stream *s))            \
+    /* divide_by: out (n) = inp (n) / divisor (1), all wide */                                     \
+    X(divide_by_forward, (void *out, const void *inp, const void *divisor, int64_t n, dtype type,  \
+                          stream *s))                                                              \
+    X(divide_by_backward, (void *dinp, void *ddivisor, const void *dout, const void *out,          \
+                           const void *divisor, int64_t n, int acc_inp, int acc_divisor,           \
+                           dtype type, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

@@ -80,3 +80,5 @@ tensor *cross_entropy(tape *t, tensor *logits, tensor *target, double smoothing,
 tensor *max_similarity(tape *t, tensor *images, tensor *texts, bool by_text);
 // (..., D): rows of length 1; those shorter than 1e-12 are divided by that.
 tensor *l2_normalise(tape *t, tensor *inp);
+// (...) / () or (1), all wide: the divisor's gradient is summed over all of inp.
+tensor *divide_by(tape *t, tensor *inp, tensor *divisor);
