@@ -59,6 +59,15 @@ tensor *channels_first(tape *t, tensor *inp);
 tensor *layer_norm(tape *t, tensor *inp, tensor *weight, tensor *bias, double eps);
 // (B,TQ,H,D), (B,TK,H,D) twice -> (B,TQ,H,D): softmax(q k^T / sqrt(D)) v per head.
 tensor *attention(tape *t, tensor *q, tensor *k, tensor *v, double dropout_rate);
+// The same over packed rows: attention_segment (kernels.h) says which rows meet. out[p] is like q[p], NULL where
+// that is; rows that no segment names are zeros.
+typedef struct attention_rows_args {
+    tensor *q[2], *k[3], *v[3];      // (rows, H, D); NULL: no such piece
+    tensor *segments;                // i32 (S, 12): attention_segment; read when the kernels run
+    int64_t most_queries, most_keys; // of any segment: bounds that the host knows
+    double dropout;                  // of the probabilities, in training
+} attention_rows_args;
+void attention_rows(tape *t, tensor *out[2], const attention_rows_args *a);
 // u8 (B,H,W) and f32 (B,256) -> (B,H,W,1).
 tensor *image_from_bytes(tape *t, tensor *bytes, tensor *lut);
 // logits (B,C), target u8 (B,C), positive_weight f32 (C), mask f32 (C) -> loss, rank 0. Divided by

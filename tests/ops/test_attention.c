@@ -74,11 +74,20 @@ static void numbers_open(numbers *n, attention_shape z, double size) {
     n->dv = random_floats(n->keys, 5, 1, 2);
 }
 
+static attention_tensors tensors_of(const numbers *n) {
+    return (attention_tensors){{n->out}, {n->lse}, {n->q}, {n->k}, {n->v}};
+}
+
+static attention_gradients gradients_of(const numbers *n) {
+    return (attention_gradients){.dq = {n->dq}, .dk = {n->dk}, .dv = {n->dv}, .dout = {n->dout}};
+}
+
 static void numbers_run(numbers *n, device *d) {
+    const attention_tensors x = tensors_of(n);
+    const attention_gradients g = gradients_of(n);
     void *scratch = malloc(attention_scratch_cpu(&n->z, DTYPE_F32, d->stream));
-    attention_forward_cpu(n->out, n->lse, n->q, n->k, n->v, &n->z, DTYPE_F32, scratch, d->stream);
-    attention_backward_cpu(n->dq, n->dk, n->dv, n->dout, n->out, n->lse, n->q, n->k, n->v, &n->z, 0,
-                           0, 0, DTYPE_F32, scratch, d->stream);
+    attention_forward_cpu(&x, &n->z, DTYPE_F32, scratch, d->stream);
+    attention_backward_cpu(&g, &x, &n->z, DTYPE_F32, scratch, d->stream);
     free(scratch);
 }
 
@@ -103,9 +112,10 @@ START_TEST(attention_large) {
         double *out = to_doubles(n.out, n.queries), *lse = to_doubles(n.lse, n.rows);
         double *dq = to_doubles(n.dq, n.queries), *dk = to_doubles(n.dk, n.keys);
         double *dv = to_doubles(n.dv, n.keys);
-        attention_forward_oracle(out, lse, q, k, v, &n.z, DTYPE_F64, NULL, NULL);
-        attention_backward_oracle(dq, dk, dv, dout, out, lse, q, k, v, &n.z, 0, 0, 0, DTYPE_F64,
-                                  NULL, NULL);
+        const attention_tensors x = {{out}, {lse}, {q}, {k}, {v}};
+        const attention_gradients g = {.dq = {dq}, .dk = {dk}, .dv = {dv}, .dout = {dout}};
+        attention_forward_oracle(&x, &n.z, DTYPE_F64, NULL, NULL);
+        attention_backward_oracle(&g, &x, &n.z, DTYPE_F64, NULL, NULL);
         ck_assert_double_le(relative_distance(n.out, out, n.queries), 2e-6);
         ck_assert_double_le(relative_distance(n.lse, lse, n.rows), 1e-6);
         ck_assert_double_le(relative_distance(n.dq, dq, n.queries), 5e-6);

@@ -178,12 +178,13 @@ START_TEST(recorded_attention_reads_the_step) {
     for (int i = 0; i < N; i++) q[i] = (float)(i % 7) / 7, v[i] = (float)(i % 11);
     attention_shape z = {.B = 2, .TQ = 9, .TK = 9, .H = 1, .D = 4, .scale = 0.5, .dropout = 0.5,
                          .key = {7, 11, 40}, .first_sample = 9};
-    op_kernels_cuda.attention_forward(plain, lse, q, q, v, &z, DTYPE_F32, NULL, d->stream);
+    const attention_tensors first = {{plain}, {lse}, {q}, {q}, {v}}, again = {{recorded}, {lse}, {q}, {q}, {v}};
+    op_kernels_cuda.attention_forward(&first, &z, DTYPE_F32, NULL, d->stream);
     z.key.step = 1, z.first_sample = 2;
-    op_kernels_cuda.attention_forward(recorded, lse, q, q, v, &z, DTYPE_F32, NULL, d->stream);
+    op_kernels_cuda.attention_forward(&again, &z, DTYPE_F32, NULL, d->stream);
     ck_assert(memcmp(plain, recorded, sizeof plain));
     shim_record(d, true, 40, 9);
-    op_kernels_cuda.attention_forward(recorded, lse, q, q, v, &z, DTYPE_F32, NULL, d->stream);
+    op_kernels_cuda.attention_forward(&again, &z, DTYPE_F32, NULL, d->stream);
     shim_record(d, false, 0, 0);
     ck_assert_mem_eq(plain, recorded, sizeof plain);
     device_close(d);
