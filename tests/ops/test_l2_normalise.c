@@ -1,8 +1,8 @@
+#include "tests/ops/helper_device.h"
 #include "tests/ops/helper_op_check.h"
 #include "tests/ops/helper_tape.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 static tensor *run(tape *t, tensor **in, const void *context) {
     (void)context;
@@ -25,21 +25,35 @@ START_TEST(l2_normalise_shapes) {
 }
 END_TEST
 
+enum { D = 3 };
+
+// ROWS rows x with what the kernels make of them for the gradient dy, which DX has first.
+static void normalise(float *y, float *dx, const float *x, int rows, device *d) {
+    const size_t bytes = D * sizeof *x;
+    void *in = device_hold(d, x, bytes), *out = device_hold(d, y, bytes);
+    void *dout = device_hold(d, dx, bytes), *dinp = device_hold(d, dx, bytes);
+    void *norm = device_hold(d, dx, sizeof *x);
+    d->ops->l2_normalise_forward(out, norm, in, rows, D, DTYPE_F32, d->stream);
+    d->ops->l2_normalise_backward(dinp, dout, in, norm, rows, D, 0, DTYPE_F32, d->stream);
+    device_fetch(d, y, out, bytes);
+    device_fetch(d, dx, dinp, bytes);
+    device_fetch(d, NULL, in, 0);
+    device_fetch(d, NULL, dout, 0);
+    device_fetch(d, NULL, norm, 0);
+}
+
 // Lengths beyond a float's range when squared; rows that are too short for the division, which grow
-// by 1e12 and no more; a row of zeros; NaN.
+// by 1e12 and no more; a row of zeros; NaN; no row.
 START_TEST(l2_normalise_ends) {
-    enum { D = 3 };
+    static const double far[] = {1e30, 1e-11, 1e-13, 1e-25}, unit[D] = {0.6, 0, -0.8};
     device *d = test_device(_i);
-    const struct op_kernels *k = d->ops;
-    static const float far[] = {1e30f, 1e-11f, 1e-13f, 1e-25f};
-    float x[D], y[D], dx[D], norm, dy[D] = {1, 2, -1};
+    float x[D] = {0}, y[D] = {0}, dx[D] = {1, 2, -1};
     for (int i = 0; i < 4; i++) {
-        x[0] = 3 * far[i], x[1] = 0, x[2] = -4 * far[i];
-        const double n = 5 * (double)far[i], by = n < 1e-12 ? 1e-12 : n;
-        k->l2_normalise_forward(y, &norm, x, 1, D, DTYPE_F32, d->stream);
-        k->l2_normalise_backward(dx, dy, x, &norm, 1, D, 0, DTYPE_F32, d->stream);
-        const double dot = n < 1e-12 ? 0 : (3 + 4) / 5.0;
-        const double unit[D] = {0.6, 0, -0.8};
+        const float dy[D] = {1, 2, -1};
+        const double n = 5 * far[i], by = n < 1e-12 ? 1e-12 : n,
+                     dot = n < 1e-12 ? 0 : (3 + 4) / 5.0;
+        for (int c = 0; c < D; c++) x[c] = (float)(n * unit[c]), dx[c] = dy[c];
+        normalise(y, dx, x, 1, d);
         for (int c = 0; c < D; c++) {
             ck_assert(fabs((double)y[c] - unit[c] * n / by) <= 2e-7 * n / by);
             double slope = ((double)dy[c] - unit[c] * dot) / by;
@@ -47,15 +61,14 @@ START_TEST(l2_normalise_ends) {
         }
     }
     for (int c = 0; c < D; c++) x[c] = 0;
-    k->l2_normalise_forward(y, &norm, x, 1, D, DTYPE_F32, d->stream);
+    normalise(y, dx, x, 1, d);
     for (int c = 0; c < D; c++) ck_assert(y[c] == 0);
     x[1] = NAN;
-    k->l2_normalise_forward(y, &norm, x, 1, D, DTYPE_F32, d->stream);
+    normalise(y, dx, x, 1, d);
     for (int c = 0; c < D; c++) ck_assert(isnan(y[c]));
-    x[0] = 7, dx[0] = 8;
-    k->l2_normalise_forward(x, &norm, x, 0, D, DTYPE_F32, d->stream);
-    k->l2_normalise_backward(dx, dy, x, &norm, 0, D, 0, DTYPE_F32, d->stream);
-    ck_assert(x[0] == 7 && dx[0] == 8);
+    y[0] = 7, dx[0] = 8;
+    normalise(y, dx, x, 0, d);
+    ck_assert(y[0] == 7 && dx[0] == 8);
 }
 END_TEST
 

@@ -1,3 +1,4 @@
+#include "tests/ops/helper_device.h"
 #include "tests/ops/helper_op_check.h"
 #include "tests/ops/helper_tape.h"
 
@@ -33,6 +34,36 @@ START_TEST(max_similarity_shapes) {
 }
 END_TEST
 
+// Embeddings in host memory with what the kernels make of them on a device, in its type.
+typedef struct comparison {
+    similarity_shape z;
+    void *images, *texts, *dout, *out; // (N, Q, E), (M, E), (N, M) or (M, N) twice
+    void *dimages, *dtexts;
+    int32_t *winner; // (N, M)
+    int acc;
+} comparison;
+
+static void comparison_run(comparison *c, device *d) {
+    const similarity_shape *z = &c->z;
+    const size_t wide = dtype_size(dtype_wide(d->type)), size = dtype_size(d->type);
+    const size_t pairs = (size_t)(z->N * z->M), x = (size_t)(z->N * z->Q * z->E) * size;
+    const size_t w = (size_t)(z->M * z->E) * size;
+    void *images = device_hold(d, c->images, x), *dimages = device_hold(d, c->dimages, x);
+    void *texts = device_hold(d, c->texts, w), *dtexts = device_hold(d, c->dtexts, w);
+    void *out = device_hold(d, c->out, pairs * wide), *dout = device_hold(d, c->dout, pairs * wide);
+    void *winner = device_hold(d, c->winner, pairs * sizeof(int32_t));
+    d->ops->max_similarity_forward(out, winner, images, texts, z, d->type, d->stream);
+    d->ops->max_similarity_backward(dimages, dtexts, dout, images, texts, winner, z, c->acc, c->acc,
+                                    d->type, d->stream);
+    device_fetch(d, c->dimages, dimages, x);
+    device_fetch(d, c->dtexts, dtexts, w);
+    device_fetch(d, c->out, out, pairs * wide);
+    device_fetch(d, c->winner, winner, pairs * sizeof(int32_t));
+    device_fetch(d, NULL, images, 0);
+    device_fetch(d, NULL, texts, 0);
+    device_fetch(d, NULL, dout, 0);
+}
+
 // Whole numbers whose products are exact in any order: every winner is the first of equals, and
 // gradients are exact sums. On the CPU with any number of threads.
 typedef struct exact_case {
@@ -62,9 +93,8 @@ static void check_exact(const exact_case *c, device *d) {
     float *dx = random_integers(rows * z->E, 4, 9), *dw = random_integers(z->M * z->E, 5, 9);
     float *want_x = random_integers(rows * z->E, 4, 9),
           *want_w = random_integers(z->M * z->E, 5, 9);
-    d->ops->max_similarity_forward(out, winner, c->images, c->texts, z, DTYPE_F32, d->stream);
-    d->ops->max_similarity_backward(dx, dw, c->dout, c->images, c->texts, winner, z, 1, 1,
-                                    DTYPE_F32, d->stream);
+    comparison k = {*z, c->images, c->texts, c->dout, out, dx, dw, winner, 1};
+    comparison_run(&k, d);
     for (int64_t i = 0; i < pairs; i++) {
         int64_t n = i / z->M, m = i % z->M, at = z->by_text ? m * z->N + n : i;
         float most = 0;
@@ -104,13 +134,12 @@ END_TEST
 
 // NaN is the largest, wherever it stands: a loss must not look sound.
 START_TEST(max_similarity_nan) {
-    device *d = test_device(_i);
     for (int place = 0; place < 3; place++) {
-        const similarity_shape z = {1, 3, 1, 2, 0};
-        float x[6] = {1, 2, 5, 6, 3, 4}, w[2] = {1, 1}, out = 0;
+        float x[6] = {1, 2, 5, 6, 3, 4}, w[2] = {1, 1}, dx[6] = {0}, dw[2] = {0}, out = 0, dout = 1;
         int32_t winner = 9;
         x[2 * place] = NAN;
-        d->ops->max_similarity_forward(&out, &winner, x, w, &z, DTYPE_F32, d->stream);
+        comparison k = {{1, 3, 1, 2, 0}, x, w, &dout, &out, dx, dw, &winner, 0};
+        comparison_run(&k, test_device(_i));
         ck_assert(isnan(out));
         ck_assert_int_eq(winner, place);
     }
@@ -124,12 +153,10 @@ START_TEST(max_similarity_empty) {
     int32_t winner = 9;
     for (int images = 0; images < 2; images++)
         for (int acc = 0; acc < 2; acc++) {
-            const similarity_shape z = {images, 2, !images, 4, 0};
-            for (int i = 0; i < 8; i++)
-                element_put(dx, i, 3, d->type), element_put(dw, i % 4, 3, d->type);
-            d->ops->max_similarity_forward(&out, &winner, x, w, &z, d->type, d->stream);
-            d->ops->max_similarity_backward(dx, dw, &out, x, w, &winner, &z, acc, acc, d->type,
-                                            d->stream);
+            comparison k = {{images, 2, !images, 4, 0}, x, w, &out, &out, dx, dw, &winner, acc};
+            for (int i = 0; i < 8; i++) element_put(dx, i, 3, d->type);
+            for (int i = 0; i < 4; i++) element_put(dw, i, 3, d->type);
+            comparison_run(&k, d);
             ck_assert(out == 5 && winner == 9);
             for (int i = 0; i < 8; i++)
                 ck_assert(element_get(dx, i, d->type) == (images && !acc ? 0.0 : 3.0));
