@@ -79,6 +79,13 @@ typedef struct similarity_shape {
     int by_text; // the result is (M, N)
 } similarity_shape;
 
+// Sizes of a draw of negatives: scores (R, C), whose row r is sample FIRST + r of C.
+typedef struct negatives_shape {
+    int64_t R, C, first;
+    rng_key key; // sample: first_sample + r; element: 0
+    uint32_t first_sample;
+} negatives_shape;
+
 #define OP_KERNELS(X)                                                                              \
     /* conv2d: out (B,OH,OW,O), inp (B,H,W,C), weight (O,K,K,C), bias wide (O) or NULL */          \
     X(conv2d_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
@@ -227,7 +234,10 @@ typedef struct similarity_shape {
                           stream *s))                                                              \
     X(divide_by_backward, (void *dinp, void *ddivisor, const void *dout, const void *out,          \
                            const void *divisor, int64_t n, int acc_inp, int acc_divisor,           \
-                           dtype type, stream *s))
+                           dtype type, stream *s))                                                 \
+    /* draw_negatives: out (R), scores wide (R, C), group (C) or NULL */                           \
+    X(draw_negatives, (int32_t *out, const void *scores, const int32_t *group,                     \
+                       const negatives_shape *z, dtype type, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

@@ -91,3 +91,7 @@ tensor *max_similarity(tape *t, tensor *images, tensor *texts, bool by_text);
 tensor *l2_normalise(tape *t, tensor *inp);
 // (...) / () or (1), all wide: the divisor's gradient is summed over all of inp.
 tensor *divide_by(tape *t, tensor *inp, tensor *divisor);
+// scores wide (R, C), whose row r is sample FIRST + r of the batch's C, group i32 (C) or NULL -> i32
+// (R): for each row another sample, drawn by softmax(row) + 1e-4 among those of other groups, by the
+// draw of global sample t->first_sample + r. What is drawn where there is none: see draw_negatives.c.
+tensor *draw_negatives(tape *t, tensor *scores, int64_t first, tensor *group);
