@@ -95,3 +95,6 @@ tensor *divide_by(tape *t, tensor *inp, tensor *divisor);
 // (R): for each row another sample, drawn by softmax(row) + 1e-4 among those of other groups, by the
 // draw of global sample t->first_sample + r. What is drawn where there is none: see draw_negatives.c.
 tensor *draw_negatives(tape *t, tensor *scores, int64_t first, tensor *group);
+// (N, D) x (V, D) + (V) wide, target i32 (N): cross_entropy of linear, whose logits exist once.
+tensor *linear_cross_entropy(tape *t, tensor *inp, tensor *weight, tensor *bias, tensor *target,
+                             double smoothing, double count);
