@@ -274,6 +274,21 @@ void findings_clean(buffer *out, const char *text) {
     buffer_append(out, text + start, end - start);
 }
 
+void report_clean(buffer *out, const char *text) {
+    size_t length = strlen(text);
+    const char *before = "";
+    for (size_t at = 0, space; at < length;) {
+        size_t end = at;
+        while (end < length && !(space = space_length(text + end, length - end))) end++;
+        if (end > at) {
+            buffer_text(out, before);
+            buffer_append(out, text + at, end - at);
+            before = " ";
+        }
+        at = end + (end < length ? space : 0);
+    }
+}
+
 // ---- the conclusion ----
 
 // Byte offset of character INDEX of an UTF-8 text, its length if there are fewer.

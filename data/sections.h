@@ -35,6 +35,10 @@ bool sections_last(buffer *out, const sections *s, const char *name);
 // white space around it removed.
 void findings_clean(buffer *out, const char *text);
 
+// Appends a report as CheXbert reads it (REFERENCE 7.5): runs of white space become one blank, the white
+// space around the text goes.
+void report_clean(buffer *out, const char *text);
+
 typedef enum sections_variant {
     SECTIONS_RADIALOG,
     SECTIONS_MIT_LCP,

@@ -122,6 +122,67 @@ START_TEST(cleaning) {
 }
 END_TEST
 
+// What both rules take for white space: the characters for which Python's str.isspace is true.
+static bool is_python_space(uint32_t c) {
+    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
+}
+
+static void utf8_put(char *out, uint32_t c) {
+    size_t more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    static const uint32_t lead[] = {0, 0xc0, 0xe0, 0xf0};
+    out[0] = (char)(lead[more] | c >> (6 * more));
+    for (size_t i = 1; i <= more; i++)
+        out[i] = (char)(0x80 | ((c >> (6 * (more - i))) & 0x3f));
+}
+
+START_TEST(white_space) {
+    buffer out = {0};
+    int spaces = 0;
+    for (uint32_t c = 1; c < 0x110000; c++) {
+        char one[8] = "", text[40], inside[16];
+        if (c >= 0xd800 && c <= 0xdfff) continue;
+        utf8_put(one, c);
+        snprintf(inside, sizeof inside, "a%sb", one);
+        snprintf(text, sizeof text, "%s%s%s", one, inside, one);
+        bool space = is_python_space(c);
+        spaces += space;
+        out.length = 0;
+        report_clean(&out, text);
+        if (strcmp(out.data, space ? "a b" : text)) ck_abort_msg("U+%04X in a report", c);
+        out.length = 0;
+        findings_clean(&out, text);
+        if (strcmp(out.data, c == '\n' ? "ab" : space ? inside : text))
+            ck_abort_msg("U+%04X in findings", c);
+    }
+    ck_assert_int_eq(spaces, 29);
+    buffer_free(&out);
+}
+END_TEST
+
+START_TEST(reports_for_chexbert) {
+    static const char *const cases[][2] = {
+        {"", ""},
+        {" \n \t", ""},
+        {"a", "a"},
+        {" a\n b\nc ", "a b c"},
+        {"\n\na\n\nb\r\n\r\nc\n", "a b c"},
+        {"1. \xc2\xa0No\xe2\x80\xa8 change.\x1c"
+         "2.", "1. No change. 2."},
+        {"\xa0 a\xe2\x80 \x85", "\xa0 a\xe2\x80 \x85"}, // not UTF-8
+        {"\xe2\x80\x8b a", "\xe2\x80\x8b a"},          // zero width, no space
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buffer out = {0};
+        buffer_text(&out, "<");
+        report_clean(&out, cases[i][0]);
+        ck_assert_str_eq(out.data + 1, cases[i][1]);
+        buffer_free(&out);
+    }
+}
+END_TEST
+
 START_TEST(line_ends) {
     char text[] = "a\r\nb\rc\n\r\r\nd\r";
     report_newlines(text);
@@ -254,6 +315,8 @@ int main(void) {
     tcase_add_test(cases, golden_reports);
     tcase_add_test(cases, corner_cases);
     tcase_add_test(cases, cleaning);
+    tcase_add_test(cases, white_space);
+    tcase_add_test(cases, reports_for_chexbert);
     tcase_add_test(cases, line_ends);
     tcase_add_test(cases, conclusions);
     tcase_add_test(cases, forced_characters);

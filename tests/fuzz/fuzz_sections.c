@@ -25,6 +25,7 @@ static void ask(const sections *s, size_t length, const char *study) {
         sections_listed(study, (sections_variant)v);
     }
     if (out.data) findings_clean(&clean, out.data);
+    if (out.data) report_clean(&clean, out.data);
     demand(!out.failed && !clean.failed);
     buffer_free(&out);
     buffer_free(&clean);
