@@ -54,6 +54,15 @@ static size_t utf8_length(const unsigned char *text) {
     return length;
 }
 
+bool text_is_utf8(const char *text, size_t size) {
+    for (size_t i = 0; i < size;) {
+        size_t length = text[i] ? utf8_length((const unsigned char *)text + i) : 0;
+        if (!length) return false;
+        i += length;
+    }
+    return true;
+}
+
 void buffer_json(buffer *b, const char *text) {
     buffer_text(b, "\"");
     for (const unsigned char *c = (const unsigned char *)text; *c;) {

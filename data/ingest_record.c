@@ -59,29 +59,6 @@ static void skip(ingest_item *item, skip_reason reason, const char *detail) {
 
 // --- the report ----------------------------------------------------------------------------------
 
-// The next character's length if TEXT is well-formed there (RFC 3629), else 0.
-static size_t utf8_length(const unsigned char *text, size_t left) {
-    unsigned char c = text[0];
-    size_t length = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : 4;
-    if (length == 1) return 1;
-    if (c < 0xc2 || c > 0xf4 || length > left) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    if ((c == 0xe0 && text[1] < 0xa0) || (c == 0xed && text[1] >= 0xa0) ||
-        (c == 0xf0 && text[1] < 0x90) || (c == 0xf4 && text[1] >= 0x90))
-        return 0;
-    return length;
-}
-
-static bool is_text(const char *text, size_t size) {
-    for (size_t i = 0; i < size;) {
-        size_t length = text[i] ? utf8_length((const unsigned char *)text + i, size - i) : 0;
-        if (!length) return false;
-        i += length;
-    }
-    return true;
-}
-
 // The parser knows a header by the line break and blank before it, as MIMIC's reports have them. Other
 // reports get them: line feeds only, a blank in front of every line.
 static status layout_report(buffer *out, const char *text) {
@@ -160,7 +137,7 @@ static status take_columns(ingest_item *item, const ingest_plan *p, const plan_r
     const record_text kind[] = {TEXT_FINDINGS, TEXT_IMPRESSION};
     for (int i = 0; i < 2; i++) {
         if (text_is_missing(column[i])) continue;
-        if (!is_text(column[i], strlen(column[i]))) skip(item, SKIP_BAD_REPORT, "not UTF-8 text");
+        if (!text_is_utf8(column[i], strlen(column[i]))) skip(item, SKIP_BAD_REPORT, "not UTF-8 text");
         item->has[kind[i]] = true;
         item->text[kind[i]].length = 0;
         append_trimmed(&item->text[kind[i]], column[i]);
@@ -183,7 +160,7 @@ static status make_report(ingest_item *item, ingest_worker *w, const ingest_plan
                          p->free_reports ? report : report_path(path, p, row));
     if (!rc) rc = w->bytes.failed;
     if (rc || item->skip) return rc;
-    if (!is_text(w->bytes.data, w->bytes.length)) skip(item, SKIP_BAD_REPORT, "not UTF-8 text");
+    if (!text_is_utf8(w->bytes.data, w->bytes.length)) skip(item, SKIP_BAD_REPORT, "not UTF-8 text");
     if (!w->bytes.length && !columns) skip(item, SKIP_NO_REPORT, "it is empty");
     if (item->skip) return STATUS_OK;
     if (p->free_reports) rc = layout_report(&w->report, w->bytes.data);

@@ -1,4 +1,4 @@
-// core/buffer.h: appending, the sticky error, JSON strings and shortest numbers.
+// core/buffer.h: appending, the sticky error, JSON strings and shortest numbers, UTF-8.
 #include "core/buffer.h"
 #include "core/files/json.h"
 #include "tests/core/helper_check.h"
@@ -129,7 +129,44 @@ START_TEST(json_numbers) {
 }
 END_TEST
 
+// Every text of two bytes, and the ends of what three and four bytes may be.
+START_TEST(utf8) {
+    static const struct {
+        const char *text;
+        bool good;
+    } cases[] = {
+        {"", true},
+        {"a\n\x7f", true},
+        {"\xe0\xa0\x80", true},
+        {"\xe0\x9f\xbf", false}, // overlong
+        {"\xed\x9f\xbf", true},
+        {"\xed\xa0\x80", false}, // a surrogate
+        {"\xef\xbf\xbd", true},
+        {"\xe2\x82", false},
+        {"\xe2\x82z", false},
+        {"\xf0\x90\x80\x80", true},
+        {"\xf0\x8f\xbf\xbf", false},
+        {"\xf4\x8f\xbf\xbf", true},
+        {"\xf4\x90\x80\x80", false}, // beyond U+10FFFF
+        {"\xf5\x80\x80\x80", false},
+        {"\xf0\x9f\xab", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_msg(text_is_utf8(cases[i].text, strlen(cases[i].text)) == cases[i].good,
+                      "case %zu", i);
+    for (int a = 0; a < 256; a++)
+        for (int b = 0; b < 256; b++) {
+            const char text[3] = {(char)a, (char)b, 0};
+            bool good = (a && a < 128 && b && b < 128) ||
+                        (a >= 0xc2 && a < 0xe0 && b >= 0x80 && b < 0xc0);
+            if (text_is_utf8(text, 2) != good) ck_abort_msg("%02x %02x", (unsigned)a, (unsigned)b);
+        }
+    ck_assert(text_is_utf8("a", 1));
+    ck_assert(!text_is_utf8("a\0b", 3));
+}
+END_TEST
+
 int main(void) {
-    const TTest *const tests[] = {appending, the_error_sticks, json_strings, json_numbers, NULL};
+    const TTest *const tests[] = {appending, the_error_sticks, json_strings, json_numbers, utf8, NULL};
     return run_suite(suite_of("buffer", tests));
 }
