@@ -110,9 +110,10 @@ def calls(run, lengths):
     """What each call gives, in the order of packed rows: keys and values (B, queries, heads, width / heads), caption
     logits of all positions but a text's last."""
     image, text, match, _ = run["bert"]
-    out = {"image.hidden": image.last_hidden_state, "image.features": run["vision_proj"],
-           "text.hidden": reference.packed(text.last_hidden_state, lengths), "text.features": run["text_proj"],
-           "match.hidden": match.last_hidden_state[:, :QFORMER["queries"]], "match.logits": run["entropy"][2]}
+    out = {"image.tokens": run["tokens"], "image.hidden": image.last_hidden_state,
+           "image.features": run["vision_proj"], "text.hidden": reference.packed(text.last_hidden_state, lengths),
+           "text.features": run["text_proj"], "match.hidden": match.last_hidden_state[:, :QFORMER["queries"]],
+           "match.logits": run["entropy"][2]}
     for i, (key, value) in enumerate(image.past_key_values):
         out[f"image.key.{i}"], out[f"image.value.{i}"] = key.permute(0, 2, 1, 3), value.permute(0, 2, 1, 3)
     out["similarity.image_to_text"], out["similarity.text_to_image"] = run["entropy"][:2]
@@ -157,8 +158,9 @@ def qformer():
         losses.append([x.item() for x in qformer_losses(run).values()])
     print("the Q-Former's losses", losses)
     updates = updates_of(model, dict(start.named_parameters()))
-    assert {n for n, x in updates.items() if x.any()} == {n.split(".", 1)[1] for n in gradients}
-    save("qformer", out | {f"update.{n}": x for n, x in updates.items()} | {"losses": numpy.array(losses)})
+    trained = {n: x for n, x in updates.items() if x.any()}
+    assert set(trained) == {n.split(".", 1)[1] for n in gradients}
+    save("qformer", out | {f"update.{n}": x for n, x in trained.items()} | {"losses": numpy.array(losses)})
 
 
 def main():

@@ -7,8 +7,9 @@ Writes FOLDER/{chexbert,qformer}/, each with (all numbers f32, whole numbers i32
     weights.safetensors   under the names of the public checkpoints (CheXbert's without "module."; the Q-Former's with
                           the second names of its tied tensors, without a vision encoder)
     inputs.safetensors    text.lengths (B), text.ids (all tokens, text after text); chexbert: target (14, B);
-                          qformer: image (B, 196, 1408), features before ln_vision, and negative.image, negative.text
-                          (B): the sample whose image (text) is put before each text (image)
+                          qformer: image (B, 14, 14, 256), features of the trunk; negative.image, negative.text (B):
+                          the sample whose image (text) is put before each text (image); visual_encoder.*: the
+                          projector and what stands for a previous image
     expected.safetensors  chexbert: logits (B, 54), loss (1); qformer: image.hidden (B, 32, 768), image.features
                           (B, 32, 256), text.features (B, 256), match.logits (3 B, 2), similarity.* (B, B),
                           losses (itc, itm, lm); of both: gradient.NAME, of the loss (the sum of the three).
@@ -73,7 +74,8 @@ def chexbert_inputs():
 def chexbert_outputs(model, texts, target):
     logits = model(*reference.padded(texts, max(CHEXBERT_TEXTS)))
     loss = reference.chexbert_loss(logits, target)
-    return {"logits": bert.numbers(torch.cat(logits, 1)), "loss": bert.numbers(loss).reshape(1)} | gradients_of(loss, model)
+    out = {"logits": bert.numbers(torch.cat(logits, 1)), "loss": bert.numbers(loss).reshape(1)}
+    return out | gradients_of(loss, model)
 
 
 def chexbert():
@@ -101,6 +103,7 @@ def qformer():
                                    "negative.text": whole(negative[1])}
     model = keep_apart(reference.qformer(FULL, max(QFORMER_TEXTS)))
     weights = weights_of(model)
+    inputs |= {n: weights.pop(n) for n in list(weights) if n.startswith("visual_encoder.")}
     single = qformer_outputs(model, image.float(), texts, negative)
     return weights, inputs, single, qformer_outputs(reference.double(model), image, texts, negative)
 

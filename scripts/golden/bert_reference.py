@@ -2,12 +2,14 @@
 
 CheXbert: transformers' BertModel, dropout, 14 linear heads on [CLS]. Q-Former: LAVIS' own Blip2Qformer, whose
 __init__ and forward run as they are; only what they would download is given: the tokenizer (texts are lists of
-ids here), the vision encoder (images are its features here) and BERT's configuration. LAVIS draws hard
-negatives; here torch.multinomial hands out given ones and keeps the weights it was asked to draw with.
-Weights and inputs are drawn by draws.py.
+ids here), the vision encoder and BERT's configuration. The vision encoder is the end of RaDialog's: images are the
+features of BioViL-T's trunk here, which hi-ml's projector widens and a reshape without transposition makes tokens of.
+LAVIS draws hard negatives; here torch.multinomial hands out given ones and keeps the weights it was asked to draw
+with. Weights and inputs are drawn by draws.py.
 
     python3 -m venv /tmp/golden
-    /tmp/golden/bin/pip install torch==1.13.1 torchvision==0.14.1 'numpy<2' transformers==4.28.1 timm==0.4.12 safetensors
+    /tmp/golden/bin/pip install torch==1.13.1 torchvision==0.14.1 'numpy<2' transformers==4.28.1 timm==0.4.12 safetensors \\
+        hi-ml-multimodal==0.2.2
     /tmp/golden/bin/pip install --no-deps salesforce-lavis==1.0.2
 """
 import contextlib
@@ -20,6 +22,7 @@ import unittest.mock
 import numpy
 import torch
 import transformers
+from health_multimodal.image.model.modules import MLP
 
 from draws import uniform, values
 
@@ -28,9 +31,9 @@ PAD, CLS, SEP, WORD = 0, 1, 2, 3  # WORD is the first id of a word; [DEC] is the
 # As in tests/models/helper_bert.c.
 CHEXBERT = dict(width=32, layers=2, heads=2, hidden=64, positions=16, vocabulary=64)
 QFORMER = dict(width=32, layers=4, heads=2, hidden=64, positions=16, vocabulary=64, queries=8, every=2,
-               image_width=24, image_tokens=12, joint=16)
+               features=16, grid=3, image_width=24, joint=16)
 FULL = dict(width=768, layers=12, heads=12, hidden=3072, positions=512, vocabulary=30522, queries=32, every=2,
-            image_width=1408, image_tokens=196, joint=256)
+            features=256, grid=14, image_width=1408, joint=256)
 CLASSES = 13 * (4,) + (2,)
 
 
@@ -43,8 +46,9 @@ def bert_config(c):
 
 def fill(model):
     """Tied tensors have one name here, the first."""
-    for name, p in model.named_parameters():
-        p.data.copy_(values(name, tuple(p.shape)) if p.ndim else torch.tensor(0.07))
+    for name, x in (*model.named_parameters(), *model.named_buffers()):
+        if x.is_floating_point():
+            x.data.copy_(values(name, tuple(x.shape)) if x.ndim else torch.tensor(0.07))
     return model
 
 
@@ -72,7 +76,8 @@ def packed(x, lengths, less=0):
 
 
 def features(step, batch, c):
-    shape = (batch, c["image_tokens"], c["image_width"])
+    """(B, grid, grid, D)"""
+    shape = (batch, c["grid"], c["grid"], c["features"])
     return torch.from_numpy(uniform(f"step.{step}.image", int(numpy.prod(shape))) * 2 - 1).reshape(shape)
 
 
@@ -155,6 +160,22 @@ class Tokens:
         return transformers.BatchEncoding({"input_ids": ids, "attention_mask": mask})
 
 
+class Vision(torch.nn.Module):
+    """What follows BioViL-T's trunk in RaDialog's aligner: (B, grid, grid, D) -> (B, grid * grid, P)."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.num_features = c["image_width"]
+        self.encoder = torch.nn.Module()
+        self.encoder.missing_previous_emb = torch.nn.Parameter(torch.zeros(1, c["features"], 1, 1))
+        self.projector = MLP(2 * c["features"], c["image_width"], c["image_width"], use_1x1_convs=True)
+
+    def forward(self, own):
+        own = own.permute(0, 3, 1, 2)
+        projected = self.projector(torch.cat([own, self.encoder.missing_previous_emb.expand_as(own)], 1))
+        return projected.reshape(len(own), -1, self.num_features)
+
+
 def qformer(c, longest):
     """Blip2Qformer whose texts are padded to LONGEST."""
     class Model(blip2_qformer.Blip2Qformer):
@@ -164,8 +185,7 @@ def qformer(c, longest):
 
         @classmethod
         def init_vision_encoder(cls, *_):
-            encoder = torch.nn.Identity()
-            encoder.num_features = c["image_width"]
+            encoder = Vision(c)
             return encoder, blip2.LayerNorm(encoder.num_features)
 
         @classmethod
@@ -204,8 +224,8 @@ def patched(module, **functions):
 
 
 def run_qformer(model, image, texts, negative_images, negative_texts):
-    """Blip2Qformer.forward in a single process, and what passed through it: the four calls of BERT ("image", "text",
-    "match", "caption"), the arguments of the four cross entropies, the weights of the draws, the projections."""
+    """Blip2Qformer.forward in a single process, and what passed through it: the four calls of BERT (image, text,
+    match, caption), the arguments of the four cross entropies, the weights of the draws, the projections."""
     given, kept, hooks = iter(negative_images + negative_texts), {"entropy": [], "weights": [], "bert": []}, []
     cross_entropy = torch.nn.functional.cross_entropy
 
@@ -218,6 +238,7 @@ def run_qformer(model, image, texts, negative_images, negative_texts):
         return cross_entropy(logits, *args, **options)
 
     hooks.append(model.Qformer.bert.register_forward_hook(lambda _, args, out: kept["bert"].append(out)))
+    hooks.append(model.ln_vision.register_forward_hook(lambda _, args, out: kept.__setitem__("tokens", out)))
     for name in ("vision_proj", "text_proj"):
         hooks.append(getattr(model, name).register_forward_hook(
             lambda _, args, out, name=name: kept.__setitem__(name, torch.nn.functional.normalize(out, dim=-1))))
