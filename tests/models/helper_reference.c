@@ -63,9 +63,13 @@ static bool ends_with(const char *name, const char *end) {
     return n >= m && !strcmp(name + n - m, end);
 }
 
-// As values() in reference.py: N values of a tensor of this shape in files.
+// As values() in draws.py: N values of a tensor of this shape in files; the one scalar is a temperature.
 static void draw_values(float *out, const param *q, int64_t n) {
     uint64_t key = key_of(q->name);
+    if (!q->file_rank) {
+        out[0] = 0.07f;
+        return;
+    }
     bool vector = q->file_rank == 1,
          embedding = ends_with(q->name, "_emb") || ends_with(q->name, "_embed");
     bool positive = ends_with(q->name, "running_var") || (vector && ends_with(q->name, "weight"));
@@ -136,15 +140,19 @@ tensor *reference_loss(reference_model *m, tensor *logits, const char *name) {
 }
 
 // --- models ----------------------------------------------------------------------------
-void reference_open(reference_model *m, bool oracle, const classifier_config *c) {
+device *reference_device(bool oracle) {
     device *d = NULL;
     if (oracle ? device_open_oracle(&d) : device_open_cpu(&d, 2)) die("%s", status_text());
     if (!oracle) d->ops = &op_kernels_cpu;
     if (!oracle) d->optim = &optim_kernels_cpu;
-    reference_open_on(m, d, c);
+    return d;
 }
 
-void reference_open_on(reference_model *m, device *d, const classifier_config *c) {
+void reference_open(reference_model *m, bool oracle, const classifier_config *c) {
+    reference_open_on(m, reference_device(oracle), c);
+}
+
+void reference_begin(reference_model *m, device *d) {
     memset(m, 0, sizeof *m);
     m->device = d;
     m->scale = 1;
@@ -153,8 +161,12 @@ void reference_open_on(reference_model *m, device *d, const classifier_config *c
     if (!rc) rc = params_open(&m->params, m->device);
     if (!rc) rc = tape_init(&m->tape, m->device, m->dry, m->comm);
     if (rc) die("%s", status_text());
+}
+
+void reference_open_on(reference_model *m, device *d, const classifier_config *c) {
+    reference_begin(m, d);
     classifier_make(&m->model, &m->params, c);
-    rc = params_allocate(&m->params);
+    status rc = params_allocate(&m->params);
     if (!rc) rc = classifier_fill(&m->model, &m->params);
     if (rc) die("%s", status_text());
     reference_fill(m);

@@ -1,4 +1,4 @@
-// The twin of scripts/golden/reference.py: weights, images and targets drawn by the same hash,
+// The twin of scripts/golden/{draws,reference}.py: weights, images and targets drawn by the same hash,
 // models of the same sizes, and the comparison "within t". For tests only: what is missing stops
 // the program.
 #pragma once
@@ -21,9 +21,12 @@ typedef struct reference_model {
     float scale; // of the loss: reference_run's gradients are as many times as large; 1 from open
 } reference_model;
 
+device *reference_device(bool oracle);
 void reference_open(reference_model *m, bool oracle, const classifier_config *c);
 // The same on D, which belongs to M from now on and has its tables.
 void reference_open_on(reference_model *m, device *d, const classifier_config *c);
+// All but a model, for tests of other ones: they declare theirs, then params_allocate and reference_fill.
+void reference_begin(reference_model *m, device *d);
 void reference_close(reference_model *m);
 // Draws all weights and statistics again.
 void reference_fill(reference_model *m);

@@ -1,0 +1,189 @@
+#include "tests/models/helper_bert.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// As in bert_reference.py.
+enum { CLS = 1, SEP = 2, WORD = 3 };
+// As in bert.py; 0 ends a step. 2: an empty text.
+static const int lengths[BERT_STEPS][BERT_MOST] = {{7, 3, 12, 2}, {5, 9, 4}, {12, 2, 6, 8}, {3, 10, 5, 7}, {9, 4, 11, 6}};
+
+const limits bert_f32 = {1e-5, 1e-4, 1e-4}, bert_double = {1e-9, 5e-7, 5e-7};
+const double bert_free_loss = 1e-9, bert_free_update = 1e-6;
+
+// --- texts -----------------------------------------------------------------------------------------------------
+void bert_text(const char *name, int length, int vocabulary, int32_t *ids) {
+    ids[0] = CLS;
+    for (int j = 1; j + 1 < length; j++)
+        ids[j] = WORD + (int32_t)(reference_uniform(name, j - 1) * (vocabulary - WORD));
+    ids[length - 1] = SEP;
+}
+
+int bert_texts(int step, int vocabulary, int32_t *ids, int32_t *first) {
+    char name[64];
+    int count = 0;
+    first[0] = 0;
+    for (; count < BERT_MOST && lengths[step][count]; count++) {
+        snprintf(name, sizeof name, "step.%d.text.%d", step, count);
+        bert_text(name, lengths[step][count], vocabulary, ids + first[count]);
+        first[count + 1] = first[count] + lengths[step][count];
+    }
+    return count;
+}
+
+// --- verdicts --------------------------------------------------------------------------------------------------
+bool verdict_red(const verdict *v) { return v->worst[0]; }
+
+void verdict_show(const char *title, const verdict *v) {
+    if (getenv("SHOW_ERRORS"))
+        printf("%-40s loss %.1e value %.1e gradient %.1e update %.1e of %d tensors %s%s\n", title, v->loss, v->value,
+               v->gradient, v->update, v->compared, verdict_red(v) ? "RED: " : "", v->worst);
+}
+
+void judge(verdict *v, double *worst, double error, double limit, const char *name) {
+    if (!(error <= *worst)) *worst = error;
+    if (!(error <= limit) && !v->worst[0])
+        snprintf(v->worst, sizeof v->worst, "%s: %.2e, allowed %.0e", name, error, limit);
+    v->compared++;
+}
+
+void judge_loss(verdict *v, double got, double want, double limit, const char *name) {
+    judge(v, &v->loss, fabs(got - want) / fabs(want), limit, name);
+}
+
+void judge_value(verdict *v, const reference_model *m, const safetensors *file, const char *name, const tensor *x,
+                 double limit) {
+    int64_t n;
+    double *got = reference_read(m, x), *want = golden_tensor(file, name, -1, &n);
+    ck_assert_msg(n == tensor_count(x), "%s: %lld elements, not %lld", name, (long long)tensor_count(x), (long long)n);
+    judge(v, &v->value, reference_error(got, want, n), limit, name);
+    mem_free(got);
+    mem_free(want);
+}
+
+// The sum of "KIND.NAME" over KINDS; NULL if the file has none.
+static double *golden_sum(const safetensors *file, const char *const *kinds, const char *name, int64_t count) {
+    double *sum = NULL;
+    for (; *kinds; kinds++) {
+        char full[256];
+        int64_t n;
+        snprintf(full, sizeof full, "%s.%s", *kinds, name);
+        if (!safetensors_lookup(file, full)) continue;
+        double *part = golden_tensor(file, full, -1, &n);
+        ck_assert_msg(n == count, "%s: %lld elements, not %lld", full, (long long)count, (long long)n);
+        if (sum)
+            for (int64_t i = 0; i < n; i++) part[i] += sum[i];
+        mem_free(sum);
+        sum = part;
+    }
+    return sum;
+}
+
+static double norm(const double *x, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+// A key's bias adds the same to all of a query's scores, so its gradient is zero but for rounding: what there is of
+// it is measured by that of the bias of the same attention's queries.
+static const char *key_bias(const char *name) {
+    static const char end[] = "key.bias";
+    size_t n = strlen(name);
+    return n > strlen(end) && !strcmp(name + n - strlen(end), end) ? name + n - strlen(end) : NULL;
+}
+
+static double size_to_measure(const safetensors *file, const char *const *kinds, const char *name, int64_t count) {
+    char other[256];
+    snprintf(other, sizeof other, "%.*squery.bias", (int)(key_bias(name) - name), name);
+    double *x = golden_sum(file, kinds, other, count);
+    ck_assert_msg(x != NULL, "no gradient of %s", other);
+    double size = norm(x, count);
+    mem_free(x);
+    return size;
+}
+
+void judge_gradients(verdict *v, const reference_model *m, const safetensors *file, const char *const *kinds,
+                     double limit) {
+    for (size_t i = 0; i < m->params.count; i++) {
+        const param *q = m->params.item[i];
+        int64_t n = tensor_count(&q->value);
+        double *want = golden_sum(file, kinds, q->name, n), *got = NULL, error = 0;
+        if (q->value.grad && q->grad.written) got = reference_gradient(m, q);
+        if (want && !got)
+            error = INFINITY;
+        else if (want && key_bias(q->name))
+            error = norm(got, n) / size_to_measure(file, kinds, q->name, n);
+        else if (want)
+            error = reference_error(got, want, n);
+        else if (got)
+            error = norm(got, n);
+        if (want || got) judge(v, &v->gradient, error, want ? limit : 0, q->name);
+        mem_free(got);
+        mem_free(want);
+    }
+}
+
+void judge_updates(verdict *v, const reference_model *m, const safetensors *file, const void *start, double limit) {
+    static const char *const kinds[] = {"update", NULL};
+    for (size_t i = 0; i < m->params.count; i++) {
+        const param *q = m->params.item[i];
+        int64_t n = tensor_count(&q->value);
+        if (q->role != PARAM_WEIGHT || q->frozen) continue;
+        double *want = golden_sum(file, kinds, q->name, n), *end, *before;
+        if (mem_new(&end, n, q->name) || mem_new(&before, n, q->name)) die("%s", status_text());
+        if (param_read_f64(&m->params, q, m->params.values, end) || param_read_f64(&m->params, q, start, before))
+            die("%s", status_text());
+        for (int64_t e = 0; e < n; e++) end[e] -= before[e];
+        if (!want)
+            judge(v, &v->update, norm(end, n), 0, q->name);
+        else if (key_bias(q->name)) // rounding, far below AdamW's eps
+            judge(v, &v->update, norm(end, n), 1e-9, q->name);
+        else
+            judge(v, &v->update, reference_error(end, want, n), limit, q->name);
+        mem_free(end);
+        mem_free(before);
+        mem_free(want);
+    }
+}
+
+void *values_copy(const reference_model *m) {
+    size_t bytes = (size_t)m->params.trainable * dtype_size(dtype_wide(m->device->type));
+    char *out;
+    if (mem_new(&out, (int64_t)bytes, "values before training")) die("%s", status_text());
+    m->device->download(m->device, out, m->params.values, bytes);
+    m->device->wait(m->device);
+    return out;
+}
+
+safetensors *golden_open(const char *file) {
+    char path[512];
+    safetensors *out;
+    snprintf(path, sizeof path, "%s/%s", TEST_DATA, file);
+    if (safetensors_open(&out, path)) die("%s", status_text());
+    return out;
+}
+
+// --- mutations -------------------------------------------------------------------------------------------------
+bool rules_have(const rules *r, const char *op) {
+    for (int i = 0; i < r->count; i++)
+        if (!strcmp(r->item[i].op, op)) return true;
+    return false;
+}
+
+void rules_collect(void *context, tape *t, const tape_node *node) {
+    rules *r = context;
+    (void)t;
+    for (int i = 0; i < node->ins; i++) {
+        const gradient *g = node->in[i] ? node->in[i]->grad : NULL;
+        bool known = !g || !g->data;
+        for (int j = 0; j < r->count && !known; j++)
+            known = !strcmp(r->item[j].op, node->op) && r->item[j].input == i;
+        if (known) continue;
+        ck_assert_int_lt(r->count, RULES_MOST);
+        r->item[r->count++] = (rule_mutation){node->op, i};
+    }
+}
