@@ -15,9 +15,14 @@ status pickle_fail(const pickle *p, const char *format, ...) {
 }
 
 // --- memory --------------------------------------------------------------------------------------
+// A large file is mostly numbers. What is made of it here stays far smaller than itself.
+static size_t most_values(const pickle *p) {
+    size_t most = p->size / 256 > PICKLE_MAX_VALUES ? p->size / 256 : PICKLE_MAX_VALUES;
+    return most < UINT32_MAX ? most : UINT32_MAX;
+}
+
 static status room(const pickle *p, void **block, size_t *capacity, size_t count, size_t size) {
-    if (count >= PICKLE_MAX_VALUES)
-        return pickle_fail(p, "more than %d values", PICKLE_MAX_VALUES);
+    if (count >= most_values(p)) return pickle_fail(p, "more than %zu values", most_values(p));
     return mem_grow(block, capacity, count + 1, size, "a pickle");
 }
 
@@ -242,7 +247,7 @@ static status add(pickle *p, pickle_kind kind, size_t count) {
 // Picklers number from 0 upwards, so the size of the table is bounded by that of the pickle.
 static status memo_put(pickle *p, uint64_t index) {
     if (!p->depth || !p->stack[p->depth - 1]) return pickle_fail(p, "remembers from an empty stack");
-    if (index >= PICKLE_MAX_VALUES || index > p->size)
+    if (index >= most_values(p) || index > p->size)
         return pickle_fail(p, "memo number %llu is more than a pickle of %zu bytes can have",
                            (unsigned long long)index, p->size);
     status rc = mem_grow((void **)&p->memo, &p->memo_room, (size_t)index + 1, sizeof *p->memo, "a pickle");
@@ -279,7 +284,7 @@ static status build(pickle *p) {
     pickle_ref state, object;
     status rc = pop(p, &state);
     if (!rc) rc = pop(p, &object);
-    if (!rc) rc = pickle_build(p, object);
+    if (!rc) rc = pickle_build(p, object, state);
     return rc ? rc : pickle_push(p, object);
 }
 
@@ -430,6 +435,7 @@ void pickle_close(pickle *p) {
     mem_free(p->memo);
     mem_free(p->storage);
     mem_free(p->tensor);
+    mem_free(p->array);
     mem_free(p);
 }
 
@@ -455,6 +461,10 @@ const pickle_storage *pickle_storage_at(const pickle *p, uint32_t index) {
 
 const pickle_tensor *pickle_tensor_at(const pickle *p, uint32_t index) {
     return &p->tensor[index];
+}
+
+const pickle_array *pickle_array_at(const pickle *p, uint32_t index) {
+    return &p->array[index];
 }
 
 bool pickle_is_text(const pickle_value *v, const char *text) {

@@ -1,7 +1,7 @@
-// Python pickles (protocols 2 to 5) as far as PyTorch's weight files need them. Nothing is executed and
-// nothing imported: the machine knows containers, numbers, texts, and a fixed list of calls that rebuild
-// tensors and inert things (pickle_calls.c). Any other call is an error that names it. A class or
-// function that is only named, never called, is inert and harmless.
+// Python pickles (protocols 2 to 5) as far as PyTorch's weight files and dicts of arrays need them.
+// Nothing is executed and nothing imported: the machine knows containers, numbers, texts, and a fixed
+// list of calls that rebuild tensors, arrays and inert things (pickle_calls.c). Any other call is an
+// error that names it. A class or function that is only named, never called, is inert and harmless.
 //
 // The result is a graph of values that may share parts and contain itself: whoever walks it guards
 // itself. Texts point into the bytes, which are borrowed until pickle_close.
@@ -10,6 +10,7 @@
 #include "core/memory.h"
 #include <stdbool.h>
 
+// A file may have more values than this: one for each 256 of its bytes.
 enum { PICKLE_MAX_VALUES = 1 << 22, PICKLE_MAX_TENSORS = 1 << 18, PICKLE_MAX_RANK = 8 };
 
 typedef enum pickle_kind {
@@ -27,6 +28,9 @@ typedef enum pickle_kind {
     PICKLE_GLOBAL, // the name of a class or function: MODULE NAME
     PICKLE_STORAGE,
     PICKLE_TENSOR,
+    PICKLE_DTYPE, // numpy's
+    PICKLE_BLOB,  // a storage as a whole file of torch.save: its bytes (NULL: not kept)
+    PICKLE_ARRAY, // numpy's, or a tensor whose storage is a BLOB
     PICKLE_INERT // something rebuilt of which nothing is kept
 } pickle_kind;
 
@@ -42,7 +46,7 @@ typedef struct pickle_value {
     union {
         int64_t integer; // INT, BOOL
         double number;
-        pickle_text text; // TEXT, BYTES, LONG
+        pickle_text text; // TEXT, BYTES, LONG, BLOB
         struct {
             uint32_t first, last, count; // cells of TUPLE, LIST; of DICT: key, value, key, ...
         } items;
@@ -50,7 +54,11 @@ typedef struct pickle_value {
             const char *module;
             uint32_t module_length, name_length; // NAME stands in `name`
         } global;
-        uint32_t index; // of STORAGE, TENSOR
+        struct {
+            element_type type; // ELEMENT_COUNT: none that is read
+            bool big_endian;
+        } dtype;
+        uint32_t index; // of STORAGE, TENSOR, ARRAY
     } as;
     const char *name; // GLOBAL
 } pickle_value;
@@ -70,6 +78,18 @@ typedef struct pickle_tensor {
     int64_t dim[PICKLE_MAX_RANK], stride[PICKLE_MAX_RANK];
 } pickle_tensor;
 
+// An array whose numbers stand in the pickle itself.
+typedef struct pickle_array {
+    const unsigned char *data; // in the borrowed bytes; NULL: not kept, and the rest says nothing
+    size_t bytes;              // numpy: of all elements, no more and no fewer
+    element_type type;         // ELEMENT_COUNT, torch only: that of its storage
+    bool big_endian, by_columns;
+    bool torch; // DATA is a whole file of torch.save (torch_blob_read), of which this is a view:
+    int64_t offset, stride[PICKLE_MAX_RANK];
+    int rank;
+    int64_t dim[PICKLE_MAX_RANK];
+} pickle_array;
+
 typedef struct pickle pickle;
 
 // Reads one pickle from BYTES + *AT on and moves *AT behind its end. NAME stands in error texts with the
@@ -84,6 +104,7 @@ uint32_t pickle_next(const pickle *p, uint32_t cell);
 size_t pickle_storages(const pickle *p); // references, several to one key
 const pickle_storage *pickle_storage_at(const pickle *p, uint32_t index);
 const pickle_tensor *pickle_tensor_at(const pickle *p, uint32_t index);
+const pickle_array *pickle_array_at(const pickle *p, uint32_t index);
 
 bool pickle_is_text(const pickle_value *v, const char *text);
 // "module.name" of a GLOBAL in OUT, with '?' for control characters.

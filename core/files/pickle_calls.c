@@ -5,21 +5,14 @@
 
 #include <string.h>
 
-// A call's arguments, at most this many; more are kept out of sight.
-enum { MAX_ARGS = 10 };
-typedef struct arguments {
-    size_t count;
-    pickle_ref value[MAX_ARGS];
-} arguments;
-
-static void read_arguments(const pickle *p, pickle_ref tuple, arguments *a) {
+void pickle_read_args(const pickle *p, pickle_ref tuple, pickle_args *a) {
     const pickle_value *v = &p->value[tuple];
     a->count = 0;
-    for (uint32_t c = v->as.items.first; c && a->count < MAX_ARGS; c = p->cell[c].next)
+    for (uint32_t c = v->as.items.first; c && a->count < PICKLE_MAX_ARGS; c = p->cell[c].next)
         a->value[a->count++] = p->cell[c].value;
 }
 
-static bool is_global(const pickle_value *v, const char *name) {
+bool pickle_is_global(const pickle_value *v, const char *name) {
     if (v->kind != PICKLE_GLOBAL) return false;
     size_t module = v->as.global.module_length, own = v->as.global.name_length;
     return strlen(name) == module + 1 + own && memcmp(name, v->as.global.module, module) == 0 &&
@@ -38,7 +31,7 @@ static element_type type_of_dtype(const pickle_value *v) {
         {"torch.bool", ELEMENT_BOOL},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_global(v, names[i].name)) return names[i].type;
+        if (pickle_is_global(v, names[i].name)) return names[i].type;
     return ELEMENT_COUNT;
 }
 
@@ -59,7 +52,7 @@ static bool type_of_storage(const pickle_value *v, element_type *type) {
         {"torch.storage._UntypedStorage", ELEMENT_COUNT},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!is_global(v, names[i].name)) continue;
+        if (!pickle_is_global(v, names[i].name)) continue;
         *type = names[i].type;
         return true;
     }
@@ -68,9 +61,9 @@ static bool type_of_storage(const pickle_value *v, element_type *type) {
 
 // ("storage", type, key, location, count) and, in legacy files, a view that was never written since 2017.
 status pickle_persistent(pickle *p, pickle_ref id, pickle_ref *out) {
-    arguments a = {0};
+    pickle_args a = {0};
     char name[PICKLE_NAME_SIZE];
-    if (p->value[id].kind == PICKLE_TUPLE) read_arguments(p, id, &a);
+    if (p->value[id].kind == PICKLE_TUPLE) pickle_read_args(p, id, &a);
     if (a.count < 5 || !pickle_is_text(&p->value[a.value[0]], "storage"))
         return pickle_fail(p, "refers to something outside the pickle that is no storage");
     const pickle_value *type = &p->value[a.value[1]], *key = &p->value[a.value[2]],
@@ -116,20 +109,23 @@ static status read_sizes(pickle *p, pickle_ref tuple, const char *what, int64_t 
 }
 
 // (storage, offset, size, stride, ...); DTYPE 0: the storage's own.
-static status rebuild_tensor(pickle *p, const arguments *a, pickle_ref dtype_ref, pickle_ref *out) {
+static status rebuild_tensor(pickle *p, const pickle_args *a, pickle_ref dtype_ref, pickle_ref *out) {
     pickle_tensor t = {.place = p->place};
     int strides;
-    if (a->count < 4 || p->value[a->value[0]].kind != PICKLE_STORAGE)
+    pickle_kind kind = a->count < 4 ? PICKLE_NONE : p->value[a->value[0]].kind;
+    if (kind != PICKLE_STORAGE && kind != PICKLE_BLOB)
         return pickle_fail(p, "a tensor without a storage");
     if (p->value[a->value[1]].kind != PICKLE_INT || p->value[a->value[1]].as.integer < 0)
         return pickle_fail(p, "a tensor whose offset is no whole number from 0");
     t.offset = p->value[a->value[1]].as.integer;
-    t.storage = p->value[a->value[0]].as.index;
     status rc = read_sizes(p, a->value[2], "size", t.dim, &t.rank);
     if (!rc) rc = read_sizes(p, a->value[3], "stride", t.stride, &strides);
     if (rc) return rc;
     if (strides != t.rank) return pickle_fail(p, "a tensor of %d sizes and %d strides", t.rank, strides);
-    t.type = dtype_ref ? type_of_dtype(&p->value[dtype_ref]) : p->storage[t.storage].type;
+    t.type = dtype_ref ? type_of_dtype(&p->value[dtype_ref]) : ELEMENT_COUNT;
+    if (kind == PICKLE_BLOB) return pickle_array_of_blob(p, a->value[0], &t, out);
+    t.storage = p->value[a->value[0]].as.index;
+    if (!dtype_ref) t.type = p->storage[t.storage].type;
     if (t.type == ELEMENT_COUNT) return pickle_fail(p, "a tensor of a type that is not read");
     if (p->tensors >= PICKLE_MAX_TENSORS)
         return pickle_fail(p, "more than %d tensors", PICKLE_MAX_TENSORS);
@@ -142,18 +138,18 @@ static status rebuild_tensor(pickle *p, const arguments *a, pickle_ref dtype_ref
 }
 
 // --- calls ---------------------------------------------------------------------------------------
-static status call_tensor(pickle *p, const arguments *a, pickle_ref *out) {
+static status call_tensor(pickle *p, const pickle_args *a, pickle_ref *out) {
     return rebuild_tensor(p, a, 0, out);
 }
 
 // (storage, offset, size, stride, requires_grad, hooks, dtype, ...)
-static status call_tensor_v3(pickle *p, const arguments *a, pickle_ref *out) {
+static status call_tensor_v3(pickle *p, const pickle_args *a, pickle_ref *out) {
     if (a->count < 7) return pickle_fail(p, "a tensor without a type");
     return rebuild_tensor(p, a, a->value[6], out);
 }
 
 // (tensor, requires_grad, hooks, ...)
-static status call_parameter(pickle *p, const arguments *a, pickle_ref *out) {
+static status call_parameter(pickle *p, const pickle_args *a, pickle_ref *out) {
     if (!a->count || p->value[a->value[0]].kind != PICKLE_TENSOR)
         return pickle_fail(p, "a parameter without a tensor");
     *out = a->value[0];
@@ -161,23 +157,23 @@ static status call_parameter(pickle *p, const arguments *a, pickle_ref *out) {
 }
 
 // (function, class, arguments, state): a tensor with attributes. The class is only a name here.
-static status call_from_type(pickle *p, const arguments *a, pickle_ref *out) {
+static status call_from_type(pickle *p, const pickle_args *a, pickle_ref *out) {
     if (a->count < 3 || p->value[a->value[2]].kind != PICKLE_TUPLE)
         return pickle_fail(p, "a tensor of a class without arguments");
     const pickle_value *function = &p->value[a->value[0]];
-    if (!is_global(function, "torch._utils._rebuild_tensor_v2") &&
-        !is_global(function, "torch._utils._rebuild_tensor_v3"))
+    if (!pickle_is_global(function, "torch._utils._rebuild_tensor_v2") &&
+        !pickle_is_global(function, "torch._utils._rebuild_tensor_v3"))
         return pickle_fail(p, "a tensor of a class that is rebuilt in another way than torch's own");
     return pickle_call(p, a->value[0], a->value[2], out);
 }
 
-static status call_inert(pickle *p, const arguments *a, pickle_ref *out) {
+static status call_inert(pickle *p, const pickle_args *a, pickle_ref *out) {
     (void)a;
     return pickle_new(p, PICKLE_INERT, out);
 }
 
 // OrderedDict(), defaultdict(factory), Counter({...}); Python 2 gave OrderedDict a list of pairs.
-static status call_dict(pickle *p, const arguments *a, pickle_ref *out) {
+static status call_dict(pickle *p, const pickle_args *a, pickle_ref *out) {
     status rc = pickle_new(p, PICKLE_DICT, out);
     if (rc || !a->count) return rc;
     const pickle_value *first = &p->value[a->value[0]];
@@ -198,7 +194,7 @@ static status call_dict(pickle *p, const arguments *a, pickle_ref *out) {
 }
 
 // set([...]) and torch.Size((...)): the container itself.
-static status call_container(pickle *p, const arguments *a, pickle_ref *out) {
+static status call_container(pickle *p, const pickle_args *a, pickle_ref *out) {
     if (!a->count) return pickle_new(p, PICKLE_LIST, out);
     pickle_kind kind = p->value[a->value[0]].kind;
     if (kind != PICKLE_LIST && kind != PICKLE_TUPLE) return pickle_fail(p, "a set or size of no list");
@@ -208,7 +204,7 @@ static status call_container(pickle *p, const arguments *a, pickle_ref *out) {
 
 typedef struct callee {
     const char *name;
-    status (*call)(pickle *p, const arguments *a, pickle_ref *out);
+    status (*call)(pickle *p, const pickle_args *a, pickle_ref *out);
     bool is_class; // may be made by NEWOBJ too, and take BUILD's state
 } callee;
 
@@ -237,12 +233,16 @@ static const callee callees[] = {
     {"builtins.bytearray", call_inert, false},
     {"__builtin__.complex", call_inert, false},
     {"builtins.complex", call_inert, false},
+    // numpy's modules before its version 2, and since.
+    {"numpy.core.multiarray._reconstruct", pickle_call_reconstruct, false},
+    {"numpy._core.multiarray._reconstruct", pickle_call_reconstruct, false},
+    {"numpy.core.numeric._frombuffer", pickle_call_frombuffer, false},
+    {"numpy._core.numeric._frombuffer", pickle_call_frombuffer, false},
+    {"numpy.dtype", pickle_call_dtype, true},
+    {"torch.storage._load_from_bytes", pickle_call_blob, false},
     // Scores in callbacks, options of a run, and paths: kept as nothing.
     {"numpy.core.multiarray.scalar", call_inert, false},
     {"numpy._core.multiarray.scalar", call_inert, false},
-    {"numpy.core.multiarray._reconstruct", call_inert, false},
-    {"numpy._core.multiarray._reconstruct", call_inert, false},
-    {"numpy.dtype", call_inert, true},
     {"argparse.Namespace", call_inert, true},
     {"pathlib.PosixPath", call_inert, true},
     {"pathlib.WindowsPath", call_inert, true},
@@ -255,7 +255,7 @@ static status find_callee(pickle *p, pickle_ref ref, const callee **out) {
     const pickle_value *v = &p->value[ref];
     if (v->kind != PICKLE_GLOBAL) return pickle_fail(p, "calls something that is no function");
     for (size_t i = 0; i < sizeof callees / sizeof *callees; i++) {
-        if (!is_global(v, callees[i].name)) continue;
+        if (!pickle_is_global(v, callees[i].name)) continue;
         *out = &callees[i];
         return STATUS_OK;
     }
@@ -265,34 +265,36 @@ static status find_callee(pickle *p, pickle_ref ref, const callee **out) {
 
 status pickle_call(pickle *p, pickle_ref function, pickle_ref args, pickle_ref *out) {
     const callee *c = NULL;
-    arguments a;
+    pickle_args a;
     status rc = find_callee(p, function, &c);
     if (rc) return rc;
-    read_arguments(p, args, &a);
+    pickle_read_args(p, args, &a);
     return c->call(p, &a, out);
 }
 
 status pickle_make(pickle *p, pickle_ref class, pickle_ref args, pickle_ref *out) {
     char name[PICKLE_NAME_SIZE];
     const callee *c = NULL;
-    arguments a;
+    pickle_args a;
     status rc = find_callee(p, class, &c);
     if (rc) return rc;
     if (!c->is_class)
         return pickle_fail(p, "makes an object of %s, which is no class",
                            pickle_global_name(name, &p->value[class]));
-    read_arguments(p, args, &a);
+    pickle_read_args(p, args, &a);
     return c->call(p, &a, out);
 }
 
 // The state of a dict (a module's _metadata), of a tensor (attributes) or of something inert is dropped.
-status pickle_build(pickle *p, pickle_ref object) {
+status pickle_build(pickle *p, pickle_ref object, pickle_ref state) {
     char name[PICKLE_NAME_SIZE];
     const pickle_value *v = &p->value[object];
     switch (v->kind) {
     case PICKLE_DICT:
     case PICKLE_TENSOR:
     case PICKLE_INERT: return STATUS_OK;
+    case PICKLE_DTYPE: return pickle_build_dtype(p, object, state);
+    case PICKLE_ARRAY: return pickle_build_array(p, object, state);
     case PICKLE_GLOBAL:
         return pickle_fail(p, "changes %s, which is no tensor; files that run code are not read",
                            pickle_global_name(name, v));

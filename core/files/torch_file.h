@@ -42,3 +42,12 @@ bool torch_file_legacy(const torch_file *f);
 
 // Elements FIRST to FIRST + COUNT - 1 in row-major order, little-endian, to OUT.
 status torch_file_copy(torch_file *f, const torch_entry *e, int64_t first, int64_t count, void *out);
+
+// A storage that an ordinary pickle holds as a file of its own (that of a tensor which pickle.dump wrote):
+// COUNT elements of TYPE at DATA, inside BYTES. NAME stands in error texts. FORMAT; MEMORY.
+typedef struct torch_blob {
+    element_type type;
+    int64_t count;
+    const unsigned char *data;
+} torch_blob;
+status torch_blob_read(torch_blob *out, const char *name, const void *bytes, size_t size);

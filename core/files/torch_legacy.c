@@ -147,3 +147,38 @@ status torch_read_legacy(torch_file *f) {
     pickle_close(object);
     return rc;
 }
+
+// The one storage of F, which its object must be.
+static status only_storage(torch_blob *out, const torch_file *f, const pickle *object) {
+    const pickle_value *root = pickle_root(object);
+    if (root->kind != PICKLE_STORAGE || f->storages != 1) return bad(f, "is not one storage");
+    const pickle_storage *wanted = pickle_storage_at(object, root->as.index);
+    const torch_storage *s = &f->storage[0];
+    if (wanted->type == ELEMENT_COUNT) return bad(f, "is a storage without a type");
+    if (f->big_endian) return bad(f, "is a storage of big-endian numbers");
+    if (compare_texts(&wanted->key, s->key) || s->bytes % element_size(wanted->type) ||
+        (int64_t)(s->bytes / element_size(wanted->type)) != wanted->count)
+        return bad(f, "is another storage than it says");
+    *out = (torch_blob){.type = wanted->type, .count = wanted->count, .data = s->data};
+    return STATUS_OK;
+}
+
+status torch_blob_read(torch_blob *out, const char *name, const void *bytes, size_t size) {
+    torch_file f = {.bytes = bytes, .size = size, .legacy = true};
+    size_t at = 0;
+    pickle *object = NULL, *keys = NULL;
+    *out = (torch_blob){.type = ELEMENT_COUNT};
+    status rc = mem_string(&f.name, name);
+    if (!rc) rc = read_head(&f, &at);
+    if (!rc) rc = pickle_read(&object, name, bytes, size, &at);
+    if (!rc) rc = pickle_read(&keys, name, bytes, size, &at);
+    if (!rc) rc = read_keys(&f, keys);
+    if (!rc) rc = read_storages(&f, object, at);
+    if (!rc) rc = only_storage(out, &f, object);
+    pickle_close(keys);
+    pickle_close(object);
+    mem_free(f.storage);
+    mem_free(f.keys);
+    mem_free(f.name);
+    return rc;
+}

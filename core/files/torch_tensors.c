@@ -161,7 +161,7 @@ static status visit_items(walk *w, const pickle_value *v) {
             return status_fail(STATUS_FORMAT, "%s: refers to its parts more than %d times", w->label,
                                PICKLE_MAX_VALUES);
         if (item->kind != PICKLE_TENSOR && item->kind != PICKLE_DICT && item->kind != PICKLE_LIST &&
-            item->kind != PICKLE_TUPLE)
+            item->kind != PICKLE_TUPLE && item->kind != PICKLE_ARRAY)
             continue;
         rc = add_key(w, key, index);
         if (!rc) rc = visit(w, item);
@@ -176,6 +176,9 @@ static status visit(walk *w, const pickle_value *v) {
         status rc = check_name(w);
         return rc ? rc : add_tensor(w, v->as.index);
     }
+    // numpy's arrays are passed over; a tensor must not be.
+    if (v->kind == PICKLE_ARRAY && pickle_array_at(w->pickle, v->as.index)->torch)
+        return bad(w, "is a tensor as pickle.dump writes it, not torch.save");
     if (v->kind != PICKLE_DICT && v->kind != PICKLE_LIST && v->kind != PICKLE_TUPLE) return STATUS_OK;
     for (int i = 0; i < w->depth; i++)
         if (w->path[i] == v)

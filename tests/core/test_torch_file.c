@@ -226,6 +226,13 @@ START_TEST(other_things_are_passed_over) {
     PASS("cargparse\nNamespace\n)\x81}\x8c\1aK\1sb");
     PASS("cpathlib\nPosixPath\n\x8c\1a\x85R");
     PASS("c_codecs\nencode\n\x8c\1a\x8c\6latin1\x86R");
+    // Arrays of numpy's: of bytes, of other things, in protocol 5, and a scalar.
+#define EMPTY_ARRAY "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" "C\1b\x87R"
+#define OF_BYTES "cnumpy\ndtype\n\x8c\2u1\x89\x88\x87R(K\3\x8c\1|NNNtb"
+    PASS(EMPTY_ARRAY "(K\1K\2\x85" OF_BYTES "\x89" "C\2abtb");
+    PASS(EMPTY_ARRAY "(K\1K\2\x85" "cnumpy\ndtype\n\x8c\2O8\x85R\x89]tb");
+    PASS("cnumpy._core.numeric\n_frombuffer\n(C\2ab" OF_BYTES "K\2\x85\x8c\1CtR");
+    PASS("cnumpy.core.multiarray\nscalar\n" OF_BYTES "C\1a\x86R");
     PASS("\x8c\13collections\x8c\13OrderedDict\x93)R"); // STACK_GLOBAL
     PASS("\x95\2\0\0\0\0\0\0\0K\1");                    // a frame
     PASS("K\1\x94" "0h\0");                             // MEMOIZE
@@ -311,6 +318,10 @@ START_TEST(wrong_pickles) {
         BAD("\x80\2(\x8c\7storagectorch\nFloatStorage\n\x8c\1\60\x8c\3cpu\x8a\1\xfftQ.", "a storage of -1"),
         BAD("\x80\2ctorch._utils\n_rebuild_tensor_v2\n((\x8c\7storagectorch\nFloatStorage\n\x8c\1\60\x8c\3cpu"
             "K\1tQK\0K\1\x85K\1K\1\x86tR.", "a tensor of 1 sizes and 2 strides"),
+        BAD("\x80\2" EMPTY_ARRAY "(K\1K\3\x85" OF_BYTES "\x89" "C\2abtb.",
+            "an array of U8 whose shape does not fit its 2 bytes"),
+        BAD("\x80\2}\x8c\1actorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\nC\1x\x85R"
+            "K\0K\1\x85K\1\x85tRs.", "\"a\" is a tensor as pickle.dump writes it"),
         BAD("\x80\6.", "protocol 6"),
         BAD("\x80\1.", "protocol 1"),
         BAD("\x80\2\x95\xff\0\0\0\0\0\0\0N.", "a frame of 255 bytes"),
