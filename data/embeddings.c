@@ -1,6 +1,6 @@
 // Reads files of embeddings; the format is in embeddings.h. Rows are read by pread.
-#include "data/embeddings.h"
 #include "core/files/hdf5.h"
+#include "data/embeddings_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,7 +104,7 @@ static int compare_keys(const void *a, const void *b) {
     return strcmp(((const embeddings_key *)a)->dicom_id, ((const embeddings_key *)b)->dicom_id);
 }
 
-static status sort_ids(embeddings *e) {
+status embeddings_sort_ids(embeddings *e) {
     qsort(e->sorted, (size_t)e->count, sizeof *e->sorted, compare_keys);
     for (int64_t i = 1; i < e->count; i++)
         if (!compare_keys(&e->sorted[i - 1], &e->sorted[i]))
@@ -127,15 +127,13 @@ static status load_ids(embeddings *e, hdf5 *f) {
     if (!rc) rc = mem_new(&e->sorted, e->count, "dicom_ids");
     if (!rc) rc = hdf5_read(padded, f, "dicom_id", &shape);
     if (!rc) rc = take_ids(e, padded, size);
-    if (!rc) rc = sort_ids(e);
+    if (!rc) rc = embeddings_sort_ids(e);
     mem_free(padded);
     return rc;
 }
 
-static status load(embeddings *e) {
+static status load_hdf5(embeddings *e) {
     hdf5 *f = NULL;
-    e->fd = open(e->path, O_RDONLY | O_CLOEXEC);
-    if (e->fd < 0) return status_fail(STATUS_IO, "%s: cannot open: %s", e->path, strerror(errno));
     status rc = hdf5_open(&f, e->path);
     if (!rc) rc = check_header(e, f);
     if (!rc) rc = look_at_numbers(e, f);
@@ -144,13 +142,30 @@ static status load(embeddings *e) {
     return rc;
 }
 
-status embeddings_open_part(embeddings **out, const char *path) {
+// By its first bytes: a pickle of protocol 2 or later begins with its number.
+static status load_any(embeddings *e) {
+    unsigned char first[2] = {0};
+    ssize_t count = pread(e->fd, first, sizeof first, 0);
+    if (count < 0) return status_fail(STATUS_IO, "%s: cannot read: %s", e->path, strerror(errno));
+    if (first[0] == 0x80) return embeddings_load_pickle(e);
+    status rc = load_hdf5(e);
+    if (!rc && e->rows != e->count)
+        rc = status_fail(STATUS_FORMAT,
+                         "%s: only %lld of %lld rows are written; run the command that makes it "
+                         "again",
+                         e->path, (long long)e->rows, (long long)e->count);
+    return rc;
+}
+
+static status open_by(embeddings **out, const char *path, status (*load)(embeddings *)) {
     embeddings *e = NULL;
     *out = NULL;
     status rc = mem_new(&e, 1, "embeddings");
     if (rc) return rc;
     e->fd = -1;
     rc = mem_string(&e->path, path);
+    if (!rc && (e->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
+        rc = status_fail(STATUS_IO, "%s: cannot open: %s", path, strerror(errno));
     if (!rc) rc = load(e);
     if (rc)
         embeddings_close(e);
@@ -160,19 +175,17 @@ status embeddings_open_part(embeddings **out, const char *path) {
 }
 
 status embeddings_open(embeddings **out, const char *path) {
-    status rc = embeddings_open_part(out, path);
-    if (rc || (*out)->rows == (*out)->count) return rc;
-    rc = status_fail(STATUS_FORMAT,
-                     "%s: only %lld of %lld rows are written; run the command that makes it again",
-                     path, (long long)(*out)->rows, (long long)(*out)->count);
-    embeddings_close(*out);
-    *out = NULL;
-    return rc;
+    return open_by(out, path, load_any);
+}
+
+status embeddings_open_part(embeddings **out, const char *path) {
+    return open_by(out, path, load_hdf5);
 }
 
 void embeddings_close(embeddings *e) {
     if (!e) return;
     if (e->fd >= 0) close(e->fd);
+    mem_free(e->offset);
     mem_free(e->sorted);
     mem_free(e->text);
     mem_free(e->path);
@@ -197,5 +210,5 @@ status embeddings_read(void *out, const embeddings *e, int64_t row) {
     if (row < 0 || row >= e->count)
         die("embeddings_read: row %lld of %lld", (long long)row, (long long)e->count);
     const size_t bytes = (size_t)e->queries * (size_t)e->width * dtype_size(e->type);
-    return read_at(out, e, bytes, e->place + row * (int64_t)bytes);
+    return read_at(out, e, bytes, e->offset ? e->offset[row] : e->place + row * (int64_t)bytes);
 }

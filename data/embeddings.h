@@ -60,8 +60,9 @@ typedef struct embeddings {
     int64_t count; // N
     int queries, width;
     dtype type;
-    int64_t place; // of the first row in the file
-    int64_t rows;  // written
+    int64_t place;   // of the first row in the file
+    int64_t *offset; // (N): of each row, in a pickle; else NULL
+    int64_t rows;    // written
     int64_t rows_place;
     char checkpoint[EMBEDDINGS_TEXT_SIZE], model[EMBEDDINGS_TEXT_SIZE];
     char split[EMBEDDINGS_TEXT_SIZE], plan[EMBEDDINGS_TEXT_SIZE];
@@ -70,9 +71,10 @@ typedef struct embeddings {
     embeddings_key *sorted; // (N): by dicom_id
 } embeddings;
 
-// Errors: IO, FORMAT (names the file), MEMORY.
+// A file of ours, or a pickle that RaDialog's dump leaves (data/embeddings_pickle.c), which has no
+// checkpoint, model, split and plan: they are empty. Errors: IO, FORMAT (names the file), MEMORY.
 status embeddings_open(embeddings **out, const char *path);
-// The same for a file that may still miss rows. For the writer.
+// One of ours, which may still miss rows. For the writer.
 status embeddings_open_part(embeddings **out, const char *path);
 void embeddings_close(embeddings *e); // accepts NULL
 
