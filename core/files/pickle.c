@@ -15,9 +15,9 @@ status pickle_fail(const pickle *p, const char *format, ...) {
 }
 
 // --- memory --------------------------------------------------------------------------------------
-// A large file is mostly numbers. What is made of it here stays far smaller than itself.
+// A large file is mostly numbers. What is made of it here stays smaller than itself.
 static size_t most_values(const pickle *p) {
-    size_t most = p->size / 256 > PICKLE_MAX_VALUES ? p->size / 256 : PICKLE_MAX_VALUES;
+    size_t most = p->size / 64 > PICKLE_MAX_VALUES ? p->size / 64 : PICKLE_MAX_VALUES;
     return most < UINT32_MAX ? most : UINT32_MAX;
 }
 

@@ -10,7 +10,7 @@
 #include "core/memory.h"
 #include <stdbool.h>
 
-// A file may have more values than this: one for each 256 of its bytes.
+// A file may have more values than this: one for each 64 of its bytes.
 enum { PICKLE_MAX_VALUES = 1 << 22, PICKLE_MAX_TENSORS = 1 << 18, PICKLE_MAX_RANK = 8 };
 
 typedef enum pickle_kind {
