@@ -10,7 +10,7 @@
 #pragma once
 #include "data/synth_study.h"
 
-enum { PHRASES = 12 };
+enum { PHRASES = 16 };
 typedef const char *phrases[PHRASES]; // unused ones are NULL; the order decides the split
 
 typedef struct phrase_range {
