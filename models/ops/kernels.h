@@ -86,6 +86,17 @@ typedef struct negatives_shape {
     uint32_t first_sample;
 } negatives_shape;
 
+// Texts that the device chooses, for append_texts: text INDEX[i] (TEXTS of them, packed in ids) goes behind the one
+// before it, from row TAIL of a packed batch on. SEGMENTS[i] then has it as piece 1 of queries and keys, KEYS_ONLY[i]
+// as piece 1 of keys.
+typedef struct appended_texts {
+    const int32_t *index, *text_ids, *text_first; // (count), (text_first[texts]), (texts + 1)
+    int32_t *ids, *positions, *rows;              // (N), (N), (N, 2)
+    attention_segment *segments, *keys_only;      // (count), beginning with the first of them
+    int64_t count, texts, tail, N;
+    int64_t sample, position; // of the first token of text 0, for the row map
+} appended_texts;
+
 #define OP_KERNELS(X)                                                                              \
     /* conv2d: out (B,OH,OW,O), inp (B,H,W,C), weight (O,K,K,C), bias wide (O) or NULL */          \
     X(conv2d_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
@@ -237,7 +248,12 @@ typedef struct negatives_shape {
                            dtype type, stream *s))                                                 \
     /* draw_negatives: out (R), scores wide (R, C), group (C) or NULL */                           \
     X(draw_negatives, (int32_t *out, const void *scores, const int32_t *group,                     \
-                       const negatives_shape *z, dtype type, stream *s))
+                       const negatives_shape *z, dtype type, stream *s))                           \
+    /* append_texts: see appended_texts; rows behind the last text become filler */                \
+    X(append_texts, (const appended_texts *a, stream *s))                                          \
+    /* point_segments: segment i has piece 0 of its keys at the TOKENS rows of number index[i] */  \
+    X(point_segments, (attention_segment *segments, const int32_t *index, int64_t count,           \
+                       int64_t tokens, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

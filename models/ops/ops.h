@@ -68,6 +68,20 @@ typedef struct attention_rows_args {
     double dropout;                  // of the probabilities, in training
 } attention_rows_args;
 void attention_rows(tape *t, tensor *out[2], const attention_rows_args *a);
+// Completes a packed batch with texts that were chosen on the device (draw_negatives). It writes into tensors that are
+// there: no gradient. Rows behind the last text become filler: id 0, position 0, sample -1.
+typedef struct append_texts_args {
+    tensor *index;                   // i32 (b): numbers of texts
+    tensor *text_ids, *text_first;   // i32 (total), (texts + 1): all texts, packed
+    tensor *ids, *positions, *rows;  // i32 (N), (N), (N, 2)
+    tensor *segments, *keys_only;    // i32 (S, SEGMENT_COLUMNS): the text as piece 1 of queries and keys, of keys alone
+    int64_t tail;                    // the first row
+    int64_t first_segment;           // that of index[0]
+    int64_t sample, position;        // the row map says {sample + i, position + place in the text}
+} append_texts_args;
+void append_texts(tape *t, const append_texts_args *a);
+// Segments FIRST + i look at images that were chosen on the device: piece 0 of their keys is rows index[i] * TOKENS on.
+void point_segments(tape *t, tensor *segments, int64_t first, tensor *index, int64_t tokens);
 // u8 (B,H,W) and f32 (B,256) -> (B,H,W,1).
 tensor *image_from_bytes(tape *t, tensor *bytes, tensor *lut);
 // logits (B,C), target u8 (B,C), positive_weight f32 (C), mask f32 (C) -> loss, rank 0. Divided by
