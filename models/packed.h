@@ -1,0 +1,46 @@
+// Packed batches: which rows of a (rows, D) tensor belong together, as whole numbers on the device. For models over
+// text of different lengths (bert.h, qformer.h) and whoever fills their batches.
+//
+// A row map, i32 (N, 2), says for each row {sample, position}: what its dropout is keyed by, wherever the row
+// stands (core/rng.h). Sample -1: a filler row, which belongs to nothing. Segments: models/ops/kernels.h.
+#pragma once
+#include "models/nn/params.h"
+
+// Tensors of i32 in one block of the device, filled through a mirror in host memory: a step reads fixed
+// places, which one copy fills.
+typedef struct packed_block {
+    device *device; // borrowed
+    char *mirror, *block;
+    size_t bytes;
+} packed_block;
+
+enum { PACKED_MAX_TENSORS = 32 };
+
+// Gives COUNT tensors, whose shapes are set to the largest they will have, their places. A dry run may follow.
+status packed_open(packed_block *b, device *d, tensor *const *x, int count);
+// What packed_open takes on the device for them.
+size_t packed_bytes(tensor *const *x, int count);
+void packed_close(packed_block *b);
+// X's numbers in host memory: written there before packed_send.
+int32_t *packed_host(const packed_block *b, const tensor *x);
+// Copies all to the device.
+void packed_send(packed_block *b);
+
+// Texts behind each other. Dims say what the latest load (or, at first, the largest batch) holds.
+typedef struct packed_texts {
+    packed_block memory;
+    tensor ids, positions; // (N)
+    tensor rows;           // (N, 2)
+    tensor segments;       // (B, SEGMENT_COLUMNS): each text attends to itself, as piece 1
+    tensor first;          // (B): the row of each text's first token,
+    tensor first_rows;     // (B, 2)
+    tensor first_segments; // (B, SEGMENT_COLUMNS): and how it alone looks at its text
+    int64_t most;          // tokens of the longest
+} packed_texts;
+
+// Room for B texts of MOST tokens.
+status packed_texts_open(packed_texts *x, device *d, int64_t B, int64_t most);
+void packed_texts_close(packed_texts *x);
+size_t packed_texts_bytes(int64_t B, int64_t most);
+// IDS: the tokens; text i has those from FIRST[i] up to FIRST[i + 1]. It is sample SAMPLE + i.
+void packed_texts_load(packed_texts *x, const int32_t *ids, const int32_t *first, int64_t count, int64_t sample);
