@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "data/augment.h"
 #include "data/image.h"
+#include "data/shard.h"
 
 #include <omp.h>
 #include <pthread.h>
@@ -66,6 +67,9 @@ int64_t loader_record(const loader *l, int64_t i) {
     return l->records[i];
 }
 
+int64_t loader_batch(const loader *l) {
+    return l->o.batch;
+}
 int64_t loader_steps_per_epoch(const loader *l) {
     return order_steps_per_epoch(l->order);
 }
@@ -264,16 +268,17 @@ static status open_order(loader *l) {
                          .drop_last = o->drop_last};
     if (!l->count)
         return status_fail(STATUS_FORMAT,
-                           "the split %s holds no record%s%s; look at the summary of "
+                           "the split %s holds no record%s%s%s%s; look at the summary of "
                            "ingest and its skipped.csv",
-                           split_names[o->split], o->need_findings ? " with a findings section" : "",
+                           split_names[o->split], o->need_text ? " with the section \"" : "",
+                           o->need_text ? record_text_names[o->section] : "", o->need_text ? "\"" : "",
                            l->damaged ? " that is not damaged" : "");
     return order_open(&l->order, l->records, l->count, &how);
 }
 
 static status open_parts(loader *l) {
     const loader_options *o = &l->o;
-    int need = o->need_findings ? TEXT_FINDINGS : -1;
+    int need = o->need_text ? (int)o->section : -1;
     status rc = order_list(&l->records, &l->count, l->set, o->split, need, o->limit);
     if (!rc) rc = mem_new(&l->worker, o->threads, "loader threads");
     for (int i = 0; i < o->threads && !rc; i++) rc = open_worker(&l->worker[i], l);

@@ -18,7 +18,8 @@ typedef struct loader_options {
     bool shuffle;        // a new order each epoch; false: stored order
     bool drop_last;      // the last batch of an epoch is left out where it would be smaller
     bool augment;        // REFERENCE 1.5
-    bool need_findings;  // only records with a findings section
+    bool need_text;      // only records with
+    record_text section; // this section
     bool skip_bad;       // reads every record first and leaves out the damaged ones, each with a warning;
                          // else a damaged one is loader_next's error
     int64_t limit;       // only the first LIMIT of those records; 0: all
@@ -49,6 +50,7 @@ int64_t loader_records(const loader *l);         // of the split, after filters
 int64_t loader_damaged(const loader *l);         // left out by skip_bad
 int64_t loader_record(const loader *l, int64_t i); // number in the dataset of its i-th record, stored order
 int64_t loader_steps_per_epoch(const loader *l); // a last partial batch counts unless dropped
+int64_t loader_batch(const loader *l);           // the options'
 // The next batch will be that of global STEP (0 at first).
 status loader_seek(loader *l, int64_t step);
 // The next batch, borrowed until the next call; waits for it. Never ends: epochs follow each other.

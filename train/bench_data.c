@@ -64,7 +64,7 @@ status bench_loader(bench *b) {
     loader *l = NULL;
     int64_t images = 0;
     loader_options o = loader_from_config(b->config, SPLIT_TRAIN, true, NULL);
-    o.need_findings = false;
+    o.need_text = false;
     if (b->batch) o.batch = b->batch;
     if (o.size > o.crop)
         return status_fail(STATUS_USAGE, "bench: %d pixels a side cannot come from a crop of %d", o.size,

@@ -5,6 +5,7 @@
 #include "core/files/safetensors.h"
 #include "core/log.h"
 #include "models/nn/load.h"
+#include "train/ranks.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -448,4 +449,21 @@ status checkpoint_choose(const char *run_dir, char *out, size_t size) {
     }
     names_free(&list);
     return rc ? rc : status_fail(STATUS_IO, "%s: holds no checkpoint", all);
+}
+
+status checkpoint_file(char *out, size_t size, const char *path) {
+    char folder[PATH_SIZE];
+    status rc = path_join(folder, sizeof folder, path, "checkpoints");
+    if (rc || !folder_exists(folder)) return rc ? rc : checkpoint_weights(out, size, path);
+    rc = checkpoint_choose(path, folder, sizeof folder);
+    return rc ? rc : checkpoint_weights(out, size, folder);
+}
+
+status checkpoint_take_best(run *r) {
+    char best[PATH_SIZE];
+    status rc = STATUS_OK;
+    if (ranks_lead(r)) rc = checkpoint_choose(r->dir, best, sizeof best);
+    if (!rc && ranks_lead(r)) rc = checkpoint_load_model(&r->params, best);
+    rc = ranks_agree(r->comm, rc);
+    return rc ? rc : ranks_share_weights(r);
 }

@@ -19,5 +19,11 @@ status checkpoint_load_model(params *p, const char *folder);
 // The file of weights at PATH in OUT: a checkpoint folder's model, or PATH itself.
 status checkpoint_weights(char *out, size_t size, const char *path);
 
+// The same where PATH may also be a run's folder: its best checkpoint.
+status checkpoint_file(char *out, size_t size, const char *path);
+
+// The run's best checkpoint becomes its model, on all ranks.
+status checkpoint_take_best(run *r);
+
 // The folder of the best checkpoint, or the newest if there is no best, in OUT.
 status checkpoint_choose(const char *run_dir, char *out, size_t size);

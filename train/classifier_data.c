@@ -3,6 +3,28 @@
 
 #include <string.h>
 
+status encoder_from_config(biovil_t_config *out, const config *c) {
+    *out = (biovil_t_config){
+        .image_size = (int)config_int(c, "data.size"),
+        .stem = (int)config_int(c, "model.stem"),
+        .vit_width = (int)config_int(c, "model.vit_width"),
+        .pooler_blocks = (int)config_int(c, "model.pooler_blocks"),
+        .pooler_heads = (int)config_int(c, "model.pooler_heads"),
+    };
+    out->stages = config_ints(c, "model.widths", out->width, BIOVIL_MAX_STAGES);
+    int stages = config_ints(c, "model.blocks", out->blocks, BIOVIL_MAX_STAGES);
+    if (out->stages != BIOVIL_MAX_STAGES || stages != BIOVIL_MAX_STAGES)
+        return status_fail(STATUS_USAGE, "model.widths and model.blocks need four numbers each, for "
+                                         "four stages; they have %d and %d", out->stages, stages);
+    if (out->vit_width % out->pooler_heads || out->vit_width % 4)
+        return status_fail(STATUS_USAGE, "model.vit_width %d must be a multiple of 4 and of "
+                                         "model.pooler_heads %d", out->vit_width, out->pooler_heads);
+    if (config_int(c, "data.size") > config_int(c, "data.crop"))
+        return status_fail(STATUS_USAGE, "data.size %d is larger than data.crop %lld", out->image_size,
+                           (long long)config_int(c, "data.crop"));
+    return STATUS_OK;
+}
+
 status classifier_from_config(classifier_config *out, const config *c) {
     *out = (classifier_config){
         .pool = (int)config_int(c, "model.pool"),
@@ -10,28 +32,14 @@ status classifier_from_config(classifier_config *out, const config *c) {
         .classes = CLASS_COUNT,
     };
     biovil_t_config *e = &out->encoder;
-    e->image_size = (int)config_int(c, "data.size");
-    e->stem = (int)config_int(c, "model.stem");
-    e->stages = config_ints(c, "model.widths", e->width, BIOVIL_MAX_STAGES);
-    int stages = config_ints(c, "model.blocks", e->blocks, BIOVIL_MAX_STAGES);
-    e->vit_width = (int)config_int(c, "model.vit_width");
-    e->pooler_blocks = (int)config_int(c, "model.pooler_blocks");
-    e->pooler_heads = (int)config_int(c, "model.pooler_heads");
+    status rc = encoder_from_config(e, c);
+    if (rc) return rc;
     e->joint_width = (int)config_int(c, "model.joint_width");
-    if (e->stages != BIOVIL_MAX_STAGES || stages != BIOVIL_MAX_STAGES)
-        return status_fail(STATUS_USAGE, "model.widths and model.blocks need four numbers each, for "
-                                         "four stages; they have %d and %d", e->stages, stages);
-    if (e->vit_width % e->pooler_heads || e->vit_width % 4)
-        return status_fail(STATUS_USAGE, "model.vit_width %d must be a multiple of 4 and of "
-                                         "model.pooler_heads %d", e->vit_width, e->pooler_heads);
     int grid = (e->image_size + 31) / 32;
     if (grid < out->pool)
         return status_fail(STATUS_USAGE, "data.size %d gives a grid of %d cells, fewer than model.pool "
                                          "%d; use at least %d pixels", e->image_size, grid, out->pool,
                            32 * out->pool - 31);
-    if (config_int(c, "data.size") > config_int(c, "data.crop"))
-        return status_fail(STATUS_USAGE, "data.size %d is larger than data.crop %lld", e->image_size,
-                           (long long)config_int(c, "data.crop"));
     return STATUS_OK;
 }
 
@@ -46,7 +54,7 @@ loader_options loader_from_config(const config *c, int split, bool training, con
         .seed = (uint64_t)config_int(c, "run.seed"),
         .shuffle = training,
         .augment = training && config_bool(c, "data.augment"),
-        .need_findings = true,
+        .need_text = true,
         .skip_bad = config_bool(c, "data.skip_bad"),
         .limit = training ? config_int(c, "data.limit") : 0,
         .threads = (int)config_int(c, "data.threads"),

@@ -7,7 +7,8 @@
 #include "eval/metrics.h"
 #include "models/classifier.h"
 
-// USAGE if the sizes do not fit each other.
+// The encoder's sizes from the sections "model" and "data", joint_width still 0. USAGE if they do not fit each other.
+status encoder_from_config(biovil_t_config *out, const config *c);
 status classifier_from_config(classifier_config *out, const config *c);
 // The loader's options for a split; training draws its own order. RANKS NULL: alone.
 loader_options loader_from_config(const config *c, int split, bool training, const comm *ranks);

@@ -118,7 +118,6 @@ static status write_scores(const run *r, const test_scores *scores) {
 
 status classifier_report(run *r, const classifier *m, const dataset *data, classifier_inputs *in) {
     test_scores before = {0}, after = {0};
-    char best[PATH_SIZE];
     bool compare = config_bool(r->config, "train.validate_first");
     status rc = STATUS_OK;
     if (!dataset_split_count(data, SPLIT_TEST)) {
@@ -129,10 +128,8 @@ status classifier_report(run *r, const classifier *m, const dataset *data, class
         rc = params_init(&r->params, r->seed);
         if (!rc) rc = score_test(r, m, data, in, &before);
     }
-    if (!rc && ranks_lead(r)) rc = checkpoint_choose(r->dir, best, sizeof best);
-    if (!rc && ranks_lead(r)) rc = checkpoint_load_model(&r->params, best);
     rc = ranks_agree(r->comm, rc);
-    if (!rc) rc = ranks_share_weights(r);
+    if (!rc) rc = checkpoint_take_best(r);
     if (!rc) rc = score_test(r, m, data, in, &after);
     if (rc || !ranks_lead(r)) return rc;
     printf("test split, %lld records, checkpoint of step %lld:\n", (long long)after.metrics.count,

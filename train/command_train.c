@@ -5,6 +5,8 @@
 #include "train/config_keys.h"
 #include "train/run.h"
 #include "train/settings.h"
+#include "train/stage_aligner.h"
+#include "train/stage_chexbert.h"
 #include "train/stage_classifier.h"
 
 #include <stdio.h>
@@ -43,17 +45,18 @@ static status train_with(const arguments *a, const stage *s, const config_key *c
     return rc;
 }
 
-static status train_classifier(const arguments *a) {
-    return train_with(a, &stage_classifier, classifier_tables);
-}
-
-static status classifier_help(buffer *out) { return settings_help(out, classifier_tables); }
-
-const command command_train_classifier = {
-    .name = "train classifier",
-    .summary = "trains the findings classifier; continues what is in run.dir",
-    .options = options,
-    .configured = true,
-    .run = train_classifier,
-    .keys = classifier_help,
-};
+// The command, its help and its entry in the program's list, by the stage's name.
+#define TRAIN(stage, words)                                                                                            \
+    static status train_##stage(const arguments *a) { return train_with(a, &stage_##stage, stage##_tables); }          \
+    static status stage##_help(buffer *out) { return settings_help(out, stage##_tables); }                             \
+    const command command_train_##stage = {                                                                            \
+        .name = "train " #stage,                                                                                       \
+        .summary = words "; continues what is in run.dir",                                                             \
+        .options = options,                                                                                            \
+        .configured = true,                                                                                            \
+        .run = train_##stage,                                                                                          \
+        .keys = stage##_help,                                                                                          \
+    };
+TRAIN(classifier, "trains the findings classifier")
+TRAIN(chexbert, "trains the report labeler")
+TRAIN(aligner, "trains the Q-Former that turns radiographs into tokens")

@@ -8,7 +8,10 @@
     X(command_ingest)                                                                              \
     X(command_tokenizer_train)                                                                     \
     X(command_train_classifier)                                                                    \
+    X(command_train_chexbert)                                                                      \
+    X(command_train_aligner)                                                                       \
     X(command_classify)                                                                            \
+    X(command_embed)                                                                               \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \
     X(command_doctor)                                                                              \

@@ -284,6 +284,7 @@ static status begin_or_resume(loop *l) {
     if (ranks_lead(r)) rc = write_config(r);
     if (!rc && ranks_lead(r)) rc = metrics_log_open(&l->metrics, r->dir, r->step);
     rc = ranks_agree(r->comm, rc);
+    if (!rc && r->stage->ready) rc = r->stage->ready(r);
     if (rc || r->resumed || !config_bool(r->config, "train.validate_first")) return rc;
     double score;
     buffer json = {0};

@@ -4,6 +4,7 @@
 #include "train/step.h"
 #include "core/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 status run_open_on(run *r, const stage *s, const config *c, device *d, comm *ranks) {
@@ -51,4 +52,12 @@ status run_build(run *r) {
     if (!rc) rc = params_init(&r->params, r->seed);
     if (!rc) rc = mem_new(&r->slices, r->params.count, "optimizer slices");
     return rc;
+}
+
+void run_note_batch(run *r, const dataset *set, const int64_t *record, int64_t count) {
+    char *note = r->batch_note[r->step % 2];
+    size_t room = sizeof r->batch_note[0], used = 0;
+    note[0] = 0;
+    for (int64_t i = 0; i < count && used < room; i++)
+        used += (size_t)snprintf(note + used, room - used, "%s%s", i ? ", " : "", dataset_id(set, record[i], ID_DICOM));
 }

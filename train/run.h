@@ -1,6 +1,7 @@
 // One training run: what the loop, the stages and the checkpoints share.
 #pragma once
 #include "core/config.h"
+#include "data/dataset.h"
 #include "eval/table.h"
 #include "models/nn/params.h"
 #include "optim/adamw.h"
@@ -62,6 +63,8 @@ struct stage {
     // The same for `radialog plan` (train/memory_plan.h): model and batch take their places on r->device, which
     // counts them only; no data are opened and no value is set.
     status (*plan)(run *r);
+    // Prepares what needs the final weights and the tape's memory, before the first step. May be NULL.
+    status (*ready)(run *r);
     // Takes the batch of step r->step to where the step reads it on the device; says how many samples it
     // holds and where this rank's begin (tape.first_sample). Not called in dry runs.
     status (*batch)(run *r);
@@ -86,6 +89,9 @@ status run_open_on(run *r, const stage *s, const config *c, device *d, comm *ran
 void run_close(run *r);
 // Allocates and begins the declared parameters.
 status run_build(run *r);
+
+// Names the records of this rank's slice of the step's batch, for errors.
+void run_note_batch(run *r, const dataset *set, const int64_t *record, int64_t count);
 
 // Trains until r->max_steps, early stopping or a signal (INTERRUPTED, after a checkpoint).
 status train_loop(run *r);

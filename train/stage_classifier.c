@@ -180,22 +180,13 @@ static status plan(run *r) {
 }
 
 // --- steps -----------------------------------------------------------------------------------------------
-static void note_batch(run *r, const state *s, const batch *b) {
-    char *note = r->batch_note[r->step % 2];
-    size_t room = sizeof r->batch_note[0], used = 0;
-    note[0] = 0;
-    for (int64_t i = 0; i < b->count && used < room; i++)
-        used += (size_t)snprintf(note + used, room - used, "%s%s", i ? ", " : "",
-                                 dataset_id(s->data, b->record[i], ID_DICOM));
-}
-
 static status load_batch(run *r) {
     state *s = r->state;
     batch *b;
     status rc = loader_seek(s->train, r->step);
     if (!rc) rc = loader_next(s->train, &b);
     if (rc) return rc;
-    note_batch(r, s, b);
+    run_note_batch(r, s->data, b->record, b->count);
     classifier_inputs_load(&s->inputs, r->device, b, s->blank);
     r->samples = b->global_count;
     r->own_samples = b->count;

@@ -263,7 +263,7 @@ END_TEST
 START_TEST(filters) {
     int64_t total = 0;
     loader_options o = standard();
-    o.need_findings = true;
+    o.need_text = true;
     for (o.split = 0; o.split <= SPLIT_VALIDATE; o.split++) {
         loader *l = open_loader(o);
         for (int64_t i = 0; i < loader_records(l); i++)

@@ -1,0 +1,263 @@
+// radialog embed: what the aligner says of radiographs, for the language model: (N, queries, width) in one HDF5 file
+// (data/embeddings.h). A run that was stopped goes on where it was.
+#include "core/files/fs.h"
+#include "core/log.h"
+#include "models/bert_weights.h"
+#include "train/aligner_data.h"
+#include "train/commands.h"
+#include "train/config_keys.h"
+#include "train/image_files.h"
+#include "train/inference.h"
+#include "train/settings.h"
+#include "train/signals.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const option options[] = {
+    OPTION_CHECKPOINT,
+    {"out", "FILE", "the embeddings, HDF5"},
+    {"split", "NAME", "of a shard directory: train, validate, test or all (default all)"},
+    {0},
+};
+
+enum { BATCH = 32 };
+
+typedef struct embedder {
+    inference inference;
+    wordpiece *words;
+    buffer vocabulary;
+    aligner model;
+    aligner_inputs inputs;
+    int64_t batch, queries, width;
+    float *rows;         // (batch, queries, width)
+    int32_t *text_first; // (batch + 1): no texts
+    char checkpoint[16];
+} embedder;
+
+static void embedder_close(embedder *e) {
+    if (e->inference.device) aligner_inputs_close(&e->inputs, e->inference.device);
+    wordpiece_close(e->words);
+    buffer_free(&e->vocabulary);
+    mem_free(e->rows);
+    mem_free(e->text_first);
+    inference_close(&e->inference);
+}
+
+// --- the model -------------------------------------------------------------------------------------------------
+// The weights of the Q-Former; with --set model.encoder those of an encoder that the file lacks.
+static status load_weights(embedder *e) {
+    inference *s = &e->inference;
+    const char *encoder = config_text(s->config, "model.encoder");
+    const int64_t seed = config_int(s->config, "model.projector_seed");
+    bool whole;
+    status rc = aligner_load(&s->params, s->file, &whole);
+    if (!rc && *encoder) rc = aligner_load_encoder(&s->params, encoder);
+    if (!rc && seed >= 0 && !whole)
+        rc = biovil_t_fill_frozen_projector(&e->model.encoder, &s->params, aligner_encoder_prefix, (uint32_t)seed);
+    if (!rc && !whole && (!*encoder || seed < 0))
+        rc = status_fail(STATUS_USAGE, "%s lacks the frozen encoder and projector: name BioViL-T's weights with --set "
+                                       "model.encoder=FILE, and how the projector was drawn with --set "
+                                       "model.projector_seed=42", s->file);
+    return rc;
+}
+
+static status hash_weights(embedder *e) {
+    int64_t bytes;
+    uint32_t crc;
+    status rc = file_checksum(e->inference.file, &bytes, &crc);
+    if (!rc) snprintf(e->checkpoint, sizeof e->checkpoint, "%08x", crc);
+    return rc;
+}
+
+// Images alone: the batch's tables with empty texts.
+static void load_tables(embedder *e, int64_t count) {
+    static const int32_t none[1];
+    aligner_batch_load(&e->inputs.batch, &(aligner_texts){.ids = none, .text_first = e->text_first, .own = count, .all = count});
+}
+
+static tensor *embed_batch(embedder *e) {
+    tape *t = &e->inference.tape;
+    tape_begin(t, false);
+    t->training = false;
+    tensor *tokens = aligner_tokens(t, &e->model, aligner_input(t, &e->model, &e->inputs, true));
+    return aligner_embed(t, &e->model, &e->inputs.batch.contrast, tokens);
+}
+
+static status open_model(embedder *e, const arguments *a) {
+    inference *s = &e->inference;
+    char path[PATH_SIZE];
+    aligner_config sizes;
+    status rc = inference_open(s, a, aligner_tables);
+    if (!rc) rc = inference_vocabulary(path, s);
+    if (!rc) rc = vocabulary_open(&e->words, &e->vocabulary, path, true);
+    if (!rc) rc = aligner_from_config(&sizes, s->config, e->words);
+    if (rc) return rc;
+    aligner_make(&e->model, &s->params, &sizes);
+    rc = inference_allocate(s);
+    if (!rc) rc = params_init(&s->params, 0);
+    if (!rc) rc = aligner_fill(&e->model, &s->params);
+    if (!rc) rc = load_weights(e);
+    return rc ? rc : hash_weights(e);
+}
+
+static status embedder_open(embedder *e, const arguments *a) {
+    inference *s = &e->inference;
+    status rc = open_model(e, a);
+    if (rc) return rc;
+    e->batch = config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : BATCH;
+    e->queries = e->model.config.qformer.queries;
+    e->width = e->model.config.qformer.bert.width;
+    const aligner_room room = {e->batch, e->batch, 2, (int)config_int(s->config, "data.size"), true};
+    rc = aligner_inputs_open(&e->inputs, s->device, &e->model, &room);
+    if (!rc) rc = mem_new(&e->rows, e->batch * e->queries * e->width, "embeddings of a batch");
+    if (!rc) rc = mem_new(&e->text_first, e->batch + 1, "a batch's texts");
+    if (rc) return rc;
+    load_tables(e, e->batch);
+    embed_batch(e); // dry: sizes the tape
+    return tape_allocate(&s->tape, tape_used(&s->tape));
+}
+
+// Embeds B (at most the batch's size) into e->rows.
+static status run(embedder *e, const batch *b) {
+    inference *s = &e->inference;
+    load_tables(e, b->count);
+    classifier_inputs_load(&e->inputs.pixels, s->device, b, false);
+    device_read(s->device, e->rows, embed_batch(e));
+    return tape_failed(&s->tape);
+}
+
+static embeddings_facts facts_of(const embedder *e, const char *split, const char *plan, int64_t count,
+                                 const char *const *ids) {
+    return (embeddings_facts){.checkpoint = e->checkpoint, .model = "aligner", .split = split, .plan = plan, .count = count,
+                              .queries = (int)e->queries, .width = (int)e->width, .dicom_id = ids};
+}
+
+// --- shards ----------------------------------------------------------------------------------------------------
+// A split of the shards, whose first record is row FIRST of the file. *DONE rows of the file are written.
+static status embed_split(embedder *e, embeddings_writer *w, const dataset *data, int split, int64_t first, progress *bar) {
+    loader_options o = aligner_loader_options(e->inference.config, split, false, NULL);
+    loader *l = NULL;
+    o.batch = e->batch;
+    o.need_text = false;
+    const int64_t count = dataset_split_count(data, split);
+    if (!count || embeddings_written(w) >= first + count) return STATUS_OK;
+    status rc = loader_open(&l, data, &o);
+    int64_t step = rc ? 0 : (embeddings_written(w) - first) / e->batch;
+    if (!rc) rc = loader_seek(l, step);
+    for (; !rc && embeddings_written(w) < first + count; step++) {
+        batch *b;
+        rc = loader_next(l, &b);
+        if (!rc) rc = run(e, b);
+        const int64_t skip = embeddings_written(w) - first - step * e->batch;
+        if (!rc) rc = embeddings_add(w, e->rows + skip * e->queries * e->width, b->count - skip);
+        progress_update(bar, embeddings_written(w), split_names[split]);
+        if (!rc && signals_pending()) {
+            rc = embeddings_sync(w);
+            if (!rc)
+                rc = status_fail(STATUS_INTERRUPTED, "stopped by signal %d after %lld images; the same command continues from "
+                                                     "there", signals_pending(), (long long)embeddings_written(w));
+        }
+    }
+    loader_close(l);
+    return rc;
+}
+
+static status embed_records(embedder *e, const char *out, const dataset *data, int only, const char **ids) {
+    int64_t count = 0, first = 0;
+    embeddings_writer *w = NULL;
+    progress bar;
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        if (only >= 0 && split != only) continue;
+        const int64_t begin = dataset_split_begin(data, split), n = dataset_split_count(data, split);
+        for (int64_t i = 0; i < n; i++) ids[count++] = dataset_id(data, begin + i, ID_DICOM);
+    }
+    const embeddings_facts facts = facts_of(e, only < 0 ? "all" : split_names[only], dataset_plan(data), count, ids);
+    status rc = embeddings_create(&w, out, &facts);
+    if (rc) return rc;
+    progress_begin(&bar, "embed", "images", count, embeddings_written(w));
+    for (int split = 0; split < SPLIT_COUNT && !rc; split++) {
+        if (only >= 0 && split != only) continue;
+        rc = embed_split(e, w, data, split, first, &bar);
+        first += dataset_split_count(data, split);
+    }
+    progress_end(&bar);
+    if (!rc) rc = embeddings_finish(w);
+    embeddings_writer_close(w);
+    if (!rc) log_info("%s: embeddings of %lld images, (%lld, %lld) each", out, (long long)count, (long long)e->queries,
+                      (long long)e->width);
+    return rc;
+}
+
+static status embed_shards(embedder *e, const arguments *a, const char *path, const char *out) {
+    const char *split = argument(a, "split");
+    dataset *data = NULL;
+    const char **ids = NULL;
+    int only = -1;
+    if (split && strcmp(split, "all")) {
+        for (only = 0; only < SPLIT_COUNT && strcmp(split_names[only], split); only++) {}
+        if (only == SPLIT_COUNT)
+            return status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all", split);
+    }
+    status rc = dataset_open(&data, path);
+    if (!rc) rc = mem_new(&ids, dataset_records(data), "dicom_ids");
+    if (!rc) rc = embed_records(e, out, data, only, ids);
+    mem_free(ids);
+    dataset_close(data);
+    return rc;
+}
+
+// --- files -----------------------------------------------------------------------------------------------------
+static status embed_files(embedder *e, const arguments *a, const char *out) {
+    image_file image;
+    embeddings_writer *w = NULL;
+    char(*name)[256] = NULL;
+    const char **ids = NULL;
+    const int count = a->positionals;
+    status rc = image_file_open(&image, (int)config_int(e->inference.config, "data.crop"),
+                                (int)config_int(e->inference.config, "data.size"));
+    if (!rc) rc = mem_new(&name, count, "names of images");
+    if (!rc) rc = mem_new(&ids, count, "names of images");
+    for (int i = 0; i < count && !rc; i++) {
+        image_file_name(name[i], sizeof name[i], a->positional[i]);
+        ids[i] = name[i];
+    }
+    const embeddings_facts facts = facts_of(e, "files", "", count, ids);
+    if (!rc) rc = embeddings_create(&w, out, &facts);
+    for (int64_t i = rc ? 0 : embeddings_written(w); i < count && !rc; i++) {
+        rc = image_file_read(&image, a->positional[i]);
+        if (!rc) rc = run(e, &image.batch);
+        if (!rc) rc = embeddings_add(w, e->rows, 1);
+    }
+    if (!rc) rc = embeddings_finish(w);
+    embeddings_writer_close(w);
+    mem_free(ids);
+    mem_free(name);
+    image_file_close(&image);
+    return rc;
+}
+
+static status embed(const arguments *a) {
+    embedder e = {0};
+    const char *out = argument(a, "out");
+    if (!out) return status_fail(STATUS_USAGE, "--out FILE is missing: where the embeddings go");
+    status rc = embedder_open(&e, a);
+    if (!rc && a->positionals == 1 && folder_exists(a->positional[0]))
+        rc = embed_shards(&e, a, a->positional[0], out);
+    else if (!rc)
+        rc = embed_files(&e, a, out);
+    embedder_close(&e);
+    return rc;
+}
+
+static status help_keys(buffer *out) { return settings_help(out, aligner_tables); }
+
+const command command_embed = {
+    .name = "embed",
+    .positional = "SHARDS|IMAGE...",
+    .summary = "the aligner's image tokens of shards or image files, as HDF5",
+    .options = options,
+    .configured = true,
+    .run = embed,
+    .keys = help_keys,
+};

@@ -1,0 +1,43 @@
+#include "train/image_files.h"
+#include "data/augment.h"
+#include "data/image.h"
+
+#include <stdio.h>
+#include <string.h>
+
+status image_file_open(image_file *f, int crop, int size) {
+    *f = (image_file){.crop = crop, .size = size};
+    status rc = mem_new(&f->square, STORED_PIXELS, "an image");
+    if (!rc) rc = mem_new(&f->cropped, STORED_PIXELS, "an image");
+    if (!rc) rc = mem_new(&f->batch.pixels, (int64_t)size * size, "an image");
+    f->batch.count = f->batch.global_count = 1;
+    f->batch.lut = f->lut;
+    f->batch.labels = f->labels;
+    lut_plain(f->lut);
+    return rc;
+}
+
+void image_file_close(image_file *f) {
+    mem_free(f->batch.pixels);
+    mem_free(f->cropped);
+    mem_free(f->square);
+    *f = (image_file){0};
+}
+
+void image_file_name(char *out, size_t size, const char *path) {
+    const char *slash = strrchr(path, '/');
+    snprintf(out, size, "%s", slash ? slash + 1 : path);
+    char *dot = strrchr(out, '.');
+    if (dot && dot != out) *dot = 0;
+}
+
+status image_file_read(image_file *f, const char *path) {
+    image picture = {0};
+    status rc = image_read(&picture, path);
+    if (!rc) rc = image_square(f->square, &picture, STORED_SIDE);
+    if (!rc) image_crop(f->cropped, f->square, STORED_SIDE, f->crop);
+    if (!rc) rc = image_resize(f->batch.pixels, f->size, f->size, f->cropped, f->crop, f->crop);
+    image_free(&picture);
+    image_file_name(f->id, sizeof f->id, path);
+    return rc;
+}
