@@ -19,7 +19,9 @@ import bert_reference as reference
 from bert_reference import CHEXBERT, QFORMER
 from draws import GOLDEN
 
-STEPS, LR, DECAY = 5, 1e-3, 0.05
+# Adam takes out again what scales all of a tensor's gradient; with such an eps the size of gradients counts, and a
+# wrong one shows in the updates.
+STEPS, LR, DECAY, EPS = 5, 1e-3, 0.05, 1e-2
 LONGEST = 12
 TEXTS = ((7, 3, 12, 2), (5, 9, 4), (12, 2, 6, 8), (3, 10, 5, 7), (9, 4, 11, 6))  # lengths; 2: an empty text
 LOSSES = ("itc", "itm", "lm")
@@ -41,6 +43,13 @@ def gradients_of(loss, model):
 
 def updates_of(model, start):
     return {n: numbers(p) - numbers(start[n]) for n, p in model.named_parameters()}
+
+
+def trained_of(updates, names):
+    """Those of NAMES, which have gradients; the others must not have changed."""
+    for n, x in updates.items():
+        assert vanishes(n) or x.any() == (n in names), n
+    return {f"update.{n}": x for n, x in updates.items() if n in names}
 
 
 def agree(single, exact):
@@ -80,7 +89,7 @@ def chexbert():
     out = chexbert_first(torch.float64)
     agree(chexbert_first(torch.float32), out)
     model, start = (reference.chexbert(CHEXBERT).double().train() for _ in range(2))
-    optimizer, losses = torch.optim.Adam(model.parameters(), lr=LR), []
+    optimizer, losses = torch.optim.Adam(model.parameters(), lr=LR, eps=EPS), []
     for step in range(STEPS):
         optimizer.zero_grad(set_to_none=True)
         loss = chexbert_step(model, step)[1]
@@ -89,9 +98,8 @@ def chexbert():
         losses.append(loss.item())
     print("CheXbert's losses", losses)
     updates = updates_of(model, dict(start.named_parameters()))
-    trained = {n: x for n, x in updates.items() if f"gradient.{n}" in out}
-    assert all(not updates[n].any() for n in updates.keys() - trained.keys())
-    save("chexbert", out | {f"update.{n}": x for n, x in trained.items()} | {"losses": numpy.array(losses)})
+    trained = trained_of(updates, {n.split(".", 1)[1] for n in out if n.startswith("gradient.")})
+    save("chexbert", out | trained | {"losses": numpy.array(losses)})
 
 
 # --- Q-Former --------------------------------------------------------------------------------------
@@ -107,21 +115,14 @@ def qformer_losses(run):
 
 
 def calls(run, lengths):
-    """What each call gives, in the order of packed rows: keys and values (B, queries, heads, width / heads), caption
-    logits of all positions but a text's last."""
-    image, text, match, _ = run["bert"]
+    """What calls give, in the order of packed rows: keys and values (B, queries, heads, width / heads)."""
+    image, text = run["bert"][:2]
     out = {"image.tokens": run["tokens"], "image.hidden": image.last_hidden_state,
            "image.features": run["vision_proj"], "text.hidden": reference.packed(text.last_hidden_state, lengths),
-           "text.features": run["text_proj"], "match.hidden": match.last_hidden_state[:, :QFORMER["queries"]],
-           "match.logits": run["entropy"][2]}
+           "text.features": run["text_proj"], "match.logits": run["entropy"][2]}
     for i, (key, value) in enumerate(image.past_key_values):
         out[f"image.key.{i}"], out[f"image.value.{i}"] = key.permute(0, 2, 1, 3), value.permute(0, 2, 1, 3)
     out["similarity.image_to_text"], out["similarity.text_to_image"] = run["entropy"][:2]
-    batch = len(lengths)
-    out["weights.text_to_image"] = torch.stack(run["weights"][:batch])  # of a negative image for each text
-    out["weights.image_to_text"] = torch.stack(run["weights"][batch:])
-    logits = run["entropy"][3].reshape(batch, LONGEST - 1, -1)
-    out["caption.logits"] = reference.packed(logits, lengths, less=1)
     return {n: numbers(x) for n, x in out.items()}
 
 
@@ -150,6 +151,8 @@ def qformer():
     save("qformer_gradients", gradients)
     model, start, losses = qformer_model(torch.float64), qformer_model(torch.float64), []
     optimizer = reference.optimizer_of(model, LR, DECAY)
+    for group in optimizer.param_groups:
+        group["eps"] = EPS
     for step in range(STEPS):
         optimizer.zero_grad(set_to_none=True)
         run = qformer_step(model, step, torch.float64)
@@ -158,9 +161,8 @@ def qformer():
         losses.append([x.item() for x in qformer_losses(run).values()])
     print("the Q-Former's losses", losses)
     updates = updates_of(model, dict(start.named_parameters()))
-    trained = {n: x for n, x in updates.items() if x.any()}
-    assert set(trained) == {n.split(".", 1)[1] for n in gradients}
-    save("qformer", out | {f"update.{n}": x for n, x in trained.items()} | {"losses": numpy.array(losses)})
+    trained = trained_of(updates, {n.split(".", 1)[1] for n in gradients})
+    save("qformer", out | trained | {"losses": numpy.array(losses)})
 
 
 def main():

@@ -4,8 +4,7 @@ CheXbert: transformers' BertModel, dropout, 14 linear heads on [CLS]. Q-Former: 
 __init__ and forward run as they are; only what they would download is given: the tokenizer (texts are lists of
 ids here), the vision encoder and BERT's configuration. The vision encoder is the end of RaDialog's: images are the
 features of BioViL-T's trunk here, which hi-ml's projector widens and a reshape without transposition makes tokens of.
-LAVIS draws hard negatives; here torch.multinomial hands out given ones and keeps the weights it was asked to draw
-with. Weights and inputs are drawn by draws.py.
+LAVIS draws hard negatives; here torch.multinomial hands out given ones. Weights and inputs are drawn by draws.py.
 
     python3 -m venv /tmp/golden
     /tmp/golden/bin/pip install torch==1.13.1 torchvision==0.14.1 'numpy<2' transformers==4.28.1 timm==0.4.12 safetensors \\
@@ -70,9 +69,9 @@ def padded(texts, length):
     return ids, mask
 
 
-def packed(x, lengths, less=0):
-    """(B, T, ...) -> the rows that are text, sample after sample; LESS rows fewer at the end of each."""
-    return torch.cat([x[b, :n - less] for b, n in enumerate(lengths)])
+def packed(x, lengths):
+    """(B, T, ...) -> the rows that are text, sample after sample."""
+    return torch.cat([x[b, :n] for b, n in enumerate(lengths)])
 
 
 def features(step, batch, c):
@@ -225,12 +224,11 @@ def patched(module, **functions):
 
 def run_qformer(model, image, texts, negative_images, negative_texts):
     """Blip2Qformer.forward in a single process, and what passed through it: the four calls of BERT (image, text,
-    match, caption), the arguments of the four cross entropies, the weights of the draws, the projections."""
-    given, kept, hooks = iter(negative_images + negative_texts), {"entropy": [], "weights": [], "bert": []}, []
+    match, caption), the arguments of the four cross entropies, image tokens, the projections."""
+    given, kept, hooks = iter(negative_images + negative_texts), {"entropy": [], "bert": []}, []
     cross_entropy = torch.nn.functional.cross_entropy
 
     def draw(weights, count):
-        kept["weights"].append(weights.clone())
         return torch.tensor([next(given)])
 
     def entropy(logits, *args, **options):

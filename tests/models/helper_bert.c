@@ -11,6 +11,7 @@ enum { CLS = 1, SEP = 2, WORD = 3 };
 // As in bert.py; 0 ends a step. 2: an empty text.
 static const int lengths[BERT_STEPS][BERT_MOST] = {{7, 3, 12, 2}, {5, 9, 4}, {12, 2, 6, 8}, {3, 10, 5, 7}, {9, 4, 11, 6}};
 
+const double bert_lr = 1e-3, bert_eps = 1e-2; // as in bert.py
 const limits bert_f32 = {1e-5, 1e-4, 1e-4}, bert_double = {1e-9, 5e-7, 5e-7};
 const double bert_free_loss = 1e-9, bert_free_update = 1e-6;
 

@@ -6,6 +6,8 @@
 // As in scripts/golden/bert.py: free-running steps, the most texts of one and the longest text.
 enum { BERT_STEPS = 5, BERT_MOST = 4, BERT_LONGEST = 12 };
 
+extern const double bert_lr, bert_eps;
+
 // The texts of a step: ids of all tokens, text after text, and where each begins; returns how many there are. Room
 // for BERT_MOST texts of BERT_LONGEST.
 int bert_texts(int step, int vocabulary, int32_t *ids, int32_t *first);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double learning_rate = 1e-3; // as in the script
 static const bert_config small = {
     .vocabulary = 64, .positions = 16, .token_types = 2, .width = 32, .layers = 2, .heads = 2, .inner = 64};
 static const char *const kinds[] = {"gradient", NULL};
@@ -130,7 +129,7 @@ static int slices_of(const reference_model *m, optim_slice *slices) {
     return n;
 }
 
-static verdict gate_b(rule_mutation change, int steps) {
+static verdict gate_b(rule_mutation change) {
     safetensors *file = golden_open("chexbert.safetensors");
     optim_slice slices[256];
     labeler l;
@@ -139,17 +138,19 @@ static verdict gate_b(rule_mutation change, int steps) {
     int64_t n;
     labeler_open(&l, true, &small, BERT_MOST, BERT_LONGEST);
     params *p = &l.base.params;
+    adamw_options options = adamw_defaults(ADAMW_TORCH);
+    options.eps = bert_eps;
     void *start = values_copy(&l.base);
-    if (adamw_init(&o, l.base.device, p->trainable, adamw_defaults(ADAMW_TORCH))) die("%s", status_text());
+    if (adamw_init(&o, l.base.device, p->trainable, options)) die("%s", status_text());
     double *losses = golden_tensor(file, "losses", -1, &n);
     ck_assert_int_eq(n, BERT_STEPS);
-    for (int step = 0; step < steps; step++) {
+    for (int step = 0; step < BERT_STEPS; step++) {
         load_step(&l, step);
         judge_loss(&v, run_loss(&l, &change), losses[step], bert_free_loss, "loss");
-        adamw_set_lr(&o, l.base.device, learning_rate);
+        adamw_set_lr(&o, l.base.device, bert_lr);
         adamw_step(&o, l.base.device, p->values, p->gradients, slices, slices_of(&l.base, slices));
     }
-    if (steps == BERT_STEPS) judge_updates(&v, &l.base, file, start, bert_free_update);
+    judge_updates(&v, &l.base, file, start, bert_free_update);
     mem_free(losses);
     mem_free(start);
     adamw_free(&o, l.base.device);
@@ -169,7 +170,7 @@ START_TEST(a_step_from_the_reference) {
 END_TEST
 
 START_TEST(free_running_in_double) {
-    verdict v = gate_b((rule_mutation){0}, BERT_STEPS);
+    verdict v = gate_b((rule_mutation){0});
     verdict_show("(b)", &v);
     ck_assert_msg(!verdict_red(&v), "%s", v.worst);
     ck_assert_int_eq(v.compared, BERT_STEPS + 5 + 2 * 16 + 2 * CHEXBERT_HEADS);
@@ -180,8 +181,8 @@ START_TEST(mutations_turn_both_gates_red) {
     static const char *const expected[] = {"linear", "layer_norm", "gelu", "attention_rows", "cross_entropy", "add",
                                            "embedding"};
     labeler l;
-    rules all = {0};
     labeler_open(&l, true, &small, BERT_MOST, BERT_LONGEST);
+    rules all = {0};
     load_step(&l, 0);
     l.base.tape.training = true;
     l.base.tape.observe = rules_collect;
@@ -191,10 +192,11 @@ START_TEST(mutations_turn_both_gates_red) {
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         ck_assert_msg(rules_have(&all, expected[i]), "%s is not on the tape", expected[i]);
     for (int i = 0; i < all.count; i++) {
-        verdict a = gate_a(false, all.item[i]), b = gate_b(all.item[i], 2);
+        verdict a = gate_a(false, all.item[i]), b = gate_b(all.item[i]);
         verdict_show(all.item[i].op, &a);
         verdict_show(all.item[i].op, &b);
-        ck_assert_msg(verdict_red(&a) && verdict_red(&b), "%s, input %d: not caught", all.item[i].op, all.item[i].input);
+        ck_assert_msg(verdict_red(&a) && verdict_red(&b), "%s, input %d: not caught", all.item[i].op,
+                      all.item[i].input);
     }
 }
 END_TEST
