@@ -9,11 +9,15 @@ typedef float vector __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
 
-// LANES elements from AT on.
-TYPED vector vector_read(const void *data, int64_t at, dtype type) {
-    if (type == DTYPE_F32) return *(const vector *)((const float *)data + at);
-    return (vector)(__builtin_convertvector(*(const halves *)((const uint16_t *)data + at), words)
-                    << 16);
+// LANES elements from AT on. Not as a result: how vectors are returned depends on the instruction
+// set.
+TYPED void vector_read(vector *to, const void *data, int64_t at, dtype type) {
+    if (type == DTYPE_F32)
+        *to = *(const vector *)((const float *)data + at);
+    else
+        *to =
+            (vector)(__builtin_convertvector(*(const halves *)((const uint16_t *)data + at), words)
+                     << 16);
 }
 
 // out[i][j] = the image's row i that begins at element X times the text j that begins at W.
@@ -23,9 +27,12 @@ TYPED void products(float out[ROWS][TEXTS], int rows, int count, const void *ima
     int64_t whole = E / LANES * LANES;
     for (int64_t e = 0; e < whole; e += LANES)
         for (int j = 0; j < count; j++) {
-            vector b = vector_read(texts, w + j * E + e, type);
-            for (int i = 0; i < rows; i++)
-                sum[i][j] += vector_read(images, x + i * E + e, type) * b;
+            vector a, b;
+            vector_read(&b, texts, w + j * E + e, type);
+            for (int i = 0; i < rows; i++) {
+                vector_read(&a, images, x + i * E + e, type);
+                sum[i][j] += a * b;
+            }
         }
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < count; j++) {
