@@ -5,6 +5,7 @@ const char *const aligner_encoder_prefix = "visual_encoder";
 void aligner_make(aligner *m, params *p, const aligner_config *c) {
     *m = (aligner){.config = *c};
     biovil_t_make(&m->encoder, p, aligner_encoder_prefix, &c->encoder);
+    m->encoder.trunk_batch_stats = m->encoder.projector_batch_stats = false; // frozen, norms included
     if (c->qformer.image_width != c->encoder.joint_width)
         die("aligner_make: image tokens of %d for a Q-Former of %d", c->encoder.joint_width, c->qformer.image_width);
     qformer_make(&m->qformer, p, &c->qformer);

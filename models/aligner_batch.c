@@ -186,7 +186,7 @@ static void fill_contrast(aligner_batch *x, const aligner_texts *from) {
         alone[i] = s[i];
         alone[b + i] = s[b + i];
         alone[b + i].q_first[1] = (int32_t)i;
-        alone[b + i].q_count[1] = 1;
+        alone[b + i].q_count[1] = text_length(from, i) > 0;
         look[i] = look_at(x, i * x->queries, i, 0, sample);
         last[i] = text_begin(from, i);
         map_row(last_map, i, sample, x->queries);

@@ -78,6 +78,7 @@ typedef struct layer_context {
     const qformer *model;
     const qformer_layer *layer;
     qformer_pass *pass;
+    tensor segments; // of self-attention
     bool last, keep;
 } layer_context;
 
@@ -105,7 +106,7 @@ static tensor *look_run(tape *t, const layer_context *c, tensor *x, tensor *cons
 }
 
 static void layer_body(tape *t, const void *context, tensor **out, tensor *const *in) {
-    const layer_context *c = context;
+    layer_context *c = (layer_context *)(uintptr_t)context;
     const qformer_layer *l = c->layer;
     qformer_pass *p = c->pass;
     const bert_attention *a = &l->self;
@@ -121,7 +122,7 @@ static void layer_body(tape *t, const void *context, tensor **out, tensor *const
                        .q = {q[0], q[1]},
                        .k = {k[0], k[1], in[IN_SEEN_K]},
                        .v = {v[0], v[1], in[IN_SEEN_V]},
-                       .segments = c->last ? &p->last_segments : &p->segments,
+                       .segments = &c->segments,
                        .most_queries = p->most_queries,
                        .most_keys = p->most_keys,
                        .dropout = dropout,
@@ -153,7 +154,9 @@ void qformer_run(tape *t, const qformer *m, qformer_pass *p, const qformer_sight
         out->texts = bert_embed(t, &m->embeddings, &m->config.bert, &p->ids, &p->positions, &p->text_rows);
     for (int i = 0; i < m->config.bert.layers; i++) {
         layer_context *c = tape_keep(t, sizeof *c);
-        *c = (layer_context){m, &m->layer[i], p, i == m->config.bert.layers - 1, keep};
+        const bool last = i == m->config.bert.layers - 1;
+        *c = (layer_context){m, &m->layer[i], p, last ? p->last_segments : p->segments, last, keep};
+        if (!p->text) c->segments.dim[0] = p->look.dim[0];
         tensor *in[INS] = {[IN_QUERIES] = out->queries, [IN_TEXTS] = out->texts,
                            [IN_IMAGE_K] = sight->k[i], [IN_IMAGE_V] = sight->v[i]};
         if (others) in[IN_OTHER_K] = others->k[i], in[IN_OTHER_V] = others->v[i];

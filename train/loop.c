@@ -78,7 +78,7 @@ static status plan_memory(run *r) {
     status rc = memory_plan_make(&plan, r);
     if (rc) return rc;
     memory_plan_log(&plan);
-    return tape_allocate(&r->tape, tape_used(&r->tape));
+    return tape_allocate(&r->tape, (tape_size){tape_used(&r->tape).activations, plan.activation_gradients});
 }
 
 static status open_schedule(run *r) {

@@ -74,7 +74,8 @@ status memory_plan_make(memory_plan *out, run *r) {
     if (!rc) rc = go_through(r);
     tape_size size = tape_used(&r->tape);
     out->scratch = size.activations - out->activations;
-    out->activation_gradients = size.gradients;
+    // The gradients' heap is first-fit: a batch smaller than the largest can need more room than that, for its gaps.
+    out->activation_gradients = size.gradients + (r->stage->varies ? size.gradients / 2 : 0);
     return rc;
 }
 

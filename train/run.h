@@ -56,6 +56,7 @@ typedef struct run {
 // A training stage: a few functions that one loop drives.
 struct stage {
     const char *name;
+    bool varies;              // batches differ in size: in their texts' lengths
     const char *const *parts; // names of run.part, ended by NULL; NULL: the loss has none
     // Opens the data, declares the model's parameters in r->params, freezes what the configuration
     // says, calls run_build, and prints what the data holds.

@@ -270,6 +270,7 @@ static const char *const parts[] = {"itc", "itm", "lm", NULL};
 
 const stage stage_aligner = {
     .name = "aligner",
+    .varies = true,
     .parts = parts,
     .setup = setup,
     .plan = plan,

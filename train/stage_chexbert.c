@@ -201,6 +201,7 @@ static void release(run *r) {
 
 const stage stage_chexbert = {
     .name = "chexbert",
+    .varies = true,
     .setup = setup,
     .plan = plan,
     .batch = load_batch,
