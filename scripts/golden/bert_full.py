@@ -4,8 +4,8 @@
 
 Writes FOLDER/{chexbert,qformer}/, each with (all numbers f32, whole numbers i32)
 
-    weights.safetensors   under the names of the public checkpoints (CheXbert's without "module."; the Q-Former's with
-                          the second names of its tied tensors, without a vision encoder)
+    weights.safetensors   under the names of the public checkpoints (CheXbert's with "module."; the Q-Former's with the
+                          second names of its tied tensors, without a vision encoder)
     inputs.safetensors    text.lengths (B), text.ids (all tokens, text after text); chexbert: target (14, B);
                           qformer: image (B, 14, 14, 256), features of the trunk; negative.image, negative.text (B):
                           the sample whose image (text) is put before each text (image); visual_encoder.*: the
@@ -81,7 +81,7 @@ def chexbert_outputs(model, texts, target):
 def chexbert():
     texts, target, inputs = chexbert_inputs()
     model = keep_apart(reference.chexbert(FULL))
-    weights = {n: x for n, x in weights_of(model).items() if "position_ids" not in n}
+    weights = {f"module.{n}": x for n, x in weights_of(model).items()}
     single = chexbert_outputs(model, texts, target)
     return weights, inputs, single, chexbert_outputs(model.double(), texts, target)
 
@@ -112,8 +112,7 @@ def qformer():
 def write(folder, weights, inputs, expected):
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in (("weights", weights), ("inputs", inputs), ("expected", expected)):
-        out = {n: numpy.ascontiguousarray(x if x.dtype == numpy.int32 else x.astype(numpy.float32))
-               for n, x in parts.items()}
+        out = {n: x.astype(numpy.int32 if x.dtype == numpy.int32 else numpy.float32, order="C") for n, x in parts.items()}
         save_file(out, folder / f"{name}.safetensors")
 
 

@@ -9,14 +9,16 @@
 // As in bert_reference.py.
 enum { CLS = 1, SEP = 2, WORD = 3 };
 // As in bert.py; 0 ends a step. 2: an empty text.
-static const int lengths[BERT_STEPS][BERT_MOST] = {{7, 3, 12, 2}, {5, 9, 4}, {12, 2, 6, 8}, {3, 10, 5, 7}, {9, 4, 11, 6}};
+static const int lengths[BERT_STEPS][BERT_MOST] = {
+    {7, 3, 12, 2}, {5, 9, 4}, {12, 2, 6, 8}, {3, 10, 5, 7}, {9, 4, 11, 6}};
 
 const double bert_lr = 1e-3, bert_eps = 1e-2; // as in bert.py
 const limits bert_f32 = {1e-5, 1e-4, 1e-4}, bert_double = {1e-9, 5e-7, 5e-7};
 const double bert_free_loss = 1e-9, bert_free_update = 1e-6;
 
 // --- texts -----------------------------------------------------------------------------------------------------
-void bert_text(const char *name, int length, int vocabulary, int32_t *ids) {
+// [CLS] words [SEP], LENGTH ids.
+static void draw_text(const char *name, int length, int vocabulary, int32_t *ids) {
     ids[0] = CLS;
     for (int j = 1; j + 1 < length; j++)
         ids[j] = WORD + (int32_t)(reference_uniform(name, j - 1) * (vocabulary - WORD));
@@ -29,7 +31,7 @@ int bert_texts(int step, int vocabulary, int32_t *ids, int32_t *first) {
     first[0] = 0;
     for (; count < BERT_MOST && lengths[step][count]; count++) {
         snprintf(name, sizeof name, "step.%d.text.%d", step, count);
-        bert_text(name, lengths[step][count], vocabulary, ids + first[count]);
+        draw_text(name, lengths[step][count], vocabulary, ids + first[count]);
         first[count + 1] = first[count] + lengths[step][count];
     }
     return count;
@@ -160,12 +162,57 @@ void *values_copy(const reference_model *m) {
     return out;
 }
 
-safetensors *golden_open(const char *file) {
+static safetensors *file_open(const char *folder, const char *file) {
     char path[512];
     safetensors *out;
-    snprintf(path, sizeof path, "%s/%s", TEST_DATA, file);
+    snprintf(path, sizeof path, "%s/%s", folder, file);
     if (safetensors_open(&out, path)) die("%s", status_text());
     return out;
+}
+
+safetensors *golden_open(const char *file) { return file_open(TEST_DATA, file); }
+
+// --- full size -------------------------------------------------------------------------------------------------
+static const char folder_variable[] = "RADIALOG_BERT_FULL";
+
+bool bert_full_wanted(void) { return getenv(folder_variable) != NULL; }
+
+int32_t *bert_full_whole(const bert_full *f, const char *name, int64_t *count) {
+    const safetensors_entry *e;
+    int32_t *out;
+    if (safetensors_find(&e, f->inputs, name)) die("%s", status_text());
+    if (e->type != DTYPE_I32) die("%s: type %s", name, e->type_name);
+    *count = (int64_t)(e->bytes / sizeof *out);
+    if (mem_new(&out, *count, name)) die("%s", status_text());
+    memcpy(out, e->data, e->bytes);
+    return out;
+}
+
+void bert_full_open(bert_full *f, const char *model) {
+    char folder[400];
+    int64_t count, tokens;
+    *f = (bert_full){0};
+    snprintf(folder, sizeof folder, "%s/%s", getenv(folder_variable), model);
+    snprintf(f->weights, sizeof f->weights, "%s/weights.safetensors", folder);
+    f->inputs = file_open(folder, "inputs.safetensors");
+    f->expected = file_open(folder, "expected.safetensors");
+    int32_t *each = bert_full_whole(f, "text.lengths", &count);
+    f->ids = bert_full_whole(f, "text.ids", &tokens);
+    f->count = (int)count;
+    if (mem_new(&f->first, count + 1, "texts")) die("%s", status_text());
+    for (int i = 0; i < count; i++) {
+        f->first[i + 1] = f->first[i] + each[i];
+        if (each[i] > f->most) f->most = each[i];
+    }
+    ck_assert_int_eq(f->first[count], tokens);
+    mem_free(each);
+}
+
+void bert_full_close(bert_full *f) {
+    mem_free(f->first);
+    mem_free(f->ids);
+    safetensors_close(f->inputs);
+    safetensors_close(f->expected);
 }
 
 // --- mutations -------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-// What the golden tests of CheXbert and the Q-Former share: texts as scripts/golden/bert_reference.py draws them, and the
-// gates (a) and (b), whose verdict mutations must turn red. For tests only: what is missing stops the program.
+// What the golden tests of CheXbert and the Q-Former share: texts as scripts/golden/bert_reference.py draws them, and
+// the gates (a) and (b), whose verdict mutations must turn red. For tests only: what is missing stops the program.
 #pragma once
 #include "tests/models/helper_reference.h"
 
@@ -11,8 +11,6 @@ extern const double bert_lr, bert_eps;
 // The texts of a step: ids of all tokens, text after text, and where each begins; returns how many there are. Room
 // for BERT_MOST texts of BERT_LONGEST.
 int bert_texts(int step, int vocabulary, int32_t *ids, int32_t *first);
-// One text: [CLS], words drawn by NAME, [SEP]; LENGTH ids.
-void bert_text(const char *name, int length, int vocabulary, int32_t *ids);
 
 // --- gates -------------------------------------------------------------------------------------------------------
 // How far off a device may be. Golden losses are doubles, other golden numbers f32.
@@ -47,6 +45,21 @@ void judge_updates(verdict *v, const reference_model *m, const safetensors *file
 // The values' block as it is now; freed with mem_free.
 void *values_copy(const reference_model *m);
 safetensors *golden_open(const char *file);
+
+// --- full size -------------------------------------------------------------------------------------------------
+// What scripts/golden/bert_full.py wrote for MODEL, in the folder that the environment has as RADIALOG_BERT_FULL;
+// weights are loaded from its weights.safetensors.
+typedef struct bert_full {
+    char weights[512]; // path
+    safetensors *inputs, *expected;
+    int32_t *ids, *first; // texts: all tokens, where each begins (count + 1)
+    int count, most;
+} bert_full;
+bool bert_full_wanted(void);
+void bert_full_open(bert_full *f, const char *model);
+void bert_full_close(bert_full *f);
+// Whole numbers of the inputs; freed with mem_free.
+int32_t *bert_full_whole(const bert_full *f, const char *name, int64_t *count);
 
 // --- mutations ---------------------------------------------------------------------------------------------------
 // Every input of every op on a tape that has a gradient: what mutations are made of.

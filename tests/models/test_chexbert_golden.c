@@ -2,6 +2,7 @@
 // test_classifier_golden.c: (a) one step from the reference's weights, in f32 on the CPU and in double on the oracle;
 // (b) free-running in double. The reference pads its texts, the toolkit packs them. Golden values:
 // scripts/golden/bert.py. Every rule on the tape is also made wrong by a hundredth, and must turn both gates red.
+#include "models/bert_weights.h"
 #include "models/chexbert.h"
 #include "optim/adamw.h"
 #include "tests/models/helper_bert.h"
@@ -201,6 +202,38 @@ START_TEST(mutations_turn_both_gates_red) {
 }
 END_TEST
 
+// At the paper's size, in f32: scripts/check_bert.sh.
+START_TEST(full_size) {
+    static const bert_config full = {.vocabulary = 30522, .positions = 512, .token_types = 2, .width = 768,
+                                     .layers = 12, .heads = 12, .inner = 3072};
+    bert_full f;
+    labeler l;
+    verdict v = {0};
+    int64_t n;
+    bert_full_open(&f, "chexbert");
+    labeler_open(&l, false, &full, f.count, f.most);
+    if (chexbert_load(&l.base.params, f.weights, true)) die("%s", status_text());
+    l.count = f.count;
+    packed_texts_load(&l.texts, f.ids, f.first, f.count, 0);
+    int32_t *target = bert_full_whole(&f, "target", &n);
+    ck_assert_int_eq(n, CHEXBERT_HEADS * l.count);
+    for (int h = 0; h < CHEXBERT_HEADS; h++)
+        memcpy(packed_host(&l.targets, &l.target[h]), target + h * l.count, (size_t)l.count * sizeof *target);
+    packed_send(&l.targets);
+    judge_logits(&v, &l, f.expected, bert_f32.value);
+    double *loss = golden_tensor(f.expected, "loss", -1, &n);
+    judge_loss(&v, run_loss(&l, &(rule_mutation){0}), loss[0], bert_f32.loss, "loss");
+    judge_gradients(&v, &l.base, f.expected, kinds, bert_f32.gradient);
+    verdict_show("full size", &v);
+    ck_assert_msg(!verdict_red(&v), "%s", v.worst);
+    ck_assert_int_eq(v.compared, 2 + 5 + 12 * 16 + 2 * CHEXBERT_HEADS);
+    mem_free(loss);
+    mem_free(target);
+    labeler_close(&l);
+    bert_full_close(&f);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("chexbert_golden");
     TCase *tests = tcase_create("chexbert");
@@ -208,6 +241,7 @@ int main(void) {
     tcase_add_test(tests, a_step_from_the_reference);
     tcase_add_test(tests, free_running_in_double);
     tcase_add_test(tests, mutations_turn_both_gates_red);
+    if (bert_full_wanted()) tcase_add_test(tests, full_size);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

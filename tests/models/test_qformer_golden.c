@@ -3,6 +3,7 @@
 // Gates as in test_chexbert_golden.c: (a) one step from the reference's weights, each loss alone and their sum, in f32
 // on the CPU and in double on the oracle; (b) free-running in double. Golden values: scripts/golden/bert.py.
 #include "models/aligner.h"
+#include "models/bert_weights.h"
 #include "optim/adamw.h"
 #include "tests/models/helper_bert.h"
 
@@ -24,7 +25,12 @@ static const aligner_config small = {
                 .pooler_blocks = 1,
                 .pooler_heads = 2,
                 .joint_width = 24},
-    .qformer = {.bert = {.vocabulary = VOCABULARY + 1, .positions = 16, .width = 32, .layers = LAYERS, .heads = 2, .inner = 64},
+    .qformer = {.bert = {.vocabulary = VOCABULARY + 1,
+                         .positions = 16,
+                         .width = 32,
+                         .layers = LAYERS,
+                         .heads = 2,
+                         .inner = 64},
                 .queries = QUERIES,
                 .image_width = 24,
                 .cross_every = 2,
@@ -51,6 +57,7 @@ typedef struct learner {
     aligner model;
     aligner_batch batch;
     int step, count;
+    const safetensors *inputs; // that hold the image, instead of draws
     part part; // the loss that run_part goes back from
     aligner_losses losses;
     // Of calls_body.
@@ -58,19 +65,23 @@ typedef struct learner {
     qformer_states states;
 } learner;
 
-static void learner_open(learner *l, bool oracle, layout how) {
-    const aligner_batch_limits most = {
-        .own = BERT_MOST, .all = BERT_MOST, .most = BERT_LONGEST, .alone = how != RANKS};
+// Parameters are left as they are.
+static void learner_make(learner *l, device *d, const aligner_config *c, const aligner_batch_limits *most) {
     memset(l, 0, sizeof *l);
-    device *d = reference_device(oracle);
     reference_begin(&l->base, d);
     params *p = &l->base.params;
-    aligner_make(&l->model, p, &small);
+    aligner_make(&l->model, p, c);
     params_freeze(p, aligner_encoder_prefix);
     status rc = params_allocate(p);
     if (!rc) rc = aligner_fill(&l->model, p);
-    if (!rc) rc = aligner_batch_open(&l->batch, d, QUERIES, l->model.image_tokens, &most);
+    if (!rc) rc = aligner_batch_open(&l->batch, d, c->qformer.queries, l->model.image_tokens, most);
     if (rc) die("%s", status_text());
+}
+
+static void learner_open(learner *l, bool oracle, layout how) {
+    const aligner_batch_limits most = {
+        .own = BERT_MOST, .all = BERT_MOST, .most = BERT_LONGEST, .alone = how != RANKS};
+    learner_make(l, reference_device(oracle), &small, &most);
     l->batch.steps = how == STEPPED;
     reference_fill(&l->base);
 }
@@ -104,15 +115,21 @@ static void load_step(learner *l, int step) {
                                                    .begin = BEGIN});
 }
 
-// What the encoder's trunk would say: (B, grid, grid, D), drawn.
+// What the encoder's trunk would say: (B, grid, grid, D), drawn or read.
 static tensor *features_of(learner *l) {
     tape *t = &l->base.tape;
-    tensor *x = tape_tensor(t, 4, (int64_t[]){l->count, GRID, GRID, small.encoder.vit_width});
+    const biovil_t *encoder = &l->model.encoder;
+    tensor *x = tape_tensor(t, 4, (int64_t[]){l->count, encoder->grid, encoder->grid, encoder->config.vit_width});
     char name[64], *values;
+    int64_t n = tensor_count(x);
     if (t->device == t->dry) return x;
     snprintf(name, sizeof name, "step.%d.image", l->step);
+    double *given = l->inputs ? golden_tensor(l->inputs, "image", -1, &n) : NULL;
+    ck_assert_int_eq(n, tensor_count(x));
     if (mem_take((void **)&values, tensor_bytes(x), 1, name)) die("%s", status_text());
-    for (int64_t i = 0; i < tensor_count(x); i++) element_put(values, i, reference_uniform(name, i) * 2 - 1, x->type);
+    for (int64_t i = 0; i < n; i++)
+        element_put(values, i, given ? given[i] : reference_uniform(name, i) * 2 - 1, x->type);
+    mem_free(given);
     t->device->upload(t->device, x->data, values, tensor_bytes(x));
     t->device->wait(t->device);
     mem_free(values);
@@ -219,12 +236,12 @@ static void run_part(learner *l, part which, rule_mutation *change) {
     reference_run(&l->base, loss_body, l, true);
 }
 
-// All losses of the step's row.
-static void judge_losses(verdict *v, const learner *l, const safetensors *file, double limit) {
+// All losses of row STEP.
+static void judge_losses(verdict *v, const learner *l, const safetensors *file, int64_t step, double limit) {
     const aligner_losses *x = &l->losses;
     tensor *const loss[PARTS] = {x->contrast, x->match, x->caption, x->sum};
     int64_t n;
-    double *want = golden_tensor(file, "losses", l->step, &n), sum = want[CONTRAST] + want[MATCH] + want[CAPTION];
+    double *want = golden_tensor(file, "losses", step, &n), sum = want[CONTRAST] + want[MATCH] + want[CAPTION];
     ck_assert_int_eq(n, SUM);
     for (int i = 0; i < PARTS; i++) {
         double *got = reference_values(loss[i]);
@@ -242,7 +259,7 @@ static verdict gate_a(bool oracle, layout how, part which, rule_mutation change)
     learner_open(&l, oracle, how);
     load_step(&l, 0);
     run_part(&l, which, &change);
-    judge_losses(&v, &l, file, most->loss);
+    judge_losses(&v, &l, file, 0, most->loss);
     judge_value(&v, &l.base, file, "match.logits", l.losses.match_logits, most->value);
     v.compared = 0;
     judge_gradients(&v, &l.base, gradients, part_kinds[which], most->gradient);
@@ -279,7 +296,7 @@ static verdict gate_b(layout how, rule_mutation change) {
     for (int step = 0; step < BERT_STEPS; step++) {
         load_step(&l, step);
         run_part(&l, SUM, &change);
-        judge_losses(&v, &l, file, bert_free_loss);
+        judge_losses(&v, &l, file, step, bert_free_loss);
         adamw_set_lr(&o, l.base.device, bert_lr);
         adamw_step(&o, l.base.device, p->values, p->gradients, slices, slices_of(&l.base, slices));
     }
@@ -359,6 +376,94 @@ START_TEST(mutations_turn_both_gates_red) {
 }
 END_TEST
 
+// --- full size -------------------------------------------------------------------------------------------------
+static const aligner_config full = {
+    .encoder = {.image_size = 448,
+                .stem = 64,
+                .stages = 4,
+                .width = {64, 128, 256, 512},
+                .blocks = {3, 4, 6, 3},
+                .vit_width = 256,
+                .pooler_blocks = 3,
+                .pooler_heads = 8,
+                .joint_width = 1408},
+    .qformer = {.bert = {.vocabulary = 30523,
+                         .positions = 512,
+                         .width = 768,
+                         .layers = 12,
+                         .heads = 12,
+                         .inner = 3072},
+                .queries = 32,
+                .image_width = 1408,
+                .cross_every = 2,
+                .projection = 256,
+                .smoothing = 0.1},
+    .channel_runs = true,
+};
+
+// The projector and what stands for a previous image; the trunk is not needed.
+static void read_frozen(learner *l, const safetensors *inputs) {
+    params *p = &l->base.params;
+    for (size_t i = 0; i < safetensors_count(inputs); i++) {
+        const safetensors_entry *e = safetensors_at(inputs, i);
+        param *q = params_find(p, e->name);
+        int64_t n;
+        if (!q) continue;
+        double *values = golden_tensor(inputs, e->name, -1, &n);
+        ck_assert_int_eq(n, tensor_count(&q->value));
+        if (param_write_f64(p, q, param_block(p, q), values)) die("%s", status_text());
+        mem_free(values);
+    }
+}
+
+static void judge_full(verdict *v, learner *l, const bert_full *f) {
+    static const char *const kinds[] = {"gradient", NULL};
+    const aligner_losses *x = &l->losses;
+    reference_run(&l->base, calls_body, l, false);
+    judge_value(v, &l->base, f->expected, "image.hidden", l->states.queries, bert_f32.value);
+    judge_value(v, &l->base, f->expected, "similarity.image_to_text", l->image_to_text, bert_f32.value);
+    judge_value(v, &l->base, f->expected, "similarity.text_to_image", l->text_to_image, bert_f32.value);
+    run_part(l, SUM, &(rule_mutation){0});
+    judge_losses(v, l, f->expected, -1, bert_f32.loss);
+    judge_value(v, &l->base, f->expected, "image.features", x->image_features, bert_f32.value);
+    judge_value(v, &l->base, f->expected, "text.features", x->text_features, bert_f32.value);
+    judge_value(v, &l->base, f->expected, "match.logits", x->match_logits, bert_f32.value);
+    v->compared = 0;
+    judge_gradients(v, &l->base, f->expected, kinds, bert_f32.gradient);
+}
+
+// At the paper's size, in f32: scripts/check_bert.sh.
+START_TEST(full_size) {
+    bert_full f;
+    learner l;
+    verdict v = {0};
+    int64_t n;
+    bool whole;
+    bert_full_open(&f, "qformer");
+    const aligner_batch_limits most = {.own = f.count, .all = f.count, .most = f.most, .alone = true};
+    learner_make(&l, reference_device(false), &full, &most);
+    if (aligner_load(&l.base.params, f.weights, &whole)) die("%s", status_text());
+    read_frozen(&l, f.inputs);
+    l.inputs = f.inputs;
+    l.count = f.count;
+    int32_t *image = bert_full_whole(&f, "negative.image", &n), *text = bert_full_whole(&f, "negative.text", &n);
+    aligner_batch_load(&l.batch, &(aligner_texts){.ids = f.ids,
+                                                  .text_first = f.first,
+                                                  .wrong_image = image,
+                                                  .wrong_text = text,
+                                                  .own = f.count,
+                                                  .all = f.count,
+                                                  .begin = full.qformer.bert.vocabulary - 1});
+    judge_full(&v, &l, &f);
+    expect_green("full size", false, "", &v);
+    ck_assert_int_eq(v.compared, 343);
+    mem_free(image);
+    mem_free(text);
+    learner_close(&l);
+    bert_full_close(&f);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("qformer_golden");
     TCase *tests = tcase_create("qformer");
@@ -367,6 +472,7 @@ int main(void) {
     tcase_add_test(tests, a_step_from_the_reference);
     tcase_add_test(tests, free_running_in_double);
     tcase_add_test(tests, mutations_turn_both_gates_red);
+    if (bert_full_wanted()) tcase_add_test(tests, full_size);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
