@@ -1,6 +1,7 @@
-// Attention on the CPU: a thread takes one head of the segments that share their keys, lays keys and values side
-// by side in scratch and goes over tiles of those segments' queries (attention_tile_cpu.c). All sums of a key are
-// made by one thread in one order, so gradients do not depend on the threads.
+// Attention on the CPU: a thread takes one head of the segments that share their keys, lays keys
+// and values side by side in scratch and goes over tiles of those segments' queries
+// (attention_tile_cpu.c). All sums of a key are made by one thread in one order, so gradients do
+// not depend on the threads.
 #include "models/ops/attention_segments_cpu.h"
 #include "models/ops/attention_tile_cpu.h"
 #include "models/ops/draw_cpu.h"
@@ -20,7 +21,8 @@ typedef struct call {
 
 static void expect_arguments(const attention_shape *z, dtype type) {
     cpu_expect("attention", type);
-    if (z->D > ROW) die("attention: heads of width %lld, expected at most %d", (long long)z->D, ROW);
+    if (z->D > ROW)
+        die("attention: heads of width %lld, expected at most %d", (long long)z->D, ROW);
 }
 
 // Scratch: the groups, then a tile for each thread.
@@ -81,7 +83,8 @@ static void unpack(const call *c, int64_t h, void *const *to, const int *acc, co
     }
 }
 
-// Where the numbers of segment S's query in row ROW of piece P are: (B, H, TQ), or (H, rows) of the piece.
+// Where the numbers of segment S's query in row ROW of piece P are: (B, H, TQ), or (H, rows) of the
+// piece.
 static float *number_of(const call *c, int64_t s, int64_t h, int p, int64_t row) {
     const attention_shape *z = c->z;
     int64_t at = z->segments ? h * z->q_rows[p] + row : (s * (z->H - 1) + h) * z->TQ + row;
@@ -120,7 +123,8 @@ static void backward_tile(const call *c, attention_tile *t, int64_t s, int64_t h
         memcpy(t->lse + run[r].at, number_of(c, s, h, p, run[r].row),
                (size_t)run[r].count * sizeof(float));
         for (int64_t i = 0; i < run[r].count; i++) {
-            const float *out = row_read(buffer, c->x->out[p], (run[r].row + i) * c->row + h * D, D, c->type);
+            const float *out =
+                row_read(buffer, c->x->out[p], (run[r].row + i) * c->row + h * D, D, c->type);
             const float *dout = t->dout + (run[r].at + i) * t->width;
             double delta = 0;
             for (int64_t d = 0; d < D; d++) delta += (double)out[d] * (double)dout[d];
@@ -179,7 +183,8 @@ static void clear_rows(const call *c, void *const *to, const int *acc, int32_t *
     for (int p = 0; p < pieces && c->z->segments; p++)
         for (int64_t i = 0; to[p] && !(acc && acc[p]) && i < rows[p]; i++)
             if (owner[p][i] < 0)
-                memset(element(to[p], i * c->row, c->type), 0, (size_t)c->row * dtype_size(c->type));
+                memset(element(to[p], i * c->row, c->type), 0,
+                       (size_t)c->row * dtype_size(c->type));
 }
 
 void attention_forward_cpu(const attention_tensors *x, const attention_shape *z, dtype type,

@@ -74,7 +74,9 @@ static __device__ __forceinline__ sequence sequence_of(const task &z, int64_t b,
     s.reach = g.causal ? s.keys - s.queries : s.keys;
     s.q = {{0, g.q_first[0], g.q_first[1] - g.q_count[0]}, {0, g.q_count[0]}};
     s.k.start[0] = g.k_count[2], s.k.start[1] = g.k_count[2] + g.k_count[0];
-    s.k.shift[0] = g.k_first[2], s.k.shift[1] = g.k_first[0] - s.k.start[0], s.k.shift[2] = g.k_first[1] - s.k.start[1];
+    s.k.shift[0] = g.k_first[2];
+    s.k.shift[1] = g.k_first[0] - s.k.start[0];
+    s.k.shift[2] = g.k_first[1] - s.k.start[1];
     s.numbers = s.q;
     s.numbers.shift[1] += h * z.q_rows[0], s.numbers.shift[2] += h * z.q_rows[1];
     s.sample = (uint32_t)g.sample;
@@ -182,7 +184,8 @@ static __device__ __forceinline__ void draw_tile(shared_array<float> to, int acr
     for (int i = (int)threadIdx.x; i < QUERIES * (KEYS / 4); i += THREADS) {
         const int q = i / (KEYS / 4), k = i % (KEYS / 4) * 4;
         uint32_t words[4];
-        draw_block(words, source, sample, ((((uint64_t)h << 16) + q0 + q) << 14) + (k0 + k) / 4); // attention_element / 4
+        // attention_element / 4
+        draw_block(words, source, sample, ((((uint64_t)h << 16) + q0 + q) << 14) + (k0 + k) / 4);
         UNROLL for (int v = 0; v < 4; v++)
             to[q * across + (k + v) * down] = words[v] >> 8 >= z.limit ? z.factor : 0.0f;
     }

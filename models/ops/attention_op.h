@@ -1,4 +1,5 @@
-// What the ops attention and attention_rows share, defined in attention.c. For these two files only.
+// What the ops attention and attention_rows share, defined in attention.c. For these two files
+// only.
 #pragma once
 #include "models/ops/ops.h"
 

@@ -1,6 +1,6 @@
-// Attention over packed rows: attention.c's formulas for every segment of a table, whose queries and keys are runs
-// of rows in up to two and three tensors. The table is read on the device when the kernels run, so what is checked
-// here are shapes.
+// Attention over packed rows: attention.c's formulas for every segment of a table, whose queries
+// and keys are runs of rows in up to two and three tensors. The table is read on the device when
+// the kernels run, so what is checked here are shapes.
 #include "models/ops/attention_op.h"
 #include "models/ops/op_checks.h"
 
@@ -8,7 +8,8 @@
 
 enum { QUERIES = 2, KEYS = 3, INPUTS = QUERIES + 2 * KEYS };
 
-// Inputs are q[0..1], k[0..2], v[0..2], outputs those of the query pieces that there are. Formulas: attention.c.
+// Inputs are q[0..1], k[0..2], v[0..2], outputs those of the query pieces that there are. Formulas:
+// attention.c.
 static void rows_rule(tape *t, const tape_node *node) {
     const attention_saved *saved = node->saved;
     attention_gradients g = {0};
@@ -49,6 +50,15 @@ static attention_shape shape_of(const attention_rows_args *a) {
     return z;
 }
 
+// A row that is a query of one segment and a key of another gets its gradients from two threads, in
+// no order.
+static void expect_apart(tensor *const *in) {
+    for (int i = 0; i < INPUTS; i++)
+        for (int j = 0; j < i; j++)
+            if (in[i] && in[j] && in[i]->grad && in[i]->grad == in[j]->grad)
+                die("attention_rows: two of q, k and v are the same tensor and want a gradient");
+}
+
 void attention_rows(tape *t, tensor *out[2], const attention_rows_args *a) {
     attention_saved *saved = tape_keep(t, sizeof *saved);
     attention_tensors *x = &saved->x;
@@ -71,6 +81,7 @@ void attention_rows(tape *t, tensor *out[2], const attention_rows_args *a) {
         x->k[p] = a->k[p]->data;
         x->v[p] = a->v[p]->data;
     }
+    expect_apart(in);
     attention_run(t, saved);
     tape_record(t, "attention_rows", rows_rule, saved, made, outs, in, INPUTS);
 }

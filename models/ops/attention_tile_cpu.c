@@ -1,5 +1,5 @@
-// The arithmetic of attention on the CPU; formulas are those of attention.c. Built with fused multiply-adds
-// (CMakeLists.txt), which double what the products reach.
+// The arithmetic of attention on the CPU; formulas are those of attention.c. Built with fused
+// multiply-adds (CMakeLists.txt), which double what the products reach.
 #include "models/ops/attention_tile_cpu.h"
 #include "models/ops/math_cpu.h"
 
@@ -36,7 +36,8 @@ INLINE void product_block(int vectors, float *c, int64_t c_row, const float *a, 
         }
 }
 
-// c (rows, width) = a (rows, inner) b (inner, width), or += with ADD; rows in whole blocks, width in LANES.
+// c (rows, width) = a (rows, inner) b (inner, width), or += with ADD; rows in whole blocks, width
+// in LANES.
 INLINE void product(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column,
                     const float *b, int64_t b_row, int64_t rows, int64_t width, int64_t inner,
                     int add) {
@@ -89,7 +90,8 @@ static void turn(float *restrict to, const float *restrict from, int64_t lanes, 
             for (int64_t l = i; l < i + LANES; l++) to[d * STEP + l] = from[l * width + d];
 }
 
-// What of the keys a tile sees: some query the first SOME, every query from a lane on the first ALL.
+// What of the keys a tile sees: some query the first SOME, every query from a lane on the first
+// ALL.
 typedef struct sight {
     int64_t some, all;
 } sight;
@@ -104,8 +106,8 @@ static sight sight_of(const attention_tile *t, int64_t lane) {
 }
 
 // --- draws ---------------------------------------------------------------------------------------
-// Philox 4x32-10 (core/rng.c) for LANES queries side by side: the words of keys J to J + 3, a key per row. The
-// block of element e is e / 4; a query's elements begin at a multiple of 4.
+// Philox 4x32-10 (core/rng.c) for LANES queries side by side: the words of keys J to J + 3, a key
+// per row. The block of element e is e / 4; a query's elements begin at a multiple of 4.
 static void draw_keys(uint32_t out[4][LANES], const attention_tile *t, int64_t lane, int64_t j) {
     uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
     uint32_t k0 = (uint32_t)t->key.seed, k1 = (uint32_t)(t->key.seed >> 32);
@@ -136,7 +138,8 @@ static void draw_keys(uint32_t out[4][LANES], const attention_tile *t, int64_t l
     }
 }
 
-// x's rows, of keys from J on, with what is dropped at 0 and the rest times FACTOR. COUNT is at most 4.
+// x's rows, of keys from J on, with what is dropped at 0 and the rest times FACTOR. COUNT is at
+// most 4.
 static void drop_keys(float *x, const uint32_t words[4][LANES], const attention_tile *t,
                       int64_t count) {
     for (int64_t k = 0; k < count; k++)
@@ -145,12 +148,13 @@ static void drop_keys(float *x, const uint32_t words[4][LANES], const attention_
 }
 
 // --- forward -------------------------------------------------------------------------------------
-// The functions below take LANES queries, which begin at query LANE (0 or LANES); X is their column of scores.
-// Query l of them sees key j if j - first <= l.
+// The functions below take LANES queries, which begin at query LANE (0 or LANES); X is their column
+// of scores. Query l of them sees key j if j - first <= l.
 static void largest_of(float most[LANES], const float *x, sight s, int64_t first) {
     for (int l = 0; l < LANES; l++) most[l] = -FLT_MAX;
     for (int64_t j = 0; j < s.all; j++)
-        for (int l = 0; l < LANES; l++) most[l] = x[j * STEP + l] > most[l] ? x[j * STEP + l] : most[l];
+        for (int l = 0; l < LANES; l++)
+            most[l] = x[j * STEP + l] > most[l] ? x[j * STEP + l] : most[l];
     for (int64_t j = s.all; j < s.some; j++)
         for (int l = 0; l < LANES; l++)
             most[l] = x[j * STEP + l] > most[l] && j - first <= l ? x[j * STEP + l] : most[l];

@@ -1,9 +1,9 @@
-// Attention of one tile of queries on a head's keys, on packed floats. Knows no tensor and no segment: what lies
-// where is attention_cpu.c's, which runs this for every tile.
+// Attention of one tile of queries on a head's keys, on packed floats. Knows no tensor and no
+// segment: what lies where is attention_cpu.c's, which runs this for every tile.
 //
-// Scores stand a key per row and a query per column. So a query is a lane: its largest score, its sum and its
-// draws are found without moving numbers across lanes, and of all that enters the products only the tile itself
-// is ever turned.
+// Scores stand a key per row and a query per column. So a query is a lane: its largest score, its
+// sum and its draws are found without moving numbers across lanes, and of all that enters the
+// products only the tile itself is ever turned.
 #pragma once
 #include "core/rng.h"
 
@@ -23,14 +23,15 @@ typedef struct attention_tile {
     float *q, *dout;
     int64_t queries; // 1 to TILE_QUERIES
     int64_t reach;   // query i sees keys j <= i + reach
-    // Dropout: query i's draw of key j is of element attention_element(head, first + i, j) of the sample.
+    // Dropout: query i's draw of key j is of element attention_element(head, first + i, j) of the
+    // sample.
     uint32_t limit; // a draw drops below it; 0: no dropout
     float factor;   // 1 / (1 - rate)
     rng_key key;
     uint32_t sample;
     uint64_t element; // of query 0 and key 0
-    // What comes out: out or dq / scale (TILE_QUERIES, width); lse goes into the backward pass again. Where a query
-    // sees no key, all are 0.
+    // What comes out: out or dq / scale (TILE_QUERIES, width); lse goes into the backward pass
+    // again. Where a query sees no key, all are 0.
     float *result;
     float lse[TILE_QUERIES];
     float delta[TILE_QUERIES]; // backward: out . dout

@@ -19,40 +19,43 @@ typedef struct window_shape {
     int64_t K, stride, pad;
 } window_shape;
 
-// One sequence of an attention over packed rows: which rows its queries and its keys (with their values) are.
-// Piece p is a run of rows of tensor p; the sequence of queries is pieces 0, 1, that of keys is pieces 2, 0, 1.
-// A row of a device table i32 (S, 12). A segment without queries or without keys does nothing. No query row is
-// in two segments; two segments share all their key pieces or no key row.
+// One sequence of an attention over packed rows: which rows its queries and its keys (with their
+// values) are. Piece p is a run of rows of tensor p; the sequence of queries is pieces 0, 1, that of
+// keys is pieces 2, 0, 1. A row of a device table i32 (S, 12). A segment without queries or without
+// keys does nothing. No query row is in two segments; two segments share all their key pieces or no
+// key row.
 typedef struct attention_segment {
     int32_t q_first[2], q_count[2], k_first[3], k_count[3];
     int32_t sample; // the global one, which draws are keyed by
-    int32_t causal; // not 0: query r sees keys j <= r + (keys - queries): a visible prefix, then causal
+    int32_t causal; // not 0: query r sees keys j <= r + (keys - queries): a prefix, then causal
 } attention_segment;
 enum { SEGMENT_COLUMNS = sizeof(attention_segment) / sizeof(int32_t) };
 
-// Sizes of an attention. Dense: queries (B, TQ, H, D), keys and values (B, TK, H, D), piece 0 alone. In
-// segments: B of them, TQ and TK the most queries and keys of any; piece p of the queries is (q_rows[p], H, D).
+// Sizes of an attention. Dense: queries (B, TQ, H, D), keys and values (B, TK, H, D), piece 0 alone.
+// In segments: B of them, TQ and TK the most queries and keys of any; piece p of the queries is
+// (q_rows[p], H, D).
 typedef struct attention_shape {
     int64_t B, TQ, TK, H, D;
-    double scale;       // scores are q.k * scale
-    double dropout;     // of the probabilities; 0: none
-    rng_key key;        // sample: the segment's, or first_sample + b; element: see attention_element
+    double scale;   // scores are q.k * scale
+    double dropout; // of the probabilities; 0: none
+    rng_key key;    // sample: the segment's, or first_sample + b; element: attention_element
     uint32_t first_sample;
     const attention_segment *segments; // (B) on the device; NULL: dense
     int64_t q_rows[2], k_rows[3];      // of each piece's tensor, where segments are given
 } attention_shape;
 
-// The draw of the probability of a sequence's query I and key J in head H. A head has room for as many as this
-// of both.
+// The draw of the probability of a sequence's query I and key J in head H, of which there are fewer
+// than this.
 enum { ATTENTION_MOST_DRAWN = 1 << 16 };
 static inline uint64_t attention_element(int64_t h, int64_t i, int64_t j) {
     return ((uint64_t)h * ATTENTION_MOST_DRAWN + (uint64_t)i) * ATTENTION_MOST_DRAWN + (uint64_t)j;
 }
 
-// What an attention reads and writes, by pieces; NULL where there is none. Rows that no segment names are not
-// read: they are zeros in out, dq, dk and dv, or stay what they were where those are added to.
+// What an attention reads and writes, by pieces; NULL where there is none. Rows that no segment names
+// are not read: they are zeros in out, dq, dk and dv, or stay what they were where those are added to.
 typedef struct attention_tensors {
-    void *out[2], *lse[2];          // like q; wide, dense (B, H, TQ), else (H, q_rows): log of the softmax's denominator
+    void *out[2]; // like q
+    void *lse[2]; // wide, (B, H, TQ) or (H, q_rows): log of the softmax's denominator; 0: no keys
     const void *q[2], *k[3], *v[3]; // (rows, H, D)
 } attention_tensors;
 typedef struct attention_gradients {

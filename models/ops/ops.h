@@ -59,8 +59,9 @@ tensor *channels_first(tape *t, tensor *inp);
 tensor *layer_norm(tape *t, tensor *inp, tensor *weight, tensor *bias, double eps);
 // (B,TQ,H,D), (B,TK,H,D) twice -> (B,TQ,H,D): softmax(q k^T / sqrt(D)) v per head.
 tensor *attention(tape *t, tensor *q, tensor *k, tensor *v, double dropout_rate);
-// The same over packed rows: attention_segment (kernels.h) says which rows meet. out[p] is like q[p], NULL where
-// that is; rows that no segment names are zeros.
+// The same over packed rows: attention_segment (kernels.h) says which rows meet. out[p] is like q[p],
+// NULL where that is; rows that no segment names are zeros. Tensors that want a gradient differ from
+// each other.
 typedef struct attention_rows_args {
     tensor *q[2], *k[3], *v[3];      // (rows, H, D); NULL: no such piece
     tensor *segments;                // i32 (S, 12): attention_segment; read when the kernels run

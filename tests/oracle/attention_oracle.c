@@ -58,8 +58,8 @@ static double *of_key(const place *p, const void *const *tensors, int64_t j) {
 static double *lse_of(const place *p, int64_t i) {
     int piece;
     int64_t row = query_row(p, i, &piece);
-    int64_t at = p->z->segments ? p->h * p->z->q_rows[piece] + row
-                                : (p->b * p->z->H + p->h) * p->z->TQ + i;
+    int64_t at =
+        p->z->segments ? p->h * p->z->q_rows[piece] + row : (p->b * p->z->H + p->h) * p->z->TQ + i;
     return (double *)p->x->lse[piece] + at;
 }
 
@@ -140,8 +140,8 @@ static void backward_row(const place *p, const attention_gradients *g, int64_t i
     double mean = 0; // of dP under P
     for (int64_t j = 0; j < p->keys; j++)
         if (sees(p, i, j))
-            mean += exp(score(p, i, j) - lse) * factor(p, i, j) *
-                    dot(p, dout, of_key(p, p->x->v, j));
+            mean +=
+                exp(score(p, i, j) - lse) * factor(p, i, j) * dot(p, dout, of_key(p, p->x->v, j));
     for (int64_t j = 0; j < p->keys; j++) {
         if (!sees(p, i, j)) continue;
         double m = factor(p, i, j), prob = exp(score(p, i, j) - lse);
