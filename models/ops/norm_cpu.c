@@ -48,32 +48,41 @@ void norm_row_cpu(float *y, float *mean, float *rstd, const float *x, const floa
     for (int64_t i = 0; i < D; i++) y[i] = (x[i] - shift - rest) * scale * w[i] + b[i];
 }
 
+// dw, db, and the sums of g = dy w and of g h: one sweep for all four.
+static void sums_of_row(float *restrict dw, float *restrict db, double sums[2],
+                        const float *restrict dy, const float *restrict x, const float *restrict w,
+                        float mean, float rstd, int64_t D) {
+    double sum[LANES] = {0}, dot[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= D; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            float h = (x[i + l] - mean) * rstd, g = dy[i + l] * w[i + l];
+            dw[i + l] += dy[i + l] * h;
+            db[i + l] += dy[i + l];
+            sum[l] += (double)g;
+            dot[l] += (double)(g * h);
+        }
+    for (int l = 0; i < D; i++, l++) {
+        float h = (x[i] - mean) * rstd, g = dy[i] * w[i];
+        dw[i] += dy[i] * h;
+        db[i] += dy[i];
+        sum[l] += (double)g;
+        dot[l] += (double)(g * h);
+    }
+    sums[0] = sum_lanes(sum);
+    sums[1] = sum_lanes(dot);
+}
+
 void norm_row_back_cpu(float *dx, float *dw, float *db, const float *dy, const float *x,
                        const float *w, float mean, float rstd, int64_t D, int acc) {
-    double sum[LANES] = {0}, dot[LANES] = {0};
-    if (dx) {
-        int64_t i = 0;
-        for (; i + LANES <= D; i += LANES)
-            for (int l = 0; l < LANES; l++) {
-                float g = dy[i + l] * w[i + l];
-                sum[l] += (double)g;
-                dot[l] += (double)(g * ((x[i + l] - mean) * rstd));
-            }
-        for (int l = 0; i < D; i++, l++) {
-            float g = dy[i] * w[i];
-            sum[l] += (double)g;
-            dot[l] += (double)(g * ((x[i] - mean) * rstd));
-        }
-        float mean_g = (float)(sum_lanes(sum) / (double)D);
-        float mean_gh = (float)(sum_lanes(dot) / (double)D);
-        for (i = 0; i < D; i++) {
-            float d = rstd * (dy[i] * w[i] - mean_g - (x[i] - mean) * rstd * mean_gh);
-            dx[i] = acc ? dx[i] + d : d;
-        }
-    }
+    double sums[2];
+    sums_of_row(dw, db, sums, dy, x, w, mean, rstd, D);
+    if (!dx) return;
+    float mean_g = (float)(sums[0] / (double)D), mean_gh = (float)(sums[1] / (double)D);
+#pragma omp simd
     for (int64_t i = 0; i < D; i++) {
-        dw[i] += dy[i] * ((x[i] - mean) * rstd);
-        db[i] += dy[i];
+        float d = rstd * (dy[i] * w[i] - mean_g - (x[i] - mean) * rstd * mean_gh);
+        dx[i] = acc ? dx[i] + d : d;
     }
 }
 
