@@ -5,15 +5,19 @@
 enum { CHUNK = ROW }; // elements drawn at once; a multiple of 4, so that no block is drawn twice
 
 // Elements FIRST to FIRST + N of one global sample, each with its own draw.
-static void drop_elements(float *y, const float *x, const dropout_shape *z, uint32_t sample,
-                          int64_t first, int64_t n, int acc) {
+static void drop_elements(float *y, const float *base, const float *x, const dropout_shape *z,
+                          uint32_t sample, int64_t first, int64_t n) {
     uint32_t words[CHUNK], limit = draw_limit(z->rate);
     float scale = (float)(1 / (1 - z->rate));
     draw_words_cpu(words, z->key, sample, (uint64_t)first, n);
+    // Two loops: vector code would load a row that is not there under a mask, which is slow.
+    if (base) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        float kept = words[i] >> 8 >= limit ? x[i] * scale : 0;
-        y[i] = acc ? y[i] + kept : kept;
+        for (int64_t i = 0; i < n; i++)
+            y[i] = base[i] + (words[i] >> 8 >= limit ? x[i] * scale : 0);
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) y[i] = words[i] >> 8 >= limit ? x[i] * scale : 0;
     }
 }
 
@@ -33,13 +37,13 @@ static void drop_groups(float *y, const float *x, const dropout_shape *z, int64_
     }
 }
 
-void dropout_row_cpu(float *y, const float *x, const dropout_shape *z, int64_t r, int64_t first,
-                     int64_t n, int acc) {
+void dropout_row_cpu(float *y, const float *base, const float *x, const dropout_shape *z, int64_t r,
+                     int64_t first, int64_t n) {
     int32_t sample = z->rows[2 * r], position = z->rows[2 * r + 1];
     if (sample >= 0)
-        drop_elements(y, x, z, (uint32_t)sample, position * z->per_sample + first, n, acc);
+        drop_elements(y, base, x, z, (uint32_t)sample, position * z->per_sample + first, n);
     else
-        for (int64_t i = 0; i < n; i++) y[i] = acc ? y[i] + x[i] : x[i];
+        for (int64_t i = 0; i < n; i++) y[i] = base ? base[i] + x[i] : x[i];
 }
 
 // Forward and backward are the same linear map.
@@ -53,9 +57,9 @@ static void drop(void *out, const void *inp, const dropout_shape *z, int acc, dt
             const float *x = row_read(buffer[0], inp, at, count, type);
             float *y = row_begin(buffer[1], out, at, count, acc, type);
             if (z->rows)
-                dropout_row_cpu(y, x, z, b, first, count, acc);
+                dropout_row_cpu(y, acc ? y : NULL, x, z, b, first, count);
             else if (z->group == 1)
-                drop_elements(y, x, z, z->first_sample + (uint32_t)b, first, count, acc);
+                drop_elements(y, acc ? y : NULL, x, z, z->first_sample + (uint32_t)b, first, count);
             else
                 drop_groups(y, x, z, b, first, count, acc);
             row_end(out, at, y, count, type);

@@ -3,7 +3,7 @@
 #pragma once
 #include "models/ops/kernels.h"
 
-// y[i] = or += x[i] m for elements FIRST to FIRST + N of row R of z->rows, N at most ROW. y may be
-// x.
-void dropout_row_cpu(float *y, const float *x, const dropout_shape *z, int64_t r, int64_t first,
-                     int64_t n, int acc);
+// y[i] = base[i] + x[i] m for elements FIRST to FIRST + N of row R of z->rows, N at most ROW. base
+// NULL: nothing is added. y may be base or x.
+void dropout_row_cpu(float *y, const float *base, const float *x, const dropout_shape *z, int64_t r,
+                     int64_t first, int64_t n);

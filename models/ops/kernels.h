@@ -256,7 +256,16 @@ typedef struct appended_texts {
     X(append_texts, (const appended_texts *a, stream *s))                                          \
     /* point_segments: segment i has piece 0 of its keys at the TOKENS rows of number index[i] */  \
     X(point_segments, (attention_segment *segments, const int32_t *index, int64_t count,           \
-                       int64_t tokens, stream *s))
+                       int64_t tokens, stream *s))                                                 \
+    /* residual_norm: (samples, per_sample) of z, which without z->rows drops nothing; sum (NULL:   \
+       not kept) = x + dropout(y), which layer_norm takes; mean, rstd (rows), weight, bias wide */ \
+    X(residual_norm_forward, (void *out, void *sum, void *mean, void *rstd, const void *x,         \
+                              const void *y, const void *weight, const void *bias,                 \
+                              const dropout_shape *z, double eps, dtype type, stream *s))          \
+    X(residual_norm_backward, (void *dx, void *dy, void *dweight, void *dbias, const void *dout,   \
+                               const void *sum, const void *mean, const void *rstd,                \
+                               const void *weight, const dropout_shape *z, int acc_x, int acc_y,   \
+                               int acc_weight, int acc_bias, dtype type, void *scratch, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.
@@ -264,7 +273,8 @@ typedef struct appended_texts {
     X(conv2d_scratch, (const window_shape *z, dtype type, stream *s))                              \
     X(linear_scratch, (int64_t M, int64_t N, int64_t K, dtype type, stream *s))                    \
     X(layer_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                        \
-    X(attention_scratch, (const attention_shape *z, dtype type, stream *s))
+    X(attention_scratch, (const attention_shape *z, dtype type, stream *s))                        \
+    X(residual_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))
 
 struct op_kernels {
 #define X(name, args) void(*name) args;

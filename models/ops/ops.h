@@ -113,3 +113,7 @@ tensor *draw_negatives(tape *t, tensor *scores, int64_t first, tensor *group);
 // (N, D) x (V, D) + (V) wide, target i32 (N): cross_entropy of linear, whose logits exist once.
 tensor *linear_cross_entropy(tape *t, tensor *inp, tensor *weight, tensor *bias, tensor *target,
                              double smoothing, double count);
+// LN(x + dropout_rows(y)) in one pass: x, y (N, D), weight, bias (D), rows as in dropout_rows, NULL where nothing
+// is dropped (RATE is 0, or the tape does not train).
+tensor *residual_norm(tape *t, tensor *x, tensor *y, tensor *rows, double rate, tensor *weight, tensor *bias,
+                      double eps);
