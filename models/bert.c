@@ -86,7 +86,7 @@ tensor *bert_embed(tape *t, const bert_embeddings *e, const bert_config *c, tens
 
 // The post-norm residual of a block whose output is Y.
 static tensor *post_norm(tape *t, const layer_norm_layer *l, tensor *x, tensor *y, tensor *rows, double dropout) {
-    return layer_norm_run(t, l, add(t, x, dropout_rows(t, y, rows, dropout)));
+    return residual_norm(t, x, y, rows, dropout, l->weight, l->bias, l->eps);
 }
 
 tensor *bert_attention_end(tape *t, const bert_attention *a, tensor *x, tensor *attended, tensor *rows,
