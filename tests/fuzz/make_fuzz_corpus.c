@@ -62,6 +62,22 @@ static void make_csv(void) {
     if (!file || gzwrite(file, quoted, sizeof quoted - 1) <= 0 || gzclose(file)) die("no gzip");
 }
 
+// The first byte: 0 table, 1 JSON lines, 2 text; 4 a column is named, 8 no header.
+static void make_report_tables(void) {
+    seed_text("report_table", "table",
+              "\x10" // read back without a header
+              "study_id,findings,dicom_id\r\ns1,\"Clear.\r\nNo \"\"effusion\"\".\",d1\r\n"
+              "s2,,d2\r\ns3,NaN,d3\r\n");
+    seed_text("report_table", "named", "\x04text,report,study_id\na,b,5\nc\n");
+    seed_text("report_table", "headerless", "\x08No \xc3\xa9t\xc3\xa9.\n\"two,\nlines\"\nnan\n");
+    seed_text("report_table", "lines",
+              "\x01{\"dicom_id\": \"d1\", \"text\": \"a\\nb \\u00e9\"}\r\n \n"
+              "{\"text\": null, \"dicom_id\": 12}");
+    seed_text("report_table", "keyed", "\x05{\"text\": \"a\", \"study_id\": 1.5}\n");
+    seed_text("report_table", "plain", "\x02\xef\xbb\xbf FINDINGS: a,\n\nb");
+    seed_text("report_table", "not_utf8", "\x02 b\xe9");
+}
+
 static void make_config(void) {
     config *c;
     buffer all = {0};
@@ -322,6 +338,7 @@ int main(int argc, char **argv) {
     root = argv[1];
     make_json();
     make_csv();
+    make_report_tables();
     make_config();
     make_sections();
     make_images();
