@@ -36,5 +36,19 @@ echo "== findings classifier"
 $radialog train classifier --config configs/demo/classifier.json \
     --set data.shards="$out/shards" --set run.dir="$out/classifier" "${extra[@]}"
 
+echo "== vocabulary"
+[ -f "$out/vocab.txt" ] || $radialog tokenizer train --type wordpiece --size 2000 --out "$out/vocab.txt" "$out/shards"
+
+echo "== report labeler"
+$radialog train chexbert --config configs/demo/chexbert.json --set data.shards="$out/shards" \
+    --set model.vocabulary="$out/vocab.txt" --set run.dir="$out/chexbert" "${extra[@]}"
+
+echo "== aligner"
+$radialog train aligner --config configs/demo/aligner.json --set data.shards="$out/shards" \
+    --set model.vocabulary="$out/vocab.txt" --set model.encoder="$out/classifier" --set run.dir="$out/aligner" "${extra[@]}"
+
+echo "== image tokens"
+$radialog embed "$out/shards" --checkpoint "$out/aligner" --out "$out/embeddings.h5"
+
 echo "== findings of three radiographs"
 $radialog classify "$out/shards" --split test --limit 3 --checkpoint "$out/classifier"

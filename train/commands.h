@@ -10,6 +10,7 @@
     X(command_train_classifier)                                                                    \
     X(command_train_chexbert)                                                                      \
     X(command_train_aligner)                                                                       \
+    X(command_label)                                                                               \
     X(command_classify)                                                                            \
     X(command_embed)                                                                               \
     X(command_inspect)                                                                             \
