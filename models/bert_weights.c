@@ -71,17 +71,26 @@ static const load_recipe lavis_file = {
     .what = "RaDialog's aligner", .names = lavis_names, .keep = visual, .ignored = lavis_ignored};
 static const load_recipe lavis_bare = {.what = "RaDialog's aligner", .keep = visual, .ignored = lavis_ignored};
 
-// What a BERT does not know of.
-static const char *const beyond_bert[] = {"^visual_encoder.", "^query_tokens", "^temp",  "^ln_vision.",
-                                          "^vision_proj.",    "^text_proj.",   "^itm_head.", "crossattention.",
-                                          "intermediate_query.", "output_query.", NULL};
+// What a BERT does not know of. The labeler's, and others that were trained further, have lost the head that says
+// words.
+#define BEYOND_BERT                                                                                                    \
+    "^visual_encoder.", "^query_tokens", "^temp", "^ln_vision.", "^vision_proj.", "^text_proj.", "^itm_head.",         \
+        "crossattention.", "intermediate_query.", "output_query."
+static const char *const beyond_bert[] = {BEYOND_BERT, NULL};
+static const char *const beyond_headless_bert[] = {BEYOND_BERT, "^Qformer.cls.", NULL};
 static const char *const grown[] = {"Qformer.bert.embeddings.word_embeddings.weight", "Qformer.cls.predictions.bias",
                                     NULL};
 static const load_name qformer_names[] = {{"bert.", "Qformer.bert."}, {"cls.", "Qformer.cls."}, {0}};
 static const char *const qformer_ignored[] = {UNUSED_BERT, "token_type_embeddings", "cls.seq_relationship.",
-                                              "cls.predictions.decoder.", NULL};
-static const load_recipe beginning = {.what = "a BERT", .names = qformer_names, .endings = endings, .grown = grown,
-                                      .keep = beyond_bert, .ignored = qformer_ignored};
+                                              "cls.predictions.decoder.", "^linear_heads.", NULL};
+
+static status begin_from_bert(params *p, weights *file) {
+    const bool head = holds(file, "cls.predictions.bias");
+    const load_recipe recipe = {.what = "a BERT", .names = qformer_names, .endings = endings, .grown = grown,
+                                .keep = head ? beyond_bert : beyond_headless_bert, .ignored = qformer_ignored};
+    status rc = load(p, file, &recipe);
+    return rc ? rc : qformer_copy_query_parts(p);
+}
 
 status aligner_load(params *p, const char *path, bool *whole) {
     weights *file = NULL;
@@ -89,8 +98,7 @@ status aligner_load(params *p, const char *path, bool *whole) {
     *whole = false;
     if (rc) return rc;
     if (holds(file, "bert.embeddings.word_embeddings.weight")) {
-        rc = load(p, file, &beginning);
-        if (!rc) rc = qformer_copy_query_parts(p);
+        rc = begin_from_bert(p, file);
     } else if (holds(file, "model.query_tokens")) {
         rc = load(p, file, &lavis_file);
     } else if (!holds(file, "visual_encoder.projector.model.0.weight")) {

@@ -7,7 +7,7 @@
 status chexbert_load(params *p, const char *path, bool heads_too);
 
 // Into an aligner: a checkpoint of ours; RaDialog's checkpoint_4.pth or another of LAVIS' kind (then the encoder and
-// the projector stay as they are); a BERT, from which the Q-Former begins: cross-attention, queries and the heads of
+// the projector stay as they are); a BERT (a labeler is one), from which the Q-Former begins: cross-attention, queries and the heads of
 // contrast and match stay as they are, and the queries' feed-forward parts are copied from the texts'.
 // *WHOLE: the file held everything, the encoder and projector as well.
 status aligner_load(params *p, const char *path, bool *whole);

@@ -13,6 +13,7 @@
     X(command_label)                                                                               \
     X(command_classify)                                                                            \
     X(command_embed)                                                                               \
+    X(command_export)                                                                              \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \
     X(command_doctor)                                                                              \

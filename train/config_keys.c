@@ -211,8 +211,8 @@ const config_key aligner_keys[] = {
     {.section = "model", .name = "encoder", .type = CONFIG_PATH, .standard = "\"\"",
      .help = "weights of the frozen encoder: BioViL-T's image model, or a classifier's checkpoint"},
     {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
-     .help = "what the Q-Former begins from: a checkpoint folder, RaDialog's checkpoint_4.pth, or a BERT "
-             "(bert-base-uncased, .bin or .safetensors); empty: random"},
+     .help = "what the Q-Former begins from: a checkpoint folder, RaDialog's checkpoint_4.pth, a BERT "
+             "(bert-base-uncased, .bin or .safetensors) or a labeler's run; empty: random"},
     {.section = "loss", .name = "smoothing", .type = CONFIG_FLOAT, .min = 0, .max = 0.999,
      .standard = "0.1", .help = "of labels in the contrastive and the caption loss"},
     {.section = "loss", .name = "negatives", .type = CONFIG_CHOICE, .choices = "all|other_text|other_study",
