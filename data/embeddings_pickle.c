@@ -122,6 +122,7 @@ static status take_dict(embeddings *e, const pickle *p, const file_map *map) {
     if (dict->kind != PICKLE_DICT || !dict->as.items.count)
         return status_fail(STATUS_FORMAT, "%s: is a pickle, but not of a dict of embeddings",
                            e->path);
+    e->type = DTYPE_F32;
     e->count = e->rows = dict->as.items.count / 2;
     status rc = mem_new(&e->offset, e->count, "embeddings");
     if (!rc) rc = take_ids(e, p, dict);

@@ -26,6 +26,7 @@ static embeddings *open_golden(const char *file) {
     OK(embeddings_open(&e, path));
     ck_assert_str_eq(e->checkpoint, "");
     ck_assert_str_eq(e->plan, "");
+    ck_assert_int_eq(e->type, DTYPE_F32);
     ck_assert_int_eq(e->rows, e->count);
     return e;
 }
