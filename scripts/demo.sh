@@ -45,7 +45,8 @@ $radialog train chexbert --config configs/demo/chexbert.json --set data.shards="
 
 echo "== aligner"
 $radialog train aligner --config configs/demo/aligner.json --set data.shards="$out/shards" \
-    --set model.vocabulary="$out/vocab.txt" --set model.encoder="$out/classifier" --set run.dir="$out/aligner" "${extra[@]}"
+    --set model.vocabulary="$out/vocab.txt" --set model.encoder="$out/classifier" \
+    --set model.init="$out/chexbert" --set run.dir="$out/aligner" "${extra[@]}"
 
 echo "== image tokens"
 $radialog embed "$out/shards" --checkpoint "$out/aligner" --out "$out/embeddings.h5"
