@@ -17,6 +17,20 @@ const char *const tiny_settings =
     "--set model.pooler_heads=2 --set model.joint_width=8 --set model.pool=2 --set model.hidden=8 "
     "--set train.batch=8 --set optim.lr=1e-3 --set run.threads=2";
 
+#define TINY_BERT                                                                                           \
+    "--set model.width=16 --set model.layers=2 --set model.heads=2 --set model.inner=32 "                   \
+    "--set model.positions=64 --set data.max_tokens=48 --set train.batch=8 --set optim.lr=1e-2 "            \
+    "--set run.threads=2 "
+
+const char *const tiny_chexbert = TINY_BERT;
+
+const char *const tiny_aligner =
+    TINY_BERT
+    "--set data.crop=512 --set data.size=64 --set model.stem=4 --set model.widths=[4,4,8,8] "
+    "--set model.blocks=[1,1,1,1] --set model.vit_width=8 --set model.pooler_blocks=1 "
+    "--set model.pooler_heads=2 --set model.joint_width=12 --set model.queries=4 "
+    "--set model.projection=8 --set optim.schedule=constant --set optim.warmup_steps=0";
+
 void workspace_make(char path[256]) {
     const char *base = getenv("TMPDIR");
     snprintf(path, 256, "%s/radialog-test-XXXXXX", base ? base : "/tmp");
@@ -119,6 +133,10 @@ pid_t program_start(const char *format, ...) {
 void small_shards(const char *dir, int studies) {
     program_expect(0, "synth %s/data --studies %d --seed 3 --max-side 600 --quiet", dir, studies);
     program_expect(0, "ingest --source mimic %s/data --out %s/shards --quiet", dir, dir);
+}
+
+void small_vocabulary(const char *dir) {
+    program_expect(0, "tokenizer train --type wordpiece %s/shards --out %s/vocab.txt --size 200 --quiet", dir, dir);
 }
 
 char *read_file(const char *path, size_t *size) {

@@ -28,9 +28,13 @@ pid_t program_start(const char *format, ...) __attribute__((format(printf, 1, 2)
 
 // DIR/shards made from STUDIES drawn studies.
 void small_shards(const char *dir, int studies);
+// DIR/vocab.txt, 200 tokens learned from DIR/shards.
+void small_vocabulary(const char *dir);
 
 // The settings that make a training run of the classifier take milliseconds.
 extern const char *const tiny_settings;
+// The same of the stages that read reports; they lack data.shards and model.vocabulary.
+extern const char *const tiny_chexbert, *const tiny_aligner;
 
 char *read_file(const char *path, size_t *size); // NULL if it cannot be read; malloc'd, NUL-ended
 bool same_files(const char *a, const char *b);

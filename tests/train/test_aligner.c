@@ -16,14 +16,6 @@ enum { STEPS = 12, QUERIES = 4, WIDTH = 16 };
 
 static char work[256];
 
-static const char *const tiny_aligner =
-    "--set data.crop=512 --set data.size=64 --set model.stem=4 --set model.widths=[4,4,8,8] "
-    "--set model.blocks=[1,1,1,1] --set model.vit_width=8 --set model.pooler_blocks=1 --set model.pooler_heads=2 "
-    "--set model.joint_width=12 --set model.width=16 --set model.layers=2 --set model.heads=2 --set model.inner=32 "
-    "--set model.positions=64 --set model.queries=4 --set model.projection=8 --set data.max_tokens=48 "
-    "--set train.batch=8 --set optim.lr=1e-2 --set optim.schedule=constant --set optim.warmup_steps=0 "
-    "--set run.threads=2";
-
 static const char *command(const char *run, const char *extra) {
     static char text[4096];
     snprintf(text, sizeof text,
@@ -51,7 +43,7 @@ static void shell(const char *format, const char *a, const char *b) {
 static void setup(void) {
     workspace_make(work);
     small_shards(work, 60);
-    program_expect(0, "tokenizer train --type wordpiece %s/shards --out %s/vocab.txt --size 200 --quiet", work, work);
+    small_vocabulary(work);
     program_expect(0, "%s --quiet", command("straight", ""));
 }
 

@@ -6,6 +6,8 @@
 #include "tests/train/helper_program.h"
 #include "train/config_keys.h"
 #include "train/memory_plan.h"
+#include "train/stage_aligner.h"
+#include "train/stage_chexbert.h"
 #include "train/stage_classifier.h"
 #include "train/step.h"
 
@@ -23,6 +25,7 @@ static void setup(void) {
     device *d = NULL;
     workspace_make(work);
     small_shards(work, 40);
+    small_vocabulary(work);
     has_bf16 = device_open_cpu_bf16(&d, 1) == STATUS_OK;
     device_close(d);
     log_quiet(1);
@@ -50,25 +53,34 @@ static void set(config *c, const char *format, const char *value) {
     ck_assert_msg(config_set(c, text) == STATUS_OK, "%s", status_text());
 }
 
-// The tiny model; MORE are assignments between blanks.
-static config *tiny(const char *more) {
+// A tiny model's SETTINGS; MORE are assignments between blanks.
+static config *tiny_of(const config_key *const *tables, const char *settings, const char *more) {
     char words[2048], *rest = words;
     config *c = NULL;
-    ck_assert_int_eq(config_open(&c, classifier_tables), STATUS_OK);
-    snprintf(words, sizeof words, "%s %s", tiny_settings, more);
+    ck_assert_int_eq(config_open(&c, tables), STATUS_OK);
+    snprintf(words, sizeof words, "%s %s", settings, more);
     for (char *word; (word = strsep(&rest, " "));)
         if (strcmp(word, "--set") && *word) set(c, "%s", word);
     set(c, "data.shards=%s/shards", work);
     set(c, "run.dir=%s/run", work);
+    if (tables != classifier_tables) set(c, "model.vocabulary=%s/vocab.txt", work);
     return c;
 }
 
-static memory_plan planned(const config *c, int ranks, size_t *ahead) {
+static config *tiny(const char *more) {
+    return tiny_of(classifier_tables, tiny_settings, more);
+}
+
+static memory_plan planned_of(const stage *s, const config *c, int ranks, size_t *ahead) {
     memory_plan plan;
     size_t ignored;
-    status rc = memory_plan_of(&plan, ahead ? ahead : &ignored, &stage_classifier, c, ranks);
+    status rc = memory_plan_of(&plan, ahead ? ahead : &ignored, s, c, ranks);
     ck_assert_msg(rc == STATUS_OK, "%s", status_text());
     return plan;
+}
+
+static memory_plan planned(const config *c, int ranks, size_t *ahead) {
+    return planned_of(&stage_classifier, c, ranks, ahead);
 }
 
 static void expect_equal(const memory_plan *a, const memory_plan *b) {
@@ -86,8 +98,8 @@ static status counting_take(device *d, size_t bytes, const char *what, void **ou
     return real_take(d, bytes, what, out);
 }
 
-static void open_counted(run *r, const config *c) {
-    ck_assert_int_eq(run_open(r, &stage_classifier, c), STATUS_OK);
+static void open_counted(run *r, const stage *s, const config *c) {
+    ck_assert_int_eq(run_open(r, s, c), STATUS_OK);
     real_take = r->device->take;
     r->device->take = counting_take;
     taken = 0;
@@ -95,19 +107,20 @@ static void open_counted(run *r, const config *c) {
 
 // The parts of the run's own dry run; then steps and a validation within what it took. *USED is
 // their most.
-static memory_plan measured(const config *c, tape_size *used) {
+static memory_plan measured(const stage *s, const config *c, tape_size *used) {
     run r;
     memory_plan plan;
     buffer scores = {0};
     double score;
-    open_counted(&r, c);
+    open_counted(&r, s, c);
     status rc = r.stage->setup(&r);
     if (!rc) rc = step_open(&r);
     if (!rc) rc = memory_plan_make(&plan, &r);
-    tape_size size = tape_used(&r.tape);
+    const tape_size size = {tape_used(&r.tape).activations, plan.activation_gradients};
     if (!rc) rc = tape_allocate(&r.tape, size);
     ck_assert_msg(rc == STATUS_OK, "%s", status_text());
     ck_assert_uint_eq(taken, memory_plan_total(&plan));
+    if (r.stage->ready) rc = r.stage->ready(&r);
     for (int i = 0; i < 5 && !rc; i++) {
         rc = step_load(&r);
         if (!rc) rc = step_launch(&r, 1e-3);
@@ -127,7 +140,7 @@ static void expect_used(const char *precision, const char *recompute) {
     tape_size used;
     snprintf(words, sizeof words, "run.precision=%s train.recompute=%s", precision, recompute);
     config *c = tiny(words);
-    memory_plan before = planned(c, 1, NULL), used_up = measured(c, &used);
+    memory_plan before = planned(c, 1, NULL), used_up = measured(&stage_classifier, c, &used);
     expect_equal(&before, &used_up);
     // 30 records in batches of 8: the first steps are full, so that the peak is the plan's, not
     // below it.
@@ -150,7 +163,7 @@ END_TEST
 START_TEST(frozen_encoder_is_used) {
     tape_size used;
     config *c = tiny("model.train_encoder=false");
-    memory_plan before = planned(c, 1, NULL), used_up = measured(c, &used), whole;
+    memory_plan before = planned(c, 1, NULL), used_up = measured(&stage_classifier, c, &used), whole;
     expect_equal(&before, &used_up);
     config *all = tiny("");
     whole = planned(all, 1, NULL);
@@ -162,6 +175,32 @@ END_TEST
 
 // The planning device is asked for the same bytes, and takes none: a model of 9 GB is planned in
 // little.
+// Stages whose batches differ are planned with the longest texts, and take no more for any others.
+static void expect_within(const stage *s, const config_key *const *tables, const char *settings, const char *more) {
+    tape_size used;
+    config *c = tiny_of(tables, settings, more);
+    memory_plan before = planned_of(s, c, 1, NULL), used_up = measured(s, c, &used);
+    expect_equal(&before, &used_up);
+    ck_assert_uint_le(used.activations, before.activations + before.scratch);
+    ck_assert_uint_le(used.gradients, before.activation_gradients);
+    ck_assert_uint_gt(2 * used.activations, before.activations);
+    ck_assert(before.parameters > 0 && before.batch > 0 && before.activation_gradients > 0);
+    config_close(c);
+}
+
+START_TEST(stages_of_reports_stay_within) {
+    static const char *const more[] = {"", "train.recompute=true", "train.batch=7 data.max_tokens=40"};
+    for (int i = 0; i < 3; i++) {
+        expect_within(&stage_chexbert, chexbert_tables, tiny_chexbert, more[i]);
+        expect_within(&stage_aligner, aligner_tables, tiny_aligner, more[i]);
+    }
+    expect_within(&stage_aligner, aligner_tables, tiny_aligner, "data.cache=off");
+    if (!has_bf16) return;
+    expect_within(&stage_chexbert, chexbert_tables, tiny_chexbert, "run.precision=bf16");
+    expect_within(&stage_aligner, aligner_tables, tiny_aligner, "run.precision=bf16");
+}
+END_TEST
+
 START_TEST(plan_takes_nothing) {
     config *c = tiny("model.hidden=65536 model.widths=[4,4,8,4096] model.blocks=[1,1,1,8]");
     run r;
@@ -301,6 +340,31 @@ START_TEST(command_judges) {
 }
 END_TEST
 
+// What `plan` says is what `train` writes in its log.
+START_TEST(command_plans_all_stages) {
+    static const char *const names[] = {"classifier", "chexbert", "aligner"};
+    const char *const settings[] = {tiny_settings, tiny_chexbert, tiny_aligner};
+    for (int i = 0; i < 3; i++) {
+        char words[2048], said[64], path[300], more[300] = "";
+        if (i) snprintf(more, sizeof more, "--set model.vocabulary=%s/vocab.txt", work);
+        snprintf(words, sizeof words, "%s %s %s", names[i], settings[i], more);
+        outcome o = program("plan %s --json", words);
+        const char *bytes = strstr(o.out, "\"device_bytes\":");
+        ck_assert_msg(o.exit == 0 && bytes, "plan %s: exit %d\n%s%s", words, o.exit, o.out, o.err);
+        snprintf(said, sizeof said, "memory: %.1f MB in all", 1e-6 * atof(bytes + strlen("\"device_bytes\":")));
+        outcome_free(&o);
+        program_expect(0, "train %s --set data.shards=%s/shards --set run.dir=%s/%s --set run.max_steps=1 --quiet", words,
+                       work, work, names[i]);
+        snprintf(path, sizeof path, "%s/%s/log.txt", work, names[i]);
+        char *log = read_file(path, NULL);
+        ck_assert_msg(log && strstr(log, said), "no '%s' in\n%s", said, log);
+        free(log);
+    }
+    expect_output(2, NULL, "model.vocabulary is not set", "aligner");
+    expect_output(2, NULL, "model.vocabulary is not set", "chexbert");
+}
+END_TEST
+
 // A third more than there is; what is advised then fits (others use memory as well: nearly).
 START_TEST(advice_holds) {
     char words[2048], largest[32] = "";
@@ -343,12 +407,14 @@ int main(void) {
     tcase_add_unchecked_fixture(all, setup, teardown);
     tcase_add_test(all, said_is_used);
     tcase_add_test(all, frozen_encoder_is_used);
+    tcase_add_test(all, stages_of_reports_stay_within);
     tcase_add_test(all, plan_takes_nothing);
     tcase_add_test(all, more_memory_for_more);
     tcase_add_test(all, ranks_take_slices);
     tcase_add_test(all, loader_takes_what_is_said);
     tcase_add_test(all, command_says_the_plan);
     tcase_add_test(all, command_judges);
+    tcase_add_test(all, command_plans_all_stages);
     tcase_add_test(all, advice_holds);
     tcase_add_test(all, command_refuses);
     suite_add_tcase(suite, all);
