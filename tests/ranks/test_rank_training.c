@@ -2,11 +2,11 @@
 // updates 1e-6), in f32 a first step does (loss 1e-5, gradients 1e-4). Batches do not divide by the ranks, and
 // the last one of an epoch holds a single record. Then the program itself: resumed on another number of ranks,
 // a rank killed, stopped, or asked to stop.
+#include "tests/ranks/helper_compare.h"
 #include "tests/train/helper_program.h"
 
 #include <check.h>
 #include <dirent.h>
-#include <math.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,90 +30,11 @@ static void teardown(void) { workspace_remove(work); }
 static void train(const char *device, int ranks, const char *name, int steps, const char *extra) {
     program_path = MPIRUN;
     program_expect(0,
-                   "%d %s %s %s/%s.bin %s --set data.shards=%s/shards --set run.dir=%s/%s "
+                   "%d %s classifier %s %s/%s.bin %s --set data.shards=%s/shards --set run.dir=%s/%s "
                    "--set run.max_steps=%d --set data.limit=17 --set data.augment=true "
                    "--set train.validate_every=4 --set run.threads=1 %s",
                    ranks, RANK_TRAIN, device, work, name, tiny_settings, work, work, name, steps, extra);
     program_path = RADIALOG_PROGRAM;
-}
-
-static double number_after(const char *text, int step, const char *name) {
-    char head[32], key[32];
-    snprintf(head, sizeof head, "{\"step\":%d,", step);
-    snprintf(key, sizeof key, "\"%s\":", name);
-    const char *line = strstr(text, head), *at = line ? strstr(line, key) : NULL;
-    ck_assert_msg(at != NULL, "no %s of step %d in:\n%s", name, step, text);
-    return strtod(at + strlen(key), NULL);
-}
-
-static void compare_metrics(const char *a, const char *b, int steps, const char *key, double tolerance) {
-    char path[1024];
-    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, a);
-    char *x = read_file(path, NULL);
-    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, b);
-    char *y = read_file(path, NULL);
-    for (int step = 1; step <= steps; step++) {
-        double one = number_after(x, step, key), many = number_after(y, step, key);
-        ck_assert_msg(fabs(many - one) <= tolerance * fabs(one) && fabs(one) > 0,
-                      "step %d: %s %.17g on one rank, %.17g in %s", step, key, one, many, b);
-    }
-    free(x);
-    free(y);
-}
-
-typedef struct values {
-    char *file;
-    size_t size, at;
-} values;
-
-static values values_open(const char *name) {
-    char path[1024];
-    values v = {0};
-    snprintf(path, sizeof path, "%s/%s.bin", work, name);
-    v.file = read_file(path, &v.size);
-    ck_assert_ptr_nonnull(v.file);
-    return v;
-}
-
-// The next tensor's numbers; NULL at the end.
-static const double *values_next(values *v, int64_t *count) {
-    if (v->at == v->size) return NULL;
-    memcpy(count, v->file + v->at, sizeof *count);
-    const char *numbers = v->file + v->at + sizeof *count;
-    v->at += sizeof *count + (size_t)*count * sizeof(double);
-    ck_assert_uint_le(v->at, v->size);
-    return (const double *)(const void *)numbers;
-}
-
-// |(b - start) - (a - start)| <= TOLERANCE |a - start| for each tensor; START NULL: 0. Where the true number is
-// 0 (a key's bias, which softmax does not see) what is left is rounding: below 1e-8 in both.
-static void compare_values(const char *a, const char *b, const char *start, double tolerance) {
-    values x = values_open(a), y = values_open(b), s = {0};
-    const double *p, *q, *o = NULL;
-    int64_t n, m, k;
-    int tensors = 0, moved = 0;
-    if (start) s = values_open(start);
-    for (; (p = values_next(&x, &n)); tensors++) {
-        ck_assert_ptr_nonnull(q = values_next(&y, &m));
-        ck_assert_int_eq(n, m);
-        if (start) ck_assert_ptr_nonnull(o = values_next(&s, &k));
-        double difference = 0, size = 0;
-        for (int64_t i = 0; i < n; i++) {
-            double base = o ? o[i] : 0;
-            difference += (q[i] - p[i]) * (q[i] - p[i]);
-            size += (p[i] - base) * (p[i] - base);
-        }
-        const double floor = 1e-8;
-        ck_assert_msg(sqrt(difference) <= tolerance * sqrt(size) ||
-                          (sqrt(size) < floor && sqrt(difference) < floor), "tensor %d of %lld numbers: off by %g of %g",
-                      tensors, (long long)n, sqrt(difference), sqrt(size));
-        moved += sqrt(size) > floor;
-    }
-    ck_assert_int_gt(tensors, 100);
-    ck_assert_int_gt(moved, tensors * 3 / 4); // the temporal pooler has no prior image to look at
-    free(x.file);
-    free(y.file);
-    free(s.file);
 }
 
 START_TEST(whole_runs_in_double) {
@@ -124,9 +45,9 @@ START_TEST(whole_runs_in_double) {
         char name[16];
         snprintf(name, sizeof name, "many%d", ranks);
         train("oracle", ranks, name, STEPS, "--set optim.lr=1e-3");
-        compare_metrics("one", name, STEPS, "loss", 1e-9);
-        compare_metrics("one", name, STEPS, "grad_norm", 1e-6);
-        compare_values("one", name, "start", 1e-6);
+        compare_metrics(work, "one", name, STEPS, "loss", 1e-9);
+        compare_metrics(work, "one", name, STEPS, "grad_norm", 1e-6);
+        compare_values(work, "one", name, "start", 1e-6, 100);
     }
 }
 END_TEST
@@ -135,8 +56,8 @@ START_TEST(a_step_in_single) {
     train("cpu", 1, "single", 1, "");
     for (int ranks = 2; ranks <= 3; ranks++) {
         train("cpu", ranks, "singles", 1, "");
-        compare_metrics("single", "singles", 1, "loss", 1e-5);
-        compare_values("single", "singles", NULL, 1e-4);
+        compare_metrics(work, "single", "singles", 1, "loss", 1e-5);
+        compare_values(work, "single", "singles", NULL, 1e-4, 100);
         char command[512];
         snprintf(command, sizeof command, "rm -rf '%s/singles'", work);
         ck_assert_int_eq(system(command), 0);
