@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void compare_metrics(const char *work, const char *a, const char *b, int steps, const char *key, double tolerance) {
+void compare_metrics(const char *work, const char *a, const char *b, int steps, const char *key,
+                     double tolerance) {
     char x[1024], y[1024];
     snprintf(x, sizeof x, "%s/%s", work, a);
     snprintf(y, sizeof y, "%s/%s", work, b);
@@ -44,7 +45,8 @@ static const double *values_next(values *v, int64_t *count) {
     return (const double *)(const void *)numbers;
 }
 
-void compare_values(const char *work, const char *a, const char *b, const char *start, double tolerance, int tensors_least) {
+void compare_values(const char *work, const char *a, const char *b, const char *start,
+                    double tolerance, int tensors_least) {
     values x = values_open(work, a), y = values_open(work, b), s = {0};
     const double *p, *q, *o = NULL;
     int64_t n, m, k;
@@ -62,12 +64,14 @@ void compare_values(const char *work, const char *a, const char *b, const char *
         }
         const double floor = 1e-8;
         ck_assert_msg(sqrt(difference) <= tolerance * sqrt(size) ||
-                          (sqrt(size) < floor && sqrt(difference) < floor), "tensor %d of %lld numbers: off by %g of %g",
-                      tensors, (long long)n, sqrt(difference), sqrt(size));
+                          (sqrt(size) < floor && sqrt(difference) < floor),
+                      "tensor %d of %lld numbers: off by %g of %g", tensors, (long long)n,
+                      sqrt(difference), sqrt(size));
         moved += sqrt(size) > floor;
     }
     ck_assert_int_ge(tensors, tensors_least);
-    ck_assert_int_gt(moved, tensors * 3 / 4); // not all: the temporal pooler has no prior image to look at
+    ck_assert_int_gt(moved,
+                     tensors * 3 / 4); // not all: the temporal pooler has no prior image to look at
     free(x.file);
     free(y.file);
     free(s.file);

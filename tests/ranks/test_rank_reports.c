@@ -1,6 +1,7 @@
-// The stages that read reports on 1, 2 and 3 ranks, by the gates of the design: in double whole runs agree (losses
-// 1e-9, updates 1e-6), in f32 a first step does (loss 1e-5, gradients 1e-4). The contrast of the aligner reads all
-// ranks' samples, its negatives and dropout are drawn by the global sample. Batches do not divide by the ranks.
+// The stages that read reports on 1, 2 and 3 ranks, by the gates of the design: in double whole
+// runs agree (losses 1e-9, updates 1e-6), in f32 a first step does (loss 1e-5, gradients 1e-4). The
+// contrast of the aligner reads all ranks' samples, its negatives and dropout are drawn by the
+// global sample. Batches do not divide by the ranks.
 #include "tests/ranks/helper_compare.h"
 #include "tests/train/helper_program.h"
 
@@ -18,17 +19,8 @@ static void setup(void) {
     small_vocabulary(work);
 }
 
-static void teardown(void) { workspace_remove(work); }
-
-static void train(const char *stage, const char *device, int ranks, const char *name, int steps, const char *extra) {
-    program_path = MPIRUN;
-    program_expect(0,
-                   "%d %s %s %s %s/%s.bin %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt "
-                   "--set run.dir=%s/%s --set run.max_steps=%d --set data.limit=19 --set train.drop_last=false "
-                   "--set train.validate_every=3 --set run.threads=1 %s",
-                   ranks, RANK_TRAIN, stage, device, work, name, stage[0] == 'a' ? tiny_aligner : tiny_chexbert, work,
-                   work, work, name, steps, extra);
-    program_path = RADIALOG_PROGRAM;
+static void teardown(void) {
+    workspace_remove(work);
 }
 
 static void remove_run(const char *name) {
@@ -37,9 +29,26 @@ static void remove_run(const char *name) {
     ck_assert_int_eq(system(command), 0);
 }
 
-static void expect_equal_runs(const char *stage, const char *const *keys, const char *extra, int tensors) {
+static void train(const char *stage, const char *device, int ranks, const char *name, int steps,
+                  const char *extra) {
+    remove_run(name); // of the comparison before this one
+    program_path = MPIRUN;
+    program_expect(
+        0,
+        "%d %s %s %s %s/%s.bin %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt "
+        "--set run.dir=%s/%s --set run.max_steps=%d --set data.limit=19 --set "
+        "train.drop_last=false "
+        "--set train.validate_every=3 --set run.threads=1 %s",
+        ranks, RANK_TRAIN, stage, device, work, name,
+        stage[0] == 'a' ? tiny_aligner : tiny_chexbert, work, work, work, name, steps, extra);
+    program_path = RADIALOG_PROGRAM;
+}
+
+static void expect_equal_runs(const char *stage, const char *const *keys, const char *extra,
+                              int tensors) {
     char still[512];
-    snprintf(still, sizeof still, "%s --set optim.lr=0 --set optim.min_lr=0 --set optim.warmup_lr=0", extra);
+    snprintf(still, sizeof still,
+             "%s --set optim.lr=0 --set optim.min_lr=0 --set optim.warmup_lr=0", extra);
     train(stage, "oracle", 1, "start", 1, still);
     train(stage, "oracle", 1, "one", STEPS, extra);
     for (int ranks = 2; ranks <= 3; ranks++) {
@@ -47,10 +56,7 @@ static void expect_equal_runs(const char *stage, const char *const *keys, const 
         for (int k = 0; keys[k]; k++) compare_metrics(work, "one", "many", STEPS, keys[k], 1e-9);
         compare_metrics(work, "one", "many", STEPS, "grad_norm", 1e-6);
         compare_values(work, "one", "many", "start", 1e-6, tensors);
-        remove_run("many");
     }
-    remove_run("start");
-    remove_run("one");
 }
 
 // With a large epsilon, or Adam would make whole steps of gradients that are rounding alone.
@@ -61,17 +67,17 @@ static void expect_equal_step(const char *stage, int tensors) {
         train(stage, "cpu", ranks, "singles", 1, extra);
         compare_metrics(work, "single", "singles", 1, "loss", 1e-5);
         compare_values(work, "single", "singles", NULL, 1e-4, tensors);
-        remove_run("singles");
     }
-    remove_run("single");
 }
 
-static const char *const aligner_numbers[] = {"loss", "itc", "itm", "lm", NULL}, *const labeler_numbers[] = {"loss", NULL};
+static const char *const aligner_numbers[] = {"loss", "itc", "itm", "lm", NULL},
+                         *const labeler_numbers[] = {"loss", NULL};
 
 // Features are kept in types that the GPU has: in double the encoder runs in every step.
 START_TEST(aligner_in_double) {
     expect_equal_runs("aligner", aligner_numbers, "--set data.cache=off", 100);
-    expect_equal_runs("aligner", aligner_numbers, "--set data.augment=true --set loss.negatives=other_study", 100);
+    expect_equal_runs("aligner", aligner_numbers,
+                      "--set data.augment=true --set loss.negatives=other_study", 100);
 }
 END_TEST
 

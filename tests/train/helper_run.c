@@ -32,7 +32,8 @@ void run_expect_steps(const char *run, int steps) {
     ck_assert_int_eq(count_text(text, "\n"), steps);
     for (int step = 1; step <= steps; step++) {
         snprintf(line, sizeof line, "{\"step\":%d,", step);
-        ck_assert_msg(count_text(text, line) == 1, "step %d stands %d times", step, count_text(text, line));
+        ck_assert_msg(count_text(text, line) == 1, "step %d stands %d times", step,
+                      count_text(text, line));
     }
     free(text);
 }
@@ -64,8 +65,8 @@ void run_kill_at(const char *run, int step, const char *command) {
 }
 
 void run_expect_same(const char *a, const char *b, int step) {
-    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json", "vocab.txt",
-                                        "manifest.json"};
+    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
+                                        "vocab.txt", "manifest.json"};
     char x[1024], y[1024];
     for (int i = 0; i < 5; i++) {
         snprintf(x, sizeof x, "%s/checkpoints/step-%08d/%s", a, step, files[i]);

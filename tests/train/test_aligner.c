@@ -1,5 +1,5 @@
-// The aligner as the program trains it: what a run says, that it goes on where it was killed, its file of
-// features, what it refuses; and the embeddings that it leaves.
+// The aligner as the program trains it: what a run says, that it goes on where it was killed, its
+// file of features, what it refuses; and the embeddings that it leaves.
 #include "data/embeddings.h"
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
@@ -18,10 +18,12 @@ static char work[256];
 
 static const char *command(const char *run, const char *extra) {
     static char text[4096];
-    snprintf(text, sizeof text,
-             "train aligner %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt --set run.dir=%s/%s "
-             "--set run.max_steps=%d --set train.checkpoint_every=3 --set train.validate_every=6 %s",
-             tiny_aligner, work, work, work, run, STEPS, extra);
+    snprintf(
+        text, sizeof text,
+        "train aligner %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt --set "
+        "run.dir=%s/%s "
+        "--set run.max_steps=%d --set train.checkpoint_every=3 --set train.validate_every=6 %s",
+        tiny_aligner, work, work, work, run, STEPS, extra);
     return text;
 }
 
@@ -47,16 +49,18 @@ static void setup(void) {
     program_expect(0, "%s --quiet", command("straight", ""));
 }
 
-static void teardown(void) { workspace_remove(work); }
+static void teardown(void) {
+    workspace_remove(work);
+}
 
 static void refused(int exit, const char *words, const char *part) {
     outcome o = program("%s", words);
-    ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s: exit %d, expected %d and '%s'\n%s", words, o.exit, exit,
-                  part, o.err);
+    ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s: exit %d, expected %d and '%s'\n%s",
+                  words, o.exit, exit, part, o.err);
     outcome_free(&o);
 }
 
-// --- training ----------------------------------------------------------------------------------------------------
+// --- training ------------------------------------------------------------------------------------
 START_TEST(losses_stand_in_the_metrics) {
     const char *run = in_work("straight");
     run_expect_steps(run, STEPS);
@@ -68,7 +72,8 @@ START_TEST(losses_stand_in_the_metrics) {
             ck_assert_msg(part > 0 && part < 20, "step %d: %s %g", step, parts[i], part);
             sum += part;
         }
-        ck_assert_msg(fabs(sum - loss) <= 1e-5 * loss, "step %d: parts %.9g, loss %.9g", step, sum, loss);
+        ck_assert_msg(fabs(sum - loss) <= 1e-5 * loss, "step %d: parts %.9g, loss %.9g", step, sum,
+                      loss);
     }
     for (int step = 6; step <= STEPS; step += 6) {
         double recall = run_metric(run, step, "recall_10");
@@ -77,7 +82,8 @@ START_TEST(losses_stand_in_the_metrics) {
     }
     ck_assert_double_lt(run_metric(run, STEPS, "lm"), 0.9 * run_metric(run, 1, "lm"));
     char *test = read_file(in_work("straight/test.json"), NULL);
-    ck_assert(test && strstr(test, "\"image_to_text\":{\"recall_1\":") && strstr(test, "\"text_to_image\""));
+    ck_assert(test && strstr(test, "\"image_to_text\":{\"recall_1\":") &&
+              strstr(test, "\"text_to_image\""));
     free(test);
 }
 END_TEST
@@ -93,7 +99,7 @@ START_TEST(killed_and_gone_on) {
 }
 END_TEST
 
-// --- features ----------------------------------------------------------------------------------------------------
+// --- features ------------------------------------------------------------------------------------
 // The one file in the folder CACHE whose name begins so.
 static void find_features(char out[1024], const char *cache, const char *split) {
     char text[2048];
@@ -128,8 +134,10 @@ END_TEST
 START_TEST(pixels_give_the_same_losses) {
     program_expect(0, "%s", command("pixels", "--set data.cache=off --quiet"));
     for (int step = 1; step <= STEPS; step++) {
-        double with = run_metric(in_work("straight"), step, "loss"), without = run_metric(in_work("pixels"), step, "loss");
-        ck_assert_msg(fabs(with - without) <= 1e-5 * with, "step %d: %.9g, %.9g", step, with, without);
+        double with = run_metric(in_work("straight"), step, "loss"),
+               without = run_metric(in_work("pixels"), step, "loss");
+        ck_assert_msg(fabs(with - without) <= 1e-5 * with, "step %d: %.9g, %.9g", step, with,
+                      without);
     }
     shell("! ls %s/features-* 2>%s", in_work("pixels"), "/dev/null");
 }
@@ -155,14 +163,17 @@ START_TEST(features_that_do_not_fit) {
 }
 END_TEST
 
-// --- what it refuses ---------------------------------------------------------------------------------------------
+// --- what it refuses -----------------------------------------------------------------------------
 START_TEST(another_vocabulary) {
     char extra[600];
     shell("cp -r %s %s", in_work("straight"), in_work("swapped"));
-    shell("sed -n 'h;$!{n;G};p' %s > %s", in_work("vocab.txt"), in_work("other.txt")); // pairs of lines change places
+    shell("sed -n 'h;$!{n;G};p' %s > %s", in_work("vocab.txt"),
+          in_work("other.txt")); // pairs of lines change places
     shell("! cmp -s %s %s", in_work("vocab.txt"), in_work("other.txt"));
-    snprintf(extra, sizeof extra, "--set model.vocabulary=%s/other.txt --set run.max_steps=20", work);
-    refused(1, command("swapped", extra), "vocab.txt: is not the vocabulary of this configuration (model.vocabulary)");
+    snprintf(extra, sizeof extra, "--set model.vocabulary=%s/other.txt --set run.max_steps=20",
+             work);
+    refused(1, command("swapped", extra),
+            "vocab.txt: is not the vocabulary of this configuration (model.vocabulary)");
     ck_assert_int_eq(run_last_step(in_work("swapped")), STEPS);
 }
 END_TEST
@@ -186,9 +197,10 @@ START_TEST(wrong_settings) {
 }
 END_TEST
 
-// --- embeddings --------------------------------------------------------------------------------------------------
+// --- embeddings ----------------------------------------------------------------------------------
 static void embed(int exit, const char *run, const char *out, const char *more) {
-    program_expect(exit, "embed --checkpoint %s/%s --out %s/%s %s --quiet", work, run, work, out, more);
+    program_expect(exit, "embed --checkpoint %s/%s --out %s/%s %s --quiet", work, run, work, out,
+                   more);
 }
 
 static embeddings *open_embeddings(const char *name) {
@@ -207,8 +219,8 @@ static void compare_row(const embeddings *a, int64_t i, const embeddings *b, dou
     ck_assert(!embeddings_read(x, a, i) && !embeddings_read(y, b, j));
     for (int k = 0; k < QUERIES * WIDTH; k++) {
         double difference = fabs((double)x[k] - (double)y[k]);
-        ck_assert_msg(difference <= tolerance, "%s, number %d: %.9g and %.9g", embeddings_id(a, i), k, (double)x[k],
-                      (double)y[k]);
+        ck_assert_msg(difference <= tolerance, "%s, number %d: %.9g and %.9g", embeddings_id(a, i),
+                      k, (double)x[k], (double)y[k]);
     }
 }
 
@@ -231,11 +243,12 @@ START_TEST(embeddings_of_all_records) {
     embed(0, "straight", "fours.h5", more);
     snprintf(more, sizeof more, "%s/shards --split test", work);
     embed(0, "straight", "test.h5", more);
-    embeddings *all = open_embeddings("all.h5"), *ones = open_embeddings("ones.h5"), *fours = open_embeddings("fours.h5"),
-               *test = open_embeddings("test.h5");
+    embeddings *all = open_embeddings("all.h5"), *ones = open_embeddings("ones.h5"),
+               *fours = open_embeddings("fours.h5"), *test = open_embeddings("test.h5");
     ck_assert_int_gt(all->count, 50);
     expect_different_rows(all);
-    ck_assert(ones->count == all->count && fours->count == all->count && test->count > 0 && test->count < all->count);
+    ck_assert(ones->count == all->count && fours->count == all->count && test->count > 0 &&
+              test->count < all->count);
     for (int64_t i = 0; i < all->count; i++) {
         compare_row(ones, i, fours, 1e-5);
         compare_row(all, i, fours, 1e-5);
@@ -252,8 +265,9 @@ static void leave_part(const embeddings *whole, const char *path, int64_t rows) 
     float row[QUERIES * WIDTH];
     ck_assert_int_lt(whole->count, 512);
     for (int64_t i = 0; i < whole->count; i++) ids[i] = embeddings_id(whole, i);
-    const embeddings_facts facts = {whole->checkpoint, whole->model, whole->split, whole->plan, whole->count,
-                                    QUERIES,           WIDTH,        whole->type,  ids};
+    const embeddings_facts facts = {
+        whole->checkpoint, whole->model, whole->split, whole->plan, whole->count,
+        QUERIES,           WIDTH,        whole->type,  ids};
     ck_assert_msg(!embeddings_create(&w, path, &facts), "%s", status_text());
     for (int64_t i = 0; i < rows; i++) {
         ck_assert(!embeddings_read(row, whole, i));
@@ -287,7 +301,8 @@ START_TEST(embedding_goes_on) {
     const char *const files[] = {"whole.h5", "foreign.h5"};
     for (int i = 0; i < 2; i++) {
         char words[2048];
-        snprintf(words, sizeof words, "embed --checkpoint %s/other --out %s/%s %s", work, work, files[i], more);
+        snprintf(words, sizeof words, "embed --checkpoint %s/other --out %s/%s %s", work, work,
+                 files[i], more);
         refused(1, words, "checkpoint");
     }
     embed(0, "straight", "whole.h5", more);
@@ -299,7 +314,8 @@ START_TEST(embeddings_of_image_files) {
     snprintf(more, sizeof more, "find %s/data -name '*.jpg' | sort", work);
     FILE *f = popen(more, "r");
     ck_assert(f && fgets(a, sizeof a, f) && fgets(b, sizeof b, f));
-    while (fgets(more, sizeof more, f)) {} // find would end with a broken pipe
+    while (fgets(more, sizeof more, f)) {
+    } // find would end with a broken pipe
     pclose(f);
     a[strcspn(a, "\n")] = b[strcspn(b, "\n")] = 0;
     snprintf(more, sizeof more, "%s %s", a, b);
@@ -321,11 +337,15 @@ START_TEST(embedding_refuses) {
     refused(2, words, "--out FILE is missing");
     snprintf(words, sizeof words, "embed --out %s/x.h5 %s/shards", work, work);
     refused(2, words, "--checkpoint PATH is missing");
-    snprintf(words, sizeof words, "embed --checkpoint %s/straight --out %s/x.h5 --split all_of_it %s/shards", work, work, work);
+    snprintf(words, sizeof words,
+             "embed --checkpoint %s/straight --out %s/x.h5 --split all_of_it %s/shards", work, work,
+             work);
     refused(2, words, "--split all_of_it");
-    snprintf(words, sizeof words, "embed --checkpoint %s/straight --out %s/x.h5 %s/none.jpg", work, work, work);
+    snprintf(words, sizeof words, "embed --checkpoint %s/straight --out %s/x.h5 %s/none.jpg", work,
+             work, work);
     refused(1, words, "none.jpg");
-    snprintf(words, sizeof words, "embed --checkpoint %s/none --out %s/x.h5 %s/shards", work, work, work);
+    snprintf(words, sizeof words, "embed --checkpoint %s/none --out %s/x.h5 %s/shards", work, work,
+             work);
     refused(1, words, "/none");
 }
 END_TEST

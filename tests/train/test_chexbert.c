@@ -1,5 +1,5 @@
-// The report labeler as the program trains it: what a run says, that it goes on where it was killed, its scores,
-// what it refuses.
+// The report labeler as the program trains it: what a run says, that it goes on where it was
+// killed, its scores, what it refuses.
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
 
@@ -14,10 +14,12 @@ static char work[256];
 
 static const char *command(const char *run, const char *extra) {
     static char text[4096];
-    snprintf(text, sizeof text,
-             "train chexbert %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt --set run.dir=%s/%s "
-             "--set run.max_steps=%d --set train.checkpoint_every=3 --set train.validate_every=6 %s",
-             tiny_chexbert, work, work, work, run, STEPS, extra);
+    snprintf(
+        text, sizeof text,
+        "train chexbert %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt --set "
+        "run.dir=%s/%s "
+        "--set run.max_steps=%d --set train.checkpoint_every=3 --set train.validate_every=6 %s",
+        tiny_chexbert, work, work, work, run, STEPS, extra);
     return text;
 }
 
@@ -36,7 +38,9 @@ static void setup(void) {
     program_expect(0, "%s --quiet", command("straight", ""));
 }
 
-static void teardown(void) { workspace_remove(work); }
+static void teardown(void) {
+    workspace_remove(work);
+}
 
 START_TEST(learns_and_says_so) {
     const char *run = in_work("straight");
@@ -47,7 +51,8 @@ START_TEST(learns_and_says_so) {
         ck_assert_msg(accuracy > 0.3 && accuracy <= 1, "step %d: accuracy %g", step, accuracy);
     }
     char *test = read_file(in_work("straight/test.json"), NULL);
-    ck_assert_msg(test && strstr(test, "\"accuracy\":") && strstr(test, "Cardiomegaly"), "%s", test);
+    ck_assert_msg(test && strstr(test, "\"accuracy\":") && strstr(test, "Cardiomegaly"), "%s",
+                  test);
     free(test);
 }
 END_TEST
@@ -67,14 +72,15 @@ START_TEST(begins_from_a_run) {
     char extra[600];
     snprintf(extra, sizeof extra, "--set model.init=%s/straight --quiet", work);
     program_expect(0, "%s", command("second", extra));
-    ck_assert_double_lt(run_metric(in_work("second"), 1, "loss"), 0.8 * run_metric(in_work("straight"), 1, "loss"));
+    ck_assert_double_lt(run_metric(in_work("second"), 1, "loss"),
+                        0.8 * run_metric(in_work("straight"), 1, "loss"));
 }
 END_TEST
 
 static void refused(int exit, const char *words, const char *part) {
     outcome o = program("%s", words);
-    ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s: exit %d, expected %d and '%s'\n%s", words, o.exit, exit,
-                  part, o.err);
+    ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s: exit %d, expected %d and '%s'\n%s",
+                  words, o.exit, exit, part, o.err);
     outcome_free(&o);
 }
 
@@ -97,8 +103,10 @@ START_TEST(wrong_inputs) {
         refused(cases[i].exit, command("wrong", cases[i].set), cases[i].part);
     snprintf(extra, sizeof extra, "sed 'h;$!{n;G};p' -n %s/vocab.txt > %s/other.txt", work, work);
     ck_assert_int_eq(system(extra), 0);
-    snprintf(extra, sizeof extra, "--set model.vocabulary=%s/other.txt --set run.max_steps=20", work);
-    refused(1, command("straight", extra), "vocab.txt: is not the vocabulary of this configuration (model.vocabulary)");
+    snprintf(extra, sizeof extra, "--set model.vocabulary=%s/other.txt --set run.max_steps=20",
+             work);
+    refused(1, command("straight", extra),
+            "vocab.txt: is not the vocabulary of this configuration (model.vocabulary)");
     ck_assert_int_eq(run_last_step(in_work("straight")), STEPS);
 }
 END_TEST
