@@ -273,12 +273,17 @@ static status run_plan(const arguments *a) {
 }
 
 static status help_keys(buffer *out) {
-    return settings_help(out, classifier_tables);
+    status rc = STATUS_OK;
+    for (int i = 0; i < STAGES && !rc; i++) {
+        buffer_print(out, "%sof %s:\n", i ? "\n" : "", stages[i].stage->name);
+        rc = settings_help(out, stages[i].tables);
+    }
+    return rc;
 }
 
 const command command_plan = {
     .name = "plan",
-    .positional = "classifier",
+    .positional = "classifier|chexbert|aligner",
     .summary = "the memory that training takes, and whether this machine has it",
     .options = options,
     .configured = true,

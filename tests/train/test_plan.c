@@ -360,6 +360,8 @@ START_TEST(command_plans_all_stages) {
         ck_assert_msg(log && strstr(log, said), "no '%s' in\n%s", said, log);
         free(log);
     }
+    expect_output(0, "model.projector_seed", NULL, "--help");
+    expect_output(0, "classifier|chexbert|aligner", NULL, "--help");
     expect_output(2, NULL, "model.vocabulary is not set", "aligner");
     expect_output(2, NULL, "model.vocabulary is not set", "chexbert");
 }
