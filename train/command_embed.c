@@ -1,9 +1,11 @@
 // radialog embed: what the aligner says of radiographs, for the language model: (N, queries, width) in one HDF5 file
 // (data/embeddings.h). A run that was stopped goes on where it was.
+#include "core/checksum.h"
 #include "core/files/fs.h"
 #include "core/log.h"
 #include "models/bert_weights.h"
 #include "train/aligner_data.h"
+#include "train/checkpoint.h"
 #include "train/commands.h"
 #include "train/config_keys.h"
 #include "train/image_files.h"
@@ -32,7 +34,7 @@ typedef struct embedder {
     int64_t batch, queries, width;
     float *rows;         // (batch, queries, width)
     int32_t *text_first; // (batch + 1): no texts
-    char checkpoint[16];
+    char checkpoint[16], made_by[96]; // what a file must agree with to be gone on with
 } embedder;
 
 static void embedder_close(embedder *e) {
@@ -50,9 +52,11 @@ static status load_weights(embedder *e) {
     inference *s = &e->inference;
     const char *encoder = config_text(s->config, "model.encoder");
     const int64_t seed = config_int(s->config, "model.projector_seed");
+    char file[PATH_SIZE];
     bool whole;
     status rc = aligner_load(&s->params, s->file, &whole);
-    if (!rc && *encoder) rc = aligner_load_encoder(&s->params, encoder);
+    if (!rc && *encoder) rc = checkpoint_file(file, sizeof file, encoder);
+    if (!rc && *encoder) rc = aligner_load_encoder(&s->params, file);
     if (!rc && seed >= 0 && !whole)
         rc = biovil_t_fill_frozen_projector(&e->model.encoder, &s->params, aligner_encoder_prefix, (uint32_t)seed);
     if (!rc && !whole && (!*encoder || seed < 0))
@@ -62,11 +66,26 @@ static status load_weights(embedder *e) {
     return rc;
 }
 
-static status hash_weights(embedder *e) {
-    int64_t bytes;
-    uint32_t crc;
-    status rc = file_checksum(e->inference.file, &bytes, &crc);
-    if (!rc) snprintf(e->checkpoint, sizeof e->checkpoint, "%08x", crc);
+// Of all weights as they were loaded, whichever files they came from; and what else the numbers depend on.
+static status describe(embedder *e) {
+    const inference *s = &e->inference;
+    const params *p = &s->params;
+    float *values = NULL;
+    uint32_t crc = 0;
+    status rc = STATUS_OK;
+    for (size_t i = 0; i < p->count && !rc; i++) {
+        const param *q = p->item[i];
+        const int64_t count = tensor_count(&q->value);
+        if (q->role == PARAM_CONSTANT) continue;
+        rc = mem_new(&values, count, q->name);
+        if (!rc) rc = param_read(p, q, param_block(p, q), values);
+        if (!rc) crc = checksum_crc32(crc, values, (size_t)count * sizeof *values);
+        mem_free(values);
+    }
+    snprintf(e->checkpoint, sizeof e->checkpoint, "%08x", crc);
+    snprintf(e->made_by, sizeof e->made_by, "aligner, crop %lld, size %lld, %s, %s", (long long)config_int(s->config, "data.crop"),
+             (long long)config_int(s->config, "data.size"), config_text(s->config, "model.tokens"),
+             config_text(s->config, "run.precision"));
     return rc;
 }
 
@@ -98,7 +117,7 @@ static status open_model(embedder *e, const arguments *a) {
     if (!rc) rc = params_init(&s->params, 0);
     if (!rc) rc = aligner_fill(&e->model, &s->params);
     if (!rc) rc = load_weights(e);
-    return rc ? rc : hash_weights(e);
+    return rc ? rc : describe(e);
 }
 
 static status embedder_open(embedder *e, const arguments *a) {
@@ -119,7 +138,7 @@ static status embedder_open(embedder *e, const arguments *a) {
 }
 
 // Embeds B (at most the batch's size) into e->rows.
-static status run(embedder *e, const batch *b) {
+static status embed_images(embedder *e, const batch *b) {
     inference *s = &e->inference;
     load_tables(e, b->count);
     classifier_inputs_load(&e->inputs.pixels, s->device, b, false);
@@ -129,8 +148,15 @@ static status run(embedder *e, const batch *b) {
 
 static embeddings_facts facts_of(const embedder *e, const char *split, const char *plan, int64_t count,
                                  const char *const *ids) {
-    return (embeddings_facts){.checkpoint = e->checkpoint, .model = "aligner", .split = split, .plan = plan, .count = count,
+    return (embeddings_facts){.checkpoint = e->checkpoint, .model = e->made_by, .split = split, .plan = plan, .count = count,
                               .queries = (int)e->queries, .width = (int)e->width, .dicom_id = ids};
+}
+
+static status stop_if_asked(embeddings_writer *w) {
+    if (!signals_pending()) return STATUS_OK;
+    status rc = embeddings_sync(w);
+    return rc ? rc : status_fail(STATUS_INTERRUPTED, "stopped by signal %d after %lld images; the same command continues from "
+                                                     "there", signals_pending(), (long long)embeddings_written(w));
 }
 
 // --- shards ----------------------------------------------------------------------------------------------------
@@ -148,16 +174,11 @@ static status embed_split(embedder *e, embeddings_writer *w, const dataset *data
     for (; !rc && embeddings_written(w) < first + count; step++) {
         batch *b;
         rc = loader_next(l, &b);
-        if (!rc) rc = run(e, b);
+        if (!rc) rc = embed_images(e, b);
         const int64_t skip = embeddings_written(w) - first - step * e->batch;
         if (!rc) rc = embeddings_add(w, e->rows + skip * e->queries * e->width, b->count - skip);
         progress_update(bar, embeddings_written(w), split_names[split]);
-        if (!rc && signals_pending()) {
-            rc = embeddings_sync(w);
-            if (!rc)
-                rc = status_fail(STATUS_INTERRUPTED, "stopped by signal %d after %lld images; the same command continues from "
-                                                     "there", signals_pending(), (long long)embeddings_written(w));
-        }
+        if (!rc) rc = stop_if_asked(w);
     }
     loader_close(l);
     return rc;
@@ -226,8 +247,9 @@ static status embed_files(embedder *e, const arguments *a, const char *out) {
     if (!rc) rc = embeddings_create(&w, out, &facts);
     for (int64_t i = rc ? 0 : embeddings_written(w); i < count && !rc; i++) {
         rc = image_file_read(&image, a->positional[i]);
-        if (!rc) rc = run(e, &image.batch);
+        if (!rc) rc = embed_images(e, &image.batch);
         if (!rc) rc = embeddings_add(w, e->rows, 1);
+        if (!rc) rc = stop_if_asked(w);
     }
     if (!rc) rc = embeddings_finish(w);
     embeddings_writer_close(w);

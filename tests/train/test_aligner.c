@@ -306,6 +306,19 @@ START_TEST(embedding_goes_on) {
         refused(1, words, "checkpoint");
     }
     embed(0, "straight", "whole.h5", more);
+    // Nor do another encoder (a run, as training takes it) or other pictures.
+    char words[2048];
+    program_expect(0,
+                   "train classifier %s --set data.shards=%s/shards --set run.dir=%s/classifier "
+                   "--set run.max_steps=1 --quiet",
+                   tiny_settings, work, work);
+    snprintf(words, sizeof words,
+             "embed --checkpoint %s/straight --out %s/whole.h5 %s --set model.encoder=%s/classifier", work,
+             work, more, work);
+    refused(1, words, "checkpoint");
+    snprintf(words, sizeof words, "embed --checkpoint %s/straight --out %s/whole.h5 %s --set data.crop=400",
+             work, work, more);
+    refused(1, words, "crop 512");
 }
 END_TEST
 
