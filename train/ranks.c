@@ -46,7 +46,8 @@ static bool is_same(comm *c, uint32_t value) {
 
 // What may differ from machine to machine. Rank 0's weights go to all, and data have a hash.
 static bool is_own(const char *path) {
-    static const char *const own[] = {"run.dir", "run.threads", "data.shards", "data.threads", "model.init"};
+    static const char *const own[] = {"run.dir",    "run.threads", "data.shards",   "data.threads",
+                                      "data.cache", "model.init",  "model.encoder", "model.vocabulary"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!strcmp(path, own[i])) return true;
     return false;
