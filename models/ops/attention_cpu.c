@@ -111,6 +111,16 @@ static void forward_tile(const call *c, attention_tile *t, int64_t s, int64_t h,
                (size_t)run[r].count * sizeof(float));
 }
 
+static float dot(const float *a, const float *b, int64_t n) {
+    double lane[8] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int l = 0; l < 8; l++) lane[l] += (double)a[i + l] * (double)b[i + l];
+    for (; i < n; i++) sum += (double)a[i] * (double)b[i];
+    for (int l = 0; l < 8; l++) sum += lane[l];
+    return (float)sum;
+}
+
 static void backward_tile(const call *c, attention_tile *t, int64_t s, int64_t h,
                           const attention_run *run, int runs) {
     const int64_t D = c->z->D;
@@ -125,10 +135,7 @@ static void backward_tile(const call *c, attention_tile *t, int64_t s, int64_t h
         for (int64_t i = 0; i < run[r].count; i++) {
             const float *out =
                 row_read(buffer, c->x->out[p], (run[r].row + i) * c->row + h * D, D, c->type);
-            const float *dout = t->dout + (run[r].at + i) * t->width;
-            double delta = 0;
-            for (int64_t d = 0; d < D; d++) delta += (double)out[d] * (double)dout[d];
-            t->delta[run[r].at + i] = (float)delta;
+            t->delta[run[r].at + i] = dot(out, t->dout + (run[r].at + i) * t->width, D);
         }
     }
     attention_tile_backward(t);

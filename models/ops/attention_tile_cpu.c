@@ -1,9 +1,11 @@
 // The arithmetic of attention on the CPU; formulas are those of attention.c. Built with fused
 // multiply-adds (CMakeLists.txt), which double what the products reach.
 #include "models/ops/attention_tile_cpu.h"
+#include "models/ops/kernels.h"
 #include "models/ops/math_cpu.h"
 
 #include <float.h>
+#include <string.h>
 
 // A vector of the machine, at any address, and the block of sums that fills its registers.
 #if defined __AVX512F__
@@ -15,6 +17,10 @@ enum { VECTOR = 4, BLOCK_ROWS = 4 };
 #endif
 enum { LANES = TILE_LANES, STEP = TILE_QUERIES };
 typedef float vector __attribute__((vector_size(VECTOR * 4), aligned(4), may_alias));
+
+// Words of 32 bits that wait for their products of 64, as many as fill a vector.
+enum { WORDS = VECTOR < 8 ? 2 : VECTOR / 2, GROUPS = LANES / WORDS };
+typedef uint64_t words __attribute__((vector_size(WORDS * 8)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -74,12 +80,13 @@ static void sum_over_keys(const float *scores, const float *rows, int64_t count,
 int64_t attention_tile_layout(attention_tile *t, int64_t most_keys, int64_t D, float *base) {
     int64_t keys = attention_padded(most_keys, TILE_KEYS), width = attention_padded(D, TILE_LANES);
     *t = (attention_tile){.D = D, .width = width, .most_keys = most_keys};
-    float **const head[] = {&t->k, &t->v, &t->dk, &t->dv}, **const score[] = {&t->p, &t->dp};
+    float **const head[] = {&t->k, &t->v, &t->dk, &t->dv},
+                  **const score[] = {&t->p, &t->dp, &t->kept};
     float **const tile[] = {&t->q, &t->dout, &t->result, &t->q_turned, &t->dout_turned};
     int64_t used = 0;
     for (int i = 0; i < 4; i++, used += keys * width) *head[i] = base ? base + used : NULL;
     for (int i = 0; i < 5; i++, used += STEP * width) *tile[i] = base ? base + used : NULL;
-    for (int i = 0; i < 2; i++, used += STEP * keys) *score[i] = base ? base + used : NULL;
+    for (int i = 0; i < 3; i++, used += STEP * keys) *score[i] = base ? base + used : NULL;
     return used;
 }
 
@@ -106,45 +113,51 @@ static sight sight_of(const attention_tile *t, int64_t lane) {
 }
 
 // --- draws ---------------------------------------------------------------------------------------
-// Philox 4x32-10 (core/rng.c) for LANES queries side by side: the words of keys J to J + 3, a key
-// per row. The block of element e is e / 4; a query's elements begin at a multiple of 4.
-static void draw_keys(uint32_t out[4][LANES], const attention_tile *t, int64_t lane, int64_t j) {
-    uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
-    uint32_t k0 = (uint32_t)t->key.seed, k1 = (uint32_t)(t->key.seed >> 32);
-    for (int l = 0; l < LANES; l++) {
-        uint64_t block = (t->element + ((uint64_t)(lane + l) << 16) + (uint64_t)j) / 4;
-        c0[l] = (uint32_t)block;
-        c1[l] = t->sample;
-        c2[l] = t->key.step;
-        c3[l] = t->key.site ^ (uint32_t)(block >> 32);
+// Philox 4x32-10 (core/rng.c) for LANES queries from LANE on side by side: the words of keys J to
+// J + 3, a key per row, in the lower halves. The block of element e is e / 4; a query's elements
+// begin at a multiple of 4.
+INLINE void draw_keys(words c[4][GROUPS], const attention_tile *t, int64_t lane, int64_t j) {
+    const uint64_t low = 0xffffffffu, query = ATTENTION_MOST_DRAWN / 4;
+    uint64_t k0 = t->key.seed & low, k1 = t->key.seed >> 32;
+    for (int g = 0; g < GROUPS; g++) {
+        words block = {0};
+        for (int w = 0; w < WORDS; w++) block[w] = (uint64_t)(g * WORDS + w) * query;
+        block += (t->element + (uint64_t)j) / 4 + (uint64_t)lane * query;
+        c[0][g] = block;
+        c[1][g] = (words){0} + t->sample;
+        c[2][g] = (words){0} + t->key.step;
+        c[3][g] = (block >> 32) ^ t->key.site;
     }
     for (int round = 0; round < 10; round++) {
-#pragma omp simd
-        for (int l = 0; l < LANES; l++) {
-            uint64_t p0 = (uint64_t)c0[l] * 0xD2511F53u, p1 = (uint64_t)c2[l] * 0xCD9E8D57u;
-            c0[l] = (uint32_t)(p1 >> 32) ^ c1[l] ^ k0;
-            c1[l] = (uint32_t)p1;
-            c2[l] = (uint32_t)(p0 >> 32) ^ c3[l] ^ k1;
-            c3[l] = (uint32_t)p0;
+        for (int g = 0; g < GROUPS; g++) { // upper halves hold what nobody reads
+            words p0 = (c[0][g] & low) * 0xD2511F53u, p1 = (c[2][g] & low) * 0xCD9E8D57u;
+            c[0][g] = (p1 >> 32) ^ c[1][g] ^ k0;
+            c[1][g] = p1;
+            c[2][g] = (p0 >> 32) ^ c[3][g] ^ k1;
+            c[3][g] = p0;
         }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    for (int l = 0; l < LANES; l++) {
-        out[0][l] = c0[l];
-        out[1][l] = c1[l];
-        out[2][l] = c2[l];
-        out[3][l] = c3[l];
+        k0 = (k0 + 0x9E3779B9u) & low;
+        k1 = (k1 + 0xBB67AE85u) & low;
     }
 }
 
-// x's rows, of keys from J on, with what is dropped at 0 and the rest times FACTOR. COUNT is at
-// most 4.
-static void drop_keys(float *x, const uint32_t words[4][LANES], const attention_tile *t,
-                      int64_t count) {
-    for (int64_t k = 0; k < count; k++)
-        for (int l = 0; l < LANES; l++)
-            x[k * STEP + l] = words[k][l] >> 8 >= t->limit ? x[k * STEP + l] * t->factor : 0;
+// kept = 0 where a probability is dropped, else FACTOR.
+static void draw_tile(attention_tile *t, int64_t lanes, int64_t keys) {
+    const int32_t limit = (int32_t)t->limit;
+    const float factor = t->factor;
+    for (int64_t j = 0; j < keys; j += 4)
+        for (int64_t lane = 0; lane < lanes; lane += LANES) {
+            words c[4][GROUPS];
+            uint64_t word[4][LANES];
+            draw_keys(c, t, lane, j);
+            memcpy(word, c, sizeof word);
+            for (int k = 0; k < 4; k++) {
+                float *kept = t->kept + (j + k) * STEP + lane;
+#pragma omp simd
+                for (int l = 0; l < LANES; l++)
+                    kept[l] = (int32_t)((uint32_t)word[k][l] >> 8) >= limit ? factor : 0;
+            }
+        }
 }
 
 // --- forward -------------------------------------------------------------------------------------
@@ -153,11 +166,15 @@ static void drop_keys(float *x, const uint32_t words[4][LANES], const attention_
 static void largest_of(float most[LANES], const float *x, sight s, int64_t first) {
     for (int l = 0; l < LANES; l++) most[l] = -FLT_MAX;
     for (int64_t j = 0; j < s.all; j++)
+#pragma omp simd
         for (int l = 0; l < LANES; l++)
             most[l] = x[j * STEP + l] > most[l] ? x[j * STEP + l] : most[l];
-    for (int64_t j = s.all; j < s.some; j++)
+    for (int64_t j = s.all; j < s.some; j++) {
+        const int from = (int)(j - first);
+#pragma omp simd
         for (int l = 0; l < LANES; l++)
-            most[l] = x[j * STEP + l] > most[l] && j - first <= l ? x[j * STEP + l] : most[l];
+            most[l] = x[j * STEP + l] > most[l] && from <= l ? x[j * STEP + l] : most[l];
+    }
 }
 
 // x = exp(x - shift), 0 where a key is hidden; SUM is that over the keys.
@@ -165,23 +182,19 @@ static void exponentials(float sum[LANES], float *x, const float shift[LANES], s
                          int64_t first) {
     for (int l = 0; l < LANES; l++) sum[l] = 0;
     for (int64_t j = 0; j < s.all; j++)
+#pragma omp simd
         for (int l = 0; l < LANES; l++) {
             x[j * STEP + l] = cpu_exp(x[j * STEP + l] - shift[l]);
             sum[l] += x[j * STEP + l];
         }
-    for (int64_t j = s.all; j < s.some; j++)
+    for (int64_t j = s.all; j < s.some; j++) {
+        const int from = (int)(j - first);
+#pragma omp simd
         for (int l = 0; l < LANES; l++) {
             float e = cpu_exp(x[j * STEP + l] - shift[l]);
-            x[j * STEP + l] = j - first <= l ? e : 0;
+            x[j * STEP + l] = from <= l ? e : 0;
             sum[l] += x[j * STEP + l];
         }
-}
-
-static void drop_all(attention_tile *t, float *x, int64_t lane, int64_t keys) {
-    uint32_t words[4][LANES];
-    for (int64_t j = 0; j < keys; j += 4) {
-        draw_keys(words, t, lane, j);
-        drop_keys(x + j * STEP, words, t, within(keys - j, 4));
     }
 }
 
@@ -198,7 +211,11 @@ void attention_tile_forward(attention_tile *t) {
             t->lse[lane + l] = sum[l] > 0 ? most[l] + logf(sum[l]) : 0;
             part[lane + l] = sum[l] > 0 ? 1 / sum[l] : 0;
         }
-        if (t->limit) drop_all(t, t->p + lane, lane, keys);
+    }
+    if (t->limit) {
+        draw_tile(t, lanes, keys);
+        for (int64_t j = 0; j < keys; j++)
+            for (int64_t l = j * STEP; l < j * STEP + lanes; l++) t->p[l] *= t->kept[l];
     }
     sum_over_keys(t->p, t->v, keys, lanes, t);
     for (int64_t i = 0; i < t->queries; i++)
@@ -209,22 +226,21 @@ void attention_tile_forward(attention_tile *t) {
 // p = M(P) and dp = dS / scale, from the scores in P and dO V^T in DP.
 static void gradients(attention_tile *t, int64_t lane) {
     const sight s = sight_of(t, lane);
-    const float *lse = t->lse + lane, *delta = t->delta + lane;
-    const int64_t first = t->reach + lane;
-    uint32_t words[4][LANES];
+    const float *delta = t->delta + lane;
     float unused[LANES];
-    exponentials(unused, t->p + lane, lse, s, first);
-    for (int64_t j = 0; j < s.some; j += 4) {
+    exponentials(unused, t->p + lane, t->lse + lane, s, t->reach + lane);
+    for (int64_t j = 0; j < s.some; j++) {
         float *p = t->p + j * STEP + lane, *dp = t->dp + j * STEP + lane;
-        const int64_t count = within(s.some - j, 4);
-        if (t->limit) {
-            draw_keys(words, t, lane, j);
-            drop_keys(dp, words, t, count);
-        }
-        for (int64_t k = 0; k < count; k++)
-            for (int l = 0; l < LANES; l++)
-                dp[k * STEP + l] = p[k * STEP + l] * (dp[k * STEP + l] - delta[l]);
-        if (t->limit) drop_keys(p, words, t, count);
+        const float *kept = t->kept + j * STEP + lane;
+        if (t->limit)
+#pragma omp simd
+            for (int l = 0; l < LANES; l++) {
+                dp[l] = p[l] * (dp[l] * kept[l] - delta[l]);
+                p[l] *= kept[l];
+            }
+        else
+#pragma omp simd
+            for (int l = 0; l < LANES; l++) dp[l] = p[l] * (dp[l] - delta[l]);
     }
 }
 
@@ -235,6 +251,7 @@ void attention_tile_backward(attention_tile *t) {
     turn(t->dout_turned, t->dout, lanes, t->width);
     scores_of(t->p, t->k, t->q_turned, keys, lanes, t);
     scores_of(t->dp, t->v, t->dout_turned, keys, lanes, t);
+    if (t->limit) draw_tile(t, lanes, seen);
     for (int64_t lane = 0; lane < lanes; lane += LANES) gradients(t, lane);
     for (int64_t i = seen * STEP; i < keys * STEP; i++) t->p[i] = t->dp[i] = 0; // nobody's
     add_to_keys(t->dv, t->p, t->dout, keys, t);

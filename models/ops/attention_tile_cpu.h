@@ -35,8 +35,9 @@ typedef struct attention_tile {
     float *result;
     float lse[TILE_QUERIES];
     float delta[TILE_QUERIES]; // backward: out . dout
-    // Between: the tile, turned (width, TILE_QUERIES); scores (most_keys padded, TILE_QUERIES).
-    float *q_turned, *dout_turned, *p, *dp;
+    // Between: the tile, turned (width, TILE_QUERIES); scores and the dropout's factors (most_keys
+    // padded, TILE_QUERIES).
+    float *q_turned, *dout_turned, *p, *dp, *kept;
 } attention_tile;
 
 // Lays T out for keys up to MOST_KEYS of width D in BASE (NULL: only counts). The number of floats.
