@@ -8,7 +8,7 @@
 #include "train/classifier_data.h"
 #include "train/text_data.h"
 
-// USAGE if the sizes do not fit each other.
+// WORDS NULL: the vocabulary's size stays 0. USAGE if the sizes do not fit each other.
 status aligner_from_config(aligner_config *out, const config *c, const wordpiece *words);
 // The options of a split's loader: the records with the section that is read.
 loader_options aligner_loader_options(const config *c, int split, bool training, const comm *ranks);

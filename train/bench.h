@@ -27,6 +27,7 @@ typedef struct bench {
 
 status bench_classifier(bench *b);
 status bench_encoder(bench *b);
+status bench_aligner(bench *b);
 status bench_loader(bench *b);
 status bench_ingest(bench *b);
 status bench_tokenizer(bench *b);
@@ -51,6 +52,17 @@ bench_spread bench_sort(double *values, int64_t count);
 void bench_name(bench *b, const char *name);
 void bench_number(bench *b, const char *key, const char *what, double value, int digits);
 void bench_word(bench *b, const char *key, const char *what, const char *value);
+
+// --- models (train/bench_step.c) -----------------------------------------------------------------
+struct run;
+// Sizes the tape for a step of R's stage with what its batch has room for.
+status bench_plan_training(struct run *r);
+// Warm-up and timed steps. *LOSS: the last one's.
+status bench_time_training(bench *b, struct run *r, double *loss);
+// Times, rates, share of the limit and MEMORY (MB), where a round is COUNT samples of FLOPS each.
+// UNIT: "image", in keys and lines.
+status bench_report_times(bench *b, const struct run *r, const char *unit, int64_t count,
+                          double flops, double memory);
 
 // --- the limit (train/bench_peak.c) ----------------------------------------------------------------------
 struct biovil_t;

@@ -1,11 +1,8 @@
 // A training step of the findings classifier, and the image encoder's inference, on random pixels. The
 // weights are random too: time does not depend on them.
-#include "core/gpu.h"
 #include "train/bench.h"
 #include "train/classifier_data.h"
 #include "train/step.h"
-
-#include <string.h>
 
 typedef struct state {
     classifier model;
@@ -87,73 +84,23 @@ static void report_run(bench *b, const run *r) {
     bench_number(b, "rounds", "timed rounds", (double)b->rounds, 0);
 }
 
-// What is taken of the GPU's memory, by libraries and other programs as well.
-static status report_device_memory(bench *b, const run *r) {
-    gpu_facts facts;
-    if (strcmp(r->device->name, "cuda")) return STATUS_OK;
-    status rc = gpu_describe(&facts, 0);
-    if (rc) return rc;
-    bench_number(b, "device_memory_mb", "memory of the GPU, MB", 1e-6 * (double)(facts.memory - facts.free), 1);
-    return STATUS_OK;
-}
-
-// FLOPS are those of a round.
-static status report_times(bench *b, const run *r, double flops, double memory) {
-    const state *s = r->state;
-    bench_spread t = bench_sort(b->seconds, b->rounds);
-    double rate = 1e-9 * flops / t.median;
-    status rc = bench_peak(&b->peak, r->device);
-    if (rc) return rc;
-    bench_number(b, "ms_median", "ms a round, median", 1e3 * t.median, 2);
-    bench_number(b, "ms_min", "  smallest", 1e3 * t.min, 2);
-    bench_number(b, "ms_max", "  largest", 1e3 * t.max, 2);
-    bench_number(b, "images_per_second", "images a second", (double)s->images.count / t.median, 3);
-    bench_number(b, "gflop_per_image", "GFLOP an image", 1e-9 * flops / (double)s->images.count, 3);
-    bench_number(b, "gflops", "GFLOP/s", rate, 1);
-    bench_number(b, "peak_gflops", "GFLOP/s of a matrix product", b->peak, 1);
-    bench_number(b, "share_of_peak", "share of that", rate / b->peak, 3);
-    bench_number(b, "peak_memory_mb", "peak memory, MB", memory, 1);
-    return report_device_memory(b, r);
-}
-
 // --- training ------------------------------------------------------------------------------------------------
-static status plan_training(run *r) {
-    tape_begin(&r->tape, true);
-    params_begin(&r->params);
-    r->tape.training = true;
-    tape_backward(&r->tape, loss(r), 1);
-    return tape_allocate(&r->tape, tape_used(&r->tape));
-}
-
-static status time_training(bench *b, run *r, step_result *result) {
-    status rc = STATUS_OK;
-    for (int64_t i = -b->warmup; i < b->rounds && !rc; i++) {
-        rc = bench_begin(b, i);
-        if (!rc) rc = step_load(r);
-        if (!rc) rc = step_launch(r, config_float(b->config, "optim.lr"));
-        r->device->wait(r->device);
-        if (!rc) bench_end(b, i);
-    }
-    if (!rc) step_read(r, r->step, result);
-    return rc;
-}
-
 status bench_classifier(bench *b) {
     run r = {0};
-    step_result result = {0};
+    double value = 0;
     status rc = open_model(&r, b, 8, true);
     if (!rc) rc = step_open(&r);
     if (!rc) rc = bench_peak(&b->peak, r.device);
-    if (!rc) rc = plan_training(&r);
-    if (!rc) rc = time_training(b, &r, &result);
+    if (!rc) rc = bench_plan_training(&r);
+    if (!rc) rc = bench_time_training(b, &r, &value);
     if (!rc) {
         const state *s = r.state;
         double image = 3 * bench_classifier_flops(&s->model) - bench_stem_flops(&s->model.encoder);
         double memory = bench_peak_memory();
         bench_name(b, "classifier");
         report_run(b, &r);
-        rc = report_times(b, &r, image * (double)s->images.count, memory);
-        bench_number(b, "loss", "loss of the last step", step_value(&r, &result, 0), 4);
+        rc = bench_report_times(b, &r, "image", s->images.count, image, memory);
+        bench_number(b, "loss", "loss of the last step", value, 4);
     }
     run_close(&r);
     return rc;
@@ -210,7 +157,7 @@ status bench_encoder(bench *b) {
         bench_name(b, "encoder");
         report_run(b, &r);
         double image = bench_encoder_flops(&s->model.encoder);
-        rc = report_times(b, &r, image * (double)s->images.count, memory);
+        rc = bench_report_times(b, &r, "image", s->images.count, image, memory);
     }
     run_close(&r);
     return rc;

@@ -8,8 +8,8 @@
 #include <string.h>
 
 static const option options[] = {
-    {"batch", "N", "images in a batch (models 8, loader train.batch)"},
-    {"size", "PIXELS", "side of the input (classifier data.size, encoder 448, loader the crop)"},
+    {"batch", "N", "images (aligner: pairs) in a batch (models 8, loader train.batch)"},
+    {"size", "PIXELS", "side of the input (encoder 448, loader the crop, others data.size)"},
     {"rounds", "N", "timed rounds: steps, batches, passes over the data (default 5)"},
     {"warmup", "N", "rounds before them (default 1)"},
     {"threads", "N", "of computing and reading (default: one per core; ingest 1)"},
@@ -27,13 +27,15 @@ static const option options[] = {
 static const struct {
     const char *name;
     status (*run)(bench *b);
+    const config_key *const *tables;
     int size; // 0: data.size
-} stages[] = {{"classifier", bench_classifier, 0},
-              {"encoder", bench_encoder, 448},
-              {"loader", bench_loader, 0},
-              {"ingest", bench_ingest, 0},
-              {"tokenizer", bench_tokenizer, 0},
-              {"device", bench_device, 0}};
+} stages[] = {{"classifier", bench_classifier, classifier_tables, 0},
+              {"encoder", bench_encoder, classifier_tables, 448},
+              {"aligner", bench_aligner, aligner_tables, 0},
+              {"loader", bench_loader, classifier_tables, 0},
+              {"ingest", bench_ingest, classifier_tables, 0},
+              {"tokenizer", bench_tokenizer, classifier_tables, 0},
+              {"device", bench_device, classifier_tables, 0}};
 enum { STAGES = sizeof stages / sizeof *stages };
 
 static status set_number(config *c, const char *key, int64_t value) {
@@ -85,10 +87,10 @@ static status run_bench(const arguments *a) {
     int stage = 0;
     while (stage < STAGES && strcmp(stages[stage].name, a->positional[0])) stage++;
     if (stage == STAGES)
-        return status_fail(STATUS_USAGE, "bench: no benchmark '%s'; there are classifier, encoder, loader, "
-                                         "ingest, tokenizer and device", a->positional[0]);
+        return status_fail(STATUS_USAGE, "bench: no benchmark '%s'; there are classifier, encoder, "
+                                         "aligner, loader, ingest, tokenizer and device", a->positional[0]);
     status rc = read_options(&b, a);
-    if (!rc) rc = settings_open(&b.config, classifier_tables, a);
+    if (!rc) rc = settings_open(&b.config, stages[stage].tables, a);
     if (!rc) rc = set_keys(&b, stage);
     if (!rc) rc = stages[stage].run(&b);
     buffer_text(&b.json, "}");
@@ -103,12 +105,17 @@ static status run_bench(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, classifier_tables); }
+static status help_keys(buffer *out) {
+    buffer_text(out, "of aligner:\n");
+    status rc = settings_help(out, aligner_tables);
+    buffer_text(out, "\nof the others:\n");
+    return rc ? rc : settings_help(out, classifier_tables);
+}
 
 const command command_bench = {
     .name = "bench",
-    .positional = "classifier|encoder|loader|ingest|tokenizer|device",
-    .summary = "times a training step, the encoder, reading shards or making them, tokens, copies",
+    .positional = "classifier|encoder|aligner|loader|ingest|tokenizer|device",
+    .summary = "times training steps, the encoder, reading shards or making them, tokens, copies",
     .options = options,
     .configured = true,
     .run = run_bench,

@@ -16,7 +16,7 @@ status vocabulary_open(wordpiece **out, buffer *text, const char *path, bool dec
 
 status bert_from_config(bert_config *out, const config *c, const wordpiece *vocabulary) {
     *out = (bert_config){
-        .vocabulary = (int)wordpiece_count(vocabulary),
+        .vocabulary = vocabulary ? (int)wordpiece_count(vocabulary) : 0,
         .positions = (int)config_int(c, "model.positions"),
         .width = (int)config_int(c, "model.width"),
         .layers = (int)config_int(c, "model.layers"),

@@ -10,7 +10,8 @@
 // The tokens of the vocabulary that model.vocabulary names, with [DEC] behind them if that is asked for. TEXT: the
 // file's bytes, for checkpoints. USAGE if none is named.
 status vocabulary_open(wordpiece **out, buffer *text, const char *path, bool dec);
-// BERT's sizes from the section "model". USAGE if they do not fit each other.
+// BERT's sizes from the section "model". VOCABULARY NULL: its size stays 0. USAGE if they do not fit
+// each other.
 status bert_from_config(bert_config *out, const config *c, const wordpiece *vocabulary);
 
 // A split's records that have the section, their texts, and which of them stand in which batch.

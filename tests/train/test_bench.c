@@ -91,6 +91,40 @@ START_TEST(classifier_step) {
 }
 END_TEST
 
+// Of a Q-Former of width D with two layers, of which the first looks at the image.
+static double aligner_parameters(double D, double inner, double V, double positions, double Q,
+                                 double P, double E) {
+    const double norm = 2 * D, square = D * D + D, attention = 4 * square + norm;
+    const double feed = D * inner + inner + inner * D + D + norm;
+    const double cross = 2 * square + 2 * (P * D + D) + norm, caption = square + norm + V;
+    const double embeddings = (V + positions + Q) * D + norm + 2 * P;
+    const double heads = 2 * (D * E + E) + 2 * D + 2, temperature = 1;
+    return embeddings + caption + 2 * (attention + 2 * feed) + cross + heads + temperature;
+}
+
+START_TEST(aligner_step) {
+    static const char keys[] = "threads batch tokens parameters rounds ms_median ms_min ms_max "
+                               "pairs_per_second gflop_per_pair gflops peak_gflops share_of_peak "
+                               "peak_memory_mb loss";
+    char words[2048];
+    snprintf(words, sizeof words,
+             "aligner %s --set data.max_tokens=256 --set model.positions=256 --rounds 3 --batch 8 "
+             "--threads 2", tiny_aligner);
+    json *j = report(keys, words);
+    expect_order(j, "ms_min", "ms_median", "ms_max");
+    expect_number(j, "pairs_per_second", 8e3 / number(j, "ms_median"));
+    expect_number(j, "gflops", number(j, "gflop_per_pair") * number(j, "pairs_per_second"));
+    expect_number(j, "parameters", aligner_parameters(16, 32, 30523, 256, 4, 12, 8));
+    // What scripts/bench/peer_aligner.py draws: 96 67 100 167 25 161 109 155.
+    expect_number(j, "tokens", 880);
+    expect_number(j, "rounds", 3);
+    // Nearly all of the work is the words' product: thrice 110 rows of a pair.
+    double least = 2e-9 * 3 * 110 * 16 * 30523;
+    ck_assert_double_eq_tol(number(j, "gflop_per_pair"), 1.1 * least, 0.1 * least);
+    json_close(j);
+}
+END_TEST
+
 // The paper's sizes have a known count: torchvision's ResNet-50 takes 4.09 G multiply-adds at 224 pixels with
 // three channels in its stem, of which two thirds of 0.118 G are left out here, and a last layer of 2 M.
 START_TEST(encoder_work) {
@@ -206,6 +240,8 @@ START_TEST(errors) {
         {"bench loader --size 500", "500 pixels"},
         {"bench classifier --size 32", "model.pool"},
         {"bench classifier --batch none", "--batch"},
+        {"bench aligner --set model.heads=5", "model.heads"},
+        {"bench aligner --batch 1", "two samples"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         outcome o = program("%s", cases[i][0]);
@@ -226,6 +262,7 @@ int main(void) {
     tcase_add_unchecked_fixture(all, setup, teardown);
     tcase_add_test(all, device_limits);
     tcase_add_test(all, classifier_step);
+    tcase_add_test(all, aligner_step);
     tcase_add_test(all, encoder_work);
     tcase_add_test(all, encoder_size);
     tcase_add_test(all, loader_reads_all);
