@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/bench.sh [classifier|encoder|loader|ingest|tokenizer|all] [options]: radialog and its PyTorch peer in turn on
-# this machine; prints medians, ratios, memory and the share of the machine's peak, and writes docs/benchmarks.md.
+# scripts/bench.sh [classifier|encoder|aligner|loader|ingest|tokenizer|all] [options]: radialog and its PyTorch peer in turn
+# on this machine; prints medians, ratios, memory and the share of the machine's peak, and writes docs/benchmarks.md.
 #   RADIALOG_PEER_PYTHON  a Python with torch, numpy, pillow, scikit-image, and for tokenizer transformers (4.28.1)
 #   RADIALOG_BENCH_DATA   radiographs in the MIMIC-CXR-JPG layout (default: a drawn set)
 #   --texts, --vocabulary of tokenizer: a file with a text a line, a BERT vocab.txt (default: drawn reports)
@@ -13,9 +13,10 @@ while [ $# -gt 0 ] && [[ $1 != --* ]]; do stages+=("$1"); shift; done
 [ ${#stages[@]} -gt 0 ] || stages=(all)
 
 python=${RADIALOG_PEER_PYTHON:-}
-modules="torch numpy pillow scikit-image" imports="torch, numpy, PIL, skimage"
+modules="torch numpy pillow scikit-image" imports="torch, numpy, PIL, skimage" images=yes
 case " ${stages[*]} " in
-" tokenizer ") modules="transformers==4.28.1" imports=transformers ;;
+" tokenizer ") modules="transformers==4.28.1" imports=transformers images= ;;
+" aligner ") modules="torch numpy" imports="torch, numpy" images= ;;
 *" tokenizer "* | " all ") modules="$modules transformers==4.28.1" imports="$imports, transformers" ;;
 esac
 if [ -z "$python" ] || ! "$python" -c "import $imports" 2>/dev/null; then
@@ -27,7 +28,7 @@ fi
 scripts/build.sh cpu-release >/dev/null
 radialog=$PWD/build/cpu-release/radialog
 data=${RADIALOG_BENCH_DATA:-} name="the radiographs of RADIALOG_BENCH_DATA"
-if [ -z "$data" ] && [ "$imports" != transformers ]; then
+if [ -z "$data" ] && [ "$images" ]; then
     data=$(mktemp -d) name="drawn radiographs"
     trap 'rm -rf "$data"' EXIT
     "$radialog" synth "$data/set" --studies 200 --seed 1 --max-side 1024 --quiet >/dev/null

@@ -15,7 +15,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, "scripts", "bench")
 PAGE = os.path.join(ROOT, "docs", "benchmarks.md")
-STAGES = ["classifier", "encoder", "loader", "ingest", "tokenizer"]
+STAGES = ["classifier", "encoder", "aligner", "loader", "ingest", "tokenizer"]
 
 
 class Contestant:
@@ -107,7 +107,8 @@ def row(one, images, times, unit):
     facts = one.facts
     share = facts.get("share_of_peak")
     if "gflops" in facts:  # by the turns' median, not the report's own
-        share = facts["gflop_per_image"] * images / statistics.median(one.times) / facts["peak_gflops"]
+        work = facts.get("gflop_per_image") or facts["gflop_per_pair"]
+        share = work * images / statistics.median(one.times) / facts["peak_gflops"]
     return {"name": one.name, "rate": images / statistics.median(times), "median": statistics.median(times),
             "min": min(times), "max": max(times), "unit": unit, "share": share, "memory": facts["peak_memory_mb"]}
 
@@ -172,6 +173,37 @@ def encoder(bench):
         return [["--layout", "channels_last", "--form", form] for form in forms]
 
     return models(bench, "encoder", ["--layout", "nchw", "--form", "eager"], tuned)
+
+
+def aligner(bench):
+    """Ours in f32 and bf16, the peer as published (f32), the best f32 and the best bf16."""
+    o = bench.options
+    bench.shape = ["--batch", str(o.batch)]
+    ways = [["--rows", rows, "--optimizer", kind] for rows in ("padded", "packed") for kind in ("fused", "foreach")]
+    ours, best = [], []
+    for precision in ["f32", "bf16"] if o.bf16 else ["f32"]:
+        ours.append(bench.ours("radialog %s" % precision, "aligner", *bench.shape, "--threads", str(o.threads),
+                               "--precision", precision))
+        best.append(bench.best_peer("PyTorch %s tuned" % precision, "peer_aligner.py",
+                                    [[*way, "--precision", precision] for way in ways]))
+    published = bench.peer("PyTorch f32 as published", "peer_aligner.py", *bench.shape)
+    contestants = [ours[0], published, best[0], *ours[1:], *best[1:]]
+    bench.alternate(contestants)
+    facts = ours[0].facts
+    for one in contestants:
+        if any(one.facts[key] != facts[key] for key in ("tokens", "parameters")):
+            raise RuntimeError("%s: other texts or another model" % one.name)
+    rows = [row(c, o.batch, c.times, "s") for c in contestants]
+    lines = ["One training step of %d pairs, %d threads: the frozen encoder's features of 448 pixels given, texts of %d "
+             "tokens together, %.1f M parameters with AdamW in f32." % (
+                 o.batch, o.threads, facts["tokens"], 1e-6 * facts["parameters"]), ""]
+    lines += table(rows, rows[:1], rows[1:3], "pairs")
+    if len(ours) > 1:
+        lines += table(rows, rows[3:4], [rows[1], rows[4]])[len(rows) + 3:]
+    limits = ", ".join("%.0f GFLOP/s in %s" % (c.facts["peak_gflops"], c.facts["precision"]) for c in ours)
+    lines += ["", "Peak: matrix products of 2048 through the same kernels, in the same run: %s. The model takes %.1f "
+              "GFLOP a pair." % (limits, facts["gflop_per_pair"])]
+    return lines
 
 
 def loader(bench):
@@ -312,7 +344,7 @@ def main():
     parser.add_argument("--texts", help="tokenizer: a file with a text a line (default: drawn reports)")
     parser.add_argument("--vocabulary", help="tokenizer: a BERT vocab.txt (default: one of the drawn reports)")
     parser.add_argument("--texts-name", default="the texts given")
-    parser.add_argument("--data", required=True, help="radiographs in the MIMIC-CXR-JPG layout")
+    parser.add_argument("--data", default="", help="radiographs in the MIMIC-CXR-JPG layout")
     parser.add_argument("--data-name", default="the radiographs given")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -330,8 +362,8 @@ def main():
         if load > 0.5:
             print("bench: other programs are running (load %.1f): ratios of more than one thread will mislead" % load,
                   file=sys.stderr)
-        lines = {"classifier": classifier, "encoder": encoder, "loader": loader, "ingest": ingest,
-                 "tokenizer": tokenizer}[stage](bench)
+        lines = {"classifier": classifier, "encoder": encoder, "aligner": aligner, "loader": loader,
+                 "ingest": ingest, "tokenizer": tokenizer}[stage](bench)
         versions = ", ".join("%s %s" % (k, v) for k, v in sorted(bench.versions.items()))
         head = ["## %s" % stage, "", "%s; %s; commit %s; %s; median of %d alternating rounds; load before: %.1f." % (
             machine(), datetime.date.today().isoformat(), commit(), versions, options.pairs, load), ""]
