@@ -63,11 +63,12 @@ static status make_texts(state *s, int64_t most) {
 static status make_batch(run *r, int64_t count) {
     state *s = r->state;
     const config *c = r->config;
-    const int64_t most = config_int(c, "data.max_tokens");
-    const aligner_room room = {count, count, most, (int)config_int(c, "data.size"), true};
+    aligner_room room = {count, count, 0, (int)config_int(c, "data.size"), true};
     rng_key key = {.seed = 2, .site = rng_site("bench")};
     s->batch = r->samples = r->own_samples = count;
-    status rc = make_texts(s, most);
+    status rc = make_texts(s, config_int(c, "data.max_tokens"));
+    for (int64_t i = 0; i < count && !rc; i++)
+        if (s->first[i + 1] - s->first[i] > room.most) room.most = s->first[i + 1] - s->first[i];
     if (!rc) rc = aligner_inputs_open(&s->inputs, r->device, &s->model, &room);
     if (rc) return rc;
     const tensor *x = &s->inputs.features;
@@ -204,7 +205,7 @@ status bench_aligner(bench *b) {
     status rc = open_model(&r, b);
     if (!rc) rc = step_open(&r);
     if (!rc) rc = bench_peak(&b->peak, r.device);
-    if (!rc) rc = bench_plan_training(&r); // of the largest batch there may be, as training does
+    if (!rc) rc = bench_plan_training(&r); // as if all texts had the longest's length
     if (!rc) rc = bench_time_training(b, &r, &value);
     if (!rc) {
         const state *s = r.state;
