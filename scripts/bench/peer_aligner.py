@@ -1,5 +1,5 @@
-"""Peer of `radialog bench aligner`: a training step of RaDialog's Q-Former in PyTorch, from the frozen encoder's features
-and token ids to updated weights."""
+"""Peer of `radialog bench aligner`: a training step of RaDialog's Q-Former in PyTorch, from the frozen encoder's
+features and token ids to updated weights."""
 import argparse
 
 import torch
