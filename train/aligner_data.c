@@ -61,15 +61,15 @@ void aligner_inputs_close(aligner_inputs *in, device *d) {
 status aligner_inputs_features(aligner_inputs *in, device *d, const embeddings *file, const dataset *set,
                                const int64_t *record, int64_t count) {
     tensor *x = &in->features;
-    const size_t bytes = tensor_bytes(x) / (size_t)x->dim[0];
+    const size_t bytes = (size_t)(x->dim[1] * x->dim[2] * x->dim[3]) * dtype_size(x->type);
     status rc = STATUS_OK;
+    x->dim[0] = count; // a rank may have none
     for (int64_t i = 0; i < count && !rc; i++) {
         const char *id = dataset_id(set, record[i], ID_DICOM);
         int64_t row = embeddings_find(file, id);
         if (row < 0) return status_fail(STATUS_FORMAT, "%s: has no features of %s", file->path, id);
         rc = embeddings_read((char *)in->staging + (size_t)i * bytes, file, row);
     }
-    x->dim[0] = count;
     if (!rc) d->upload(d, x->data, in->staging, (size_t)count * bytes);
     return rc;
 }
