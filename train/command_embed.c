@@ -1,6 +1,5 @@
 // radialog embed: what the aligner says of radiographs, for the language model: (N, queries, width) in one HDF5 file
 // (data/embeddings.h). A run that was stopped goes on where it was.
-#include "core/checksum.h"
 #include "core/files/fs.h"
 #include "core/log.h"
 #include "models/bert_weights.h"
@@ -69,23 +68,12 @@ static status load_weights(embedder *e) {
 // Of all weights as they were loaded, whichever files they came from; and what else the numbers depend on.
 static status describe(embedder *e) {
     const inference *s = &e->inference;
-    const params *p = &s->params;
-    float *values = NULL;
-    uint32_t crc = 0;
-    status rc = STATUS_OK;
-    for (size_t i = 0; i < p->count && !rc; i++) {
-        const param *q = p->item[i];
-        const int64_t count = tensor_count(&q->value);
-        if (q->role == PARAM_CONSTANT) continue;
-        rc = mem_new(&values, count, q->name);
-        if (!rc) rc = param_read(p, q, param_block(p, q), values);
-        if (!rc) crc = checksum_crc32(crc, values, (size_t)count * sizeof *values);
-        mem_free(values);
-    }
+    uint32_t crc;
+    status rc = params_checksum(&crc, &s->params, "");
     snprintf(e->checkpoint, sizeof e->checkpoint, "%08x", crc);
-    snprintf(e->made_by, sizeof e->made_by, "aligner, crop %lld, size %lld, %s, %s", (long long)config_int(s->config, "data.crop"),
-             (long long)config_int(s->config, "data.size"), config_text(s->config, "model.tokens"),
-             config_text(s->config, "run.precision"));
+    snprintf(e->made_by, sizeof e->made_by, "aligner, crop %lld, size %lld, %s, %s",
+             (long long)config_int(s->config, "data.crop"), (long long)config_int(s->config, "data.size"),
+             config_text(s->config, "model.tokens"), config_text(s->config, "run.precision"));
     return rc;
 }
 

@@ -5,26 +5,10 @@
 #include "core/log.h"
 #include "train/aligner_data.h"
 #include "train/ranks.h"
+#include "train/signals.h"
 
 #include <stdio.h>
 #include <string.h>
-
-// Of the weights that features depend on.
-static status hash_encoder(uint32_t *crc, const params *p) {
-    float *values = NULL;
-    status rc = STATUS_OK;
-    *crc = 0;
-    for (size_t i = 0; i < p->count && !rc; i++) {
-        const param *q = p->item[i];
-        if (strncmp(q->name, "visual_encoder.encoder.", 23) || q->role == PARAM_CONSTANT) continue;
-        const int64_t count = tensor_count(&q->value);
-        rc = mem_new(&values, count, q->name);
-        if (!rc) rc = param_read(p, q, param_block(p, q), values);
-        if (!rc) *crc = checksum_crc32(*crc, values, (size_t)count * sizeof *values);
-        mem_free(values);
-    }
-    return rc;
-}
 
 typedef struct making {
     embeddings_facts facts;
@@ -38,7 +22,7 @@ static status describe(making *k, const char *folder, const tape *t, const align
     uint32_t crc, name;
     char file[64];
     const int64_t count = loader_records(l);
-    status rc = hash_encoder(&crc, p);
+    status rc = params_checksum(&crc, p, "visual_encoder.encoder.");
     if (!rc) rc = mem_new(&k->ids, count, "dicom_ids");
     if (rc) return rc;
     for (int64_t i = 0; i < count; i++) k->ids[i] = dataset_id(source->data, loader_record(l, i), ID_DICOM);
@@ -81,6 +65,18 @@ static status compute(tape *t, const aligner *m, aligner_inputs *in, const batch
     return rc ? rc : comm_failed(t->comm);
 }
 
+// Whether all ranks go on. Where one was asked to stop, what is there is kept for the next time.
+static status go_on(comm *c, embeddings_writer *w, status rc) {
+    int number = signals_pending();
+    rc = ranks_agree_value(c, rc, &number);
+    if (rc || !number) return rc;
+    if (w) rc = embeddings_sync(w);
+    if (!rc && c->rank) return status_carry(STATUS_INTERRUPTED, ""); // rank 0 says it for all
+    signals_tell(number);
+    return rc ? rc : status_fail(STATUS_INTERRUPTED, "stopped by signal %d; the same command goes on with the "
+                                                     "features from there", number);
+}
+
 // The rows from WRITTEN on. W is rank 0's.
 static status compute_all(embeddings_writer *w, int64_t written, const making *k, tape *t, const aligner *m, loader *l,
                           aligner_inputs *in, bool blank) {
@@ -100,8 +96,8 @@ static status compute_all(embeddings_writer *w, int64_t written, const making *k
         const int64_t skip = written > done ? written - done : 0;
         if (w) rc = embeddings_add(w, rows + (size_t)skip * bytes, b->global_count - skip);
         done += b->global_count;
-        rc = ranks_agree(t->comm, rc);
         progress_update(&bar, done, k->facts.split);
+        rc = go_on(t->comm, w, rc);
     }
     progress_end(&bar);
     mem_free(rows);

@@ -1,4 +1,5 @@
 #include "models/nn/params.h"
+#include "core/checksum.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -253,4 +254,20 @@ status param_write(const params *p, const param *q, void *block, const float *va
 
 status param_write_f64(const params *p, const param *q, void *block, const double *values) {
     return values_write(p, q, block, values, DTYPE_F64);
+}
+
+status params_checksum(uint32_t *crc, const params *p, const char *prefix) {
+    float *values = NULL;
+    status rc = STATUS_OK;
+    *crc = 0;
+    for (size_t i = 0; i < p->count && !rc; i++) {
+        const param *q = p->item[i];
+        const int64_t count = tensor_count(&q->value);
+        if (q->role == PARAM_CONSTANT || strncmp(q->name, prefix, strlen(prefix))) continue;
+        rc = mem_new(&values, count, q->name);
+        if (!rc) rc = param_read(p, q, param_block(p, q), values);
+        if (!rc) *crc = checksum_crc32(*crc, values, (size_t)count * sizeof *values);
+        mem_free(values);
+    }
+    return rc;
 }

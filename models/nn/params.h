@@ -78,6 +78,8 @@ int params_freeze(params *p, const char *prefix);
 status params_allocate(params *p);
 // Fills a constant from host memory, in the order of its elements.
 status param_fill(params *p, const char *name, const float *values);
+// The CRC-32 of the values, as f32 in the order of files, of all weights and buffers whose names begin with PREFIX.
+status params_checksum(uint32_t *crc, const params *p, const char *prefix);
 // Fills weights and buffers with their beginnings.
 status params_init(params *p, uint64_t seed);
 // A step begins: no gradient has been touched, no use recorded.
