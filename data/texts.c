@@ -326,18 +326,15 @@ int32_t texts_studies(const text_set *t) {
     return t->studies;
 }
 
-int64_t texts_pack(int32_t *id, int32_t *position, int32_t *first, const text_set *t,
-                   const int64_t *record, int64_t n) {
+int64_t texts_pack(int32_t *id, int32_t *first, const text_set *t, const int64_t *record,
+                   int64_t n) {
     int64_t total = 0;
     for (int64_t i = 0; i < n; i++) {
         int count;
         const int32_t *from = texts_of(t, record[i], &count);
         if (total + count > INT32_MAX) die("texts: a batch of more than %d tokens", INT32_MAX);
         first[i] = (int32_t)total;
-        for (int j = 0; j < count; j++) {
-            id[total + j] = from[j];
-            position[total + j] = j;
-        }
+        memcpy(id + total, from, (size_t)count * sizeof *id);
         total += count;
     }
     first[n] = (int32_t)total;

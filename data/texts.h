@@ -47,7 +47,6 @@ int32_t texts_groups(const text_set *t); // how many there are
 int32_t texts_studies(const text_set *t);
 
 // The texts of RECORD (n) behind each other: returns how many ids, at most n * texts_longest.
-// ID, POSITION (total): the ids, and the place of each in its text; FIRST (n + 1): where each text begins,
-// and the total. A record may come twice.
-int64_t texts_pack(int32_t *id, int32_t *position, int32_t *first, const text_set *t,
-                   const int64_t *record, int64_t n);
+// ID (total): the ids; FIRST (n + 1): where each text begins, and the total. A record may come twice.
+int64_t texts_pack(int32_t *id, int32_t *first, const text_set *t, const int64_t *record,
+                   int64_t n);

@@ -102,13 +102,12 @@ static status label_batch(tape *t, const chexbert *m, chexbert_inputs *in, float
 
 // Room for the texts of one batch in host memory.
 typedef struct batch_room {
-    int32_t *ids, *positions, *first;
+    int32_t *ids, *first;
     float *logits;
 } batch_room;
 
 static status room_open(batch_room *b, int64_t batch, int64_t longest) {
     status rc = mem_new(&b->ids, batch * longest, "a batch's tokens");
-    if (!rc) rc = mem_new(&b->positions, batch * longest, "a batch's tokens");
     if (!rc) rc = mem_new(&b->first, batch + 1, "a batch's texts");
     return rc ? rc : mem_new(&b->logits, batch * CHEXBERT_ANSWERS, "logits");
 }
@@ -116,7 +115,6 @@ static status room_open(batch_room *b, int64_t batch, int64_t longest) {
 static void room_close(batch_room *b) {
     mem_free(b->logits);
     mem_free(b->first);
-    mem_free(b->positions);
     mem_free(b->ids);
 }
 
@@ -131,7 +129,7 @@ status chexbert_label(tape *t, const chexbert *m, chexbert_inputs *in, const tex
         int64_t all = count - at < batch ? count - at : batch, first;
         int64_t own = comm_share(all, c->rank, c->size, &first);
         if (!own) continue; // fewer texts than ranks
-        texts_pack(room.ids, room.positions, room.first, texts, record + at + first, own);
+        texts_pack(room.ids, room.first, texts, record + at + first, own);
         chexbert_inputs_load(in, room.ids, room.first, own, at + first, NULL);
         rc = label_batch(t, m, in, numbers + (at + first) * CLASS_COUNT, room.logits);
     }

@@ -52,8 +52,7 @@ static status open_batch(text_split *s, int64_t most) {
     status rc = mem_new(&s->batch, most, "a batch's records");
     if (!rc) rc = mem_new(&s->first, most + 1, "a batch's texts");
     if (!rc) rc = mem_new(&s->group, most, "a batch's groups");
-    if (!rc) rc = mem_new(&s->ids, tokens, "a batch's tokens");
-    return rc ? rc : mem_new(&s->positions, tokens, "a batch's tokens");
+    return rc ? rc : mem_new(&s->ids, tokens, "a batch's tokens");
 }
 
 static status list_records(text_split *s, const dataset *set, const loader *images, int split, int need, int64_t limit) {
@@ -80,7 +79,6 @@ status text_split_open(text_split *s, const dataset *set, const loader *images, 
 }
 
 void text_split_close(text_split *s) {
-    mem_free(s->positions);
     mem_free(s->ids);
     mem_free(s->group);
     mem_free(s->first);
@@ -99,5 +97,5 @@ void text_split_tell(const text_split *s, const char *name) {
 
 void text_split_batch(text_split *s, int64_t step) {
     order_batch(&s->step, s->batch, s->order, step);
-    texts_pack(s->ids, s->positions, s->first, s->texts, s->batch, s->step.global_count);
+    texts_pack(s->ids, s->first, s->texts, s->batch, s->step.global_count);
 }

@@ -23,7 +23,7 @@ typedef struct text_split {
     // The latest batch. Texts of the GLOBAL batch: text i of FIRST[i] up to FIRST[i + 1].
     order_step step;
     int64_t *batch;            // (batch_room): records
-    int32_t *ids, *positions;  // (batch_room * longest)
+    int32_t *ids;              // (batch_room * longest)
     int32_t *first;            // (batch_room + 1)
     int32_t *group;            // (batch_room): for whoever tells samples apart
 } text_split;
