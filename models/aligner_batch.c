@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { TENSORS = 29, ROW_STEP = 256, MOST_STEP = 32 };
+enum { TENSORS = 29 };
 // Pass 2's sequences: three kinds of pairs, each of b, and then b captions.
 enum { FITTING, WRONG_IMAGE, WRONG_TEXT, CAPTION, PAIRS = 3 };
 // Its text rows stand in other order: that of the wrong texts, whose number is not known on the host, comes last.
@@ -151,10 +151,7 @@ static void fill_texts(const aligner_batch *x, const qformer_pass *p, const alig
             map_row(map, row, kind * x->all + x->first + i, x->queries + j);
         }
     }
-    for (; row < end; row++) {
-        ids[row] = positions[row] = 0;
-        map_row(map, row, -1, 0);
-    }
+    packed_fill(ids, positions, map, row, end);
 }
 
 // Query rows from ROW on look at all cells of image IMAGE; PIECE 1: of another rank's.
@@ -255,21 +252,14 @@ static void give_negatives(const aligner_batch *x, const aligner_texts *from) {
     copy_numbers(x, &x->wrong_text, alone ? itself : from->wrong_text, x->own);
 }
 
-static int64_t stepped(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-// What is recorded once and replayed has sizes that come again: rounded up, and filled.
 static void measure(aligner_batch *x, const aligner_texts *from) {
-    const int64_t room = x->rows_room, most_room = x->most_room;
     const int32_t *first = from->text_first;
     int64_t most = 0, words = first[from->all] - first[0] - from->all;
     for (int64_t i = 0; i < from->all; i++)
         if (first[i + 1] - first[i] > most) most = first[i + 1] - first[i];
     x->own = from->own, x->all = from->all, x->first = from->first;
     x->rows = first[from->first + from->own] - first[from->first];
-    if (x->steps) x->rows = stepped(x->rows, ROW_STEP), most = stepped(most, MOST_STEP);
-    if (x->rows > room) x->rows = room;
-    if (most > most_room) most = most_room;
-    x->kind = x->steps ? x->rows * (most_room + 1) + most : 0;
+    x->kind = x->steps ? packed_round(&x->rows, x->rows_room, &most, x->most_room) : 0;
     set_most(x, most);
     element_put(packed_host(&x->memory, &x->caption_count), 0, words > 0 ? (double)words : 1, x->wide);
 }

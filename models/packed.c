@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, ROW_STEP = 256, MOST_STEP = 32 };
 
 static size_t room(const tensor *x) { return (tensor_bytes(x) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
@@ -36,6 +36,25 @@ int32_t *packed_host(const packed_block *b, const tensor *x) {
 
 void packed_send(packed_block *b) { b->device->upload(b->device, b->block, b->mirror, b->bytes); }
 
+// --- sizes that come again ----------------------------------------------------------------------
+static void round_up(int64_t *n, int64_t step, int64_t room) {
+    *n = (*n + step - 1) / step * step;
+    if (*n > room) *n = room;
+}
+
+int64_t packed_round(int64_t *rows, int64_t rows_room, int64_t *most, int64_t most_room) {
+    round_up(rows, ROW_STEP, rows_room);
+    round_up(most, MOST_STEP, most_room);
+    return *rows * (most_room + 1) + *most;
+}
+
+void packed_fill(int32_t *ids, int32_t *positions, int32_t *map, int64_t first, int64_t end) {
+    for (int64_t row = first; row < end; row++) {
+        ids[row] = positions[row] = map[2 * row + 1] = 0;
+        map[2 * row] = -1;
+    }
+}
+
 // --- texts ---------------------------------------------------------------------------------------------------
 enum { TEXT_TENSORS = 7 };
 
@@ -51,7 +70,7 @@ static void text_shapes(packed_texts *x, int64_t B, int64_t N) {
 }
 
 static void text_largest(packed_texts *x, int64_t B, int64_t most) {
-    *x = (packed_texts){.most = most};
+    *x = (packed_texts){.most = most, .rows_room = B * most, .most_room = most};
     x->ids = x->positions = x->first = (tensor){.type = DTYPE_I32, .rank = 1};
     x->rows = x->first_rows = (tensor){.type = DTYPE_I32, .rank = 2, .dim = {0, 2}};
     x->segments = x->first_segments = (tensor){.type = DTYPE_I32, .rank = 2, .dim = {0, SEGMENT_COLUMNS}};
@@ -69,6 +88,7 @@ size_t packed_texts_bytes(int64_t B, int64_t most) {
 status packed_texts_open(packed_texts *x, device *d, int64_t B, int64_t most) {
     tensor *all[TEXT_TENSORS];
     text_largest(x, B, most);
+    x->steps = d->graph_begin != NULL;
     text_tensors(x, all);
     return packed_open(&x->memory, d, all, TEXT_TENSORS);
 }
@@ -100,6 +120,9 @@ void packed_texts_load(packed_texts *x, const int32_t *ids, const int32_t *first
         alone[i].q_first[1] = (int32_t)i;
         alone[i].q_count[1] = 1;
     }
-    text_shapes(x, count, count ? first[count] - first[0] : 0);
+    int64_t end = count ? first[count] - first[0] : 0, rows = end;
+    x->kind = x->steps ? packed_round(&rows, x->rows_room, &x->most, x->most_room) : 0;
+    packed_fill(id, position, row, end, rows);
+    text_shapes(x, count, rows);
     packed_send(&x->memory);
 }

@@ -14,8 +14,6 @@ typedef struct packed_block {
     size_t bytes;
 } packed_block;
 
-enum { PACKED_MAX_TENSORS = 32 };
-
 // Gives COUNT tensors, whose shapes are set to the largest they will have, their places. A dry run may follow.
 status packed_open(packed_block *b, device *d, tensor *const *x, int count);
 // What packed_open takes on the device for them.
@@ -26,6 +24,12 @@ int32_t *packed_host(const packed_block *b, const tensor *x);
 // Copies all to the device.
 void packed_send(packed_block *b);
 
+// Steps that a device records are replayed for batches of equal shapes, so there sizes are rounded up: ROWS and the
+// MOST tokens of a text, to at most their rooms. Returns what kind of batch that makes (run.kind).
+int64_t packed_round(int64_t *rows, int64_t rows_room, int64_t *most, int64_t most_room);
+// Rows FIRST to END - 1 become filler: id and position 0, of no sample.
+void packed_fill(int32_t *ids, int32_t *positions, int32_t *map, int64_t first, int64_t end);
+
 // Texts behind each other. Dims say what the latest load (or, at first, the largest batch) holds.
 typedef struct packed_texts {
     packed_block memory;
@@ -35,7 +39,10 @@ typedef struct packed_texts {
     tensor first;          // (B): the row of each text's first token,
     tensor first_rows;     // (B, 2)
     tensor first_segments; // (B, SEGMENT_COLUMNS): and how it alone looks at its text
-    int64_t most;          // tokens of the longest
+    int64_t most;          // tokens of the longest, or some more
+    int64_t kind;          // batches of equal kind and number have equal shapes, where steps are recorded
+    bool steps;            // sizes are rounded up, because the device records
+    int64_t rows_room, most_room;
 } packed_texts;
 
 // Room for B texts of MOST tokens.

@@ -106,12 +106,13 @@ static tensor *look_run(tape *t, const layer_context *c, tensor *x, tensor *cons
 }
 
 static void layer_body(tape *t, const void *context, tensor **out, tensor *const *in) {
-    layer_context *c = (layer_context *)(uintptr_t)context;
+    const layer_context *c = context;
     const qformer_layer *l = c->layer;
     qformer_pass *p = c->pass;
     const bert_attention *a = &l->self;
     const double dropout = c->model->config.bert.dropout;
-    tensor *queries = in[IN_QUERIES], *texts = in[IN_TEXTS], *q[2], *k[2], *v[2], *attended[2];
+    tensor segments = c->segments, *queries = in[IN_QUERIES], *texts = in[IN_TEXTS];
+    tensor *q[2], *k[2], *v[2], *attended[2];
     tensor *asking = texts && c->last ? embedding(t, texts, &p->last) : texts;
     tensor *rows = c->last ? &p->last_rows : &p->text_rows;
     project(t, &a->query, a->heads, q, queries, asking);
@@ -122,7 +123,7 @@ static void layer_body(tape *t, const void *context, tensor **out, tensor *const
                        .q = {q[0], q[1]},
                        .k = {k[0], k[1], in[IN_SEEN_K]},
                        .v = {v[0], v[1], in[IN_SEEN_V]},
-                       .segments = &c->segments,
+                       .segments = &segments,
                        .most_queries = p->most_queries,
                        .most_keys = p->most_keys,
                        .dropout = dropout,
