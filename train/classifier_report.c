@@ -106,12 +106,9 @@ static status print_scores(const test_scores *before, const test_scores *after, 
 }
 
 static status write_scores(const run *r, const test_scores *scores) {
-    char path[PATH_SIZE];
     buffer text = {0};
     metrics_json(&text, &scores->metrics, scores->batch_f1);
-    buffer_text(&text, "\n");
-    status rc = text.failed ? text.failed : path_join(path, sizeof path, r->dir, "test.json");
-    if (!rc) rc = file_write(path, text.data, text.length);
+    status rc = run_write_scores(r, &text);
     buffer_free(&text);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "train/buckets.h"
 #include "train/devices.h"
 #include "train/step.h"
+#include "core/files/fs.h"
 #include "core/log.h"
 
 #include <stdio.h>
@@ -60,4 +61,11 @@ void run_note_batch(run *r, const dataset *set, const int64_t *record, int64_t c
     note[0] = 0;
     for (int64_t i = 0; i < count && used < room; i++)
         used += (size_t)snprintf(note + used, room - used, "%s%s", i ? ", " : "", dataset_id(set, record[i], ID_DICOM));
+}
+
+status run_write_scores(const run *r, buffer *text) {
+    char path[PATH_SIZE];
+    buffer_text(text, "\n");
+    status rc = text->failed ? text->failed : path_join(path, sizeof path, r->dir, "test.json");
+    return rc ? rc : file_write(path, text->data, text->length);
 }

@@ -91,6 +91,10 @@ void run_close(run *r);
 // Allocates and begins the declared parameters.
 status run_build(run *r);
 
+// Writes TEXT, a JSON object, and a line feed as test.json into the run's folder: what the report says, for
+// machines.
+status run_write_scores(const run *r, buffer *text);
+
 // Names the records of this rank's slice of the step's batch, for errors.
 void run_note_batch(run *r, const dataset *set, const int64_t *record, int64_t count);
 

@@ -225,7 +225,6 @@ static status report(run *r) {
     state *s = r->state;
     aligner_scores scores;
     buffer text = {0};
-    char path[PATH_SIZE];
     if (!dataset_split_count(s->data, SPLIT_TEST)) {
         log_info("the data has no test split: no final table");
         return STATUS_OK;
@@ -241,10 +240,7 @@ static status report(run *r) {
                scores.contrast, scores.match, scores.caption, scores.decision.balanced_accuracy);
     text.length = 0;
     aligner_scores_json(&text, &scores);
-    buffer_text(&text, "\n");
-    if (!rc) rc = text.failed;
-    if (!rc) rc = path_join(path, sizeof path, r->dir, "test.json");
-    if (!rc) rc = file_write(path, text.data, text.length);
+    if (!rc) rc = run_write_scores(r, &text);
     buffer_free(&text);
     return rc;
 }

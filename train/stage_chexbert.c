@@ -109,7 +109,7 @@ static status load_batch(run *r) {
     chexbert_inputs_load(&s->inputs, texts->ids, texts->first + step->first, step->count, sample, s->labels);
     r->samples = step->global_count;
     r->own_samples = step->count;
-    r->kind = s->inputs.texts.ids.dim[0];
+    r->kind = s->inputs.texts.kind;
     r->tape.first_sample = (uint32_t)sample;
     return STATUS_OK;
 }
@@ -160,7 +160,6 @@ static const buffer *vocabulary(const run *r) { return &((const state *)r->state
 // What was learned: the best checkpoint on the test split, whose wording it has not seen.
 static status report(run *r) {
     state *s = r->state;
-    char path[PATH_SIZE];
     text_split test = {0};
     labeler_metrics m = {0};
     buffer text = {0};
@@ -178,10 +177,7 @@ static status report(run *r) {
                     (long long)(r->best.known ? r->best.step : r->step), text.data);
     text.length = 0;
     labeler_json(&text, &m);
-    buffer_text(&text, "\n");
-    if (!rc) rc = text.failed;
-    if (!rc) rc = path_join(path, sizeof path, r->dir, "test.json");
-    if (!rc) rc = file_write(path, text.data, text.length);
+    if (!rc) rc = run_write_scores(r, &text);
     buffer_free(&text);
     return rc;
 }
