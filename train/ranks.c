@@ -44,10 +44,10 @@ static bool is_same(comm *c, uint32_t value) {
     return most == least;
 }
 
-// What may differ from machine to machine. Rank 0's weights go to all, and data have a hash.
+// What may differ from machine to machine. Rank 0's weights go to all, data and vocabularies are compared.
 static bool is_own(const char *path) {
-    static const char *const own[] = {"run.dir",    "run.threads", "data.shards",   "data.threads",
-                                      "data.cache", "model.init",  "model.encoder", "model.vocabulary"};
+    static const char *const own[] = {"run.dir",    "run.threads",   "data.shards",     "data.threads",
+                                      "model.init", "model.encoder", "model.vocabulary"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!strcmp(path, own[i])) return true;
     return false;
@@ -82,9 +82,16 @@ status ranks_agree_config(const run *r) {
     return rc ? rc : comm_failed(c);
 }
 
+static status agree_vocabulary(const run *r) {
+    const buffer *text = r->stage->vocabulary ? r->stage->vocabulary(r) : NULL;
+    if (!text || is_same(r->comm, checksum_crc32(0, text->data, text->length))) return STATUS_OK;
+    return status_fail(STATUS_USAGE, "the ranks read different vocabularies, rank %d %s: give all the same",
+                       r->comm->rank, config_text(r->config, "model.vocabulary"));
+}
+
 status ranks_agree_data(const run *r) {
-    status rc = STATUS_OK;
     if (r->comm->size == 1 || !r->data_hash) return STATUS_OK;
+    status rc = agree_vocabulary(r);
     if (!is_same(r->comm, checksum_crc32(0, r->data_hash, strlen(r->data_hash))))
         rc = status_fail(STATUS_USAGE, "the ranks read different data: rank %d's %s is of hash %s; give all the same "
                                        "shards", r->comm->rank, config_text(r->config, "data.shards"), r->data_hash);

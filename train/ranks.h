@@ -18,7 +18,7 @@ status ranks_sum(comm *c, device *d, float *numbers, int64_t count);
 // USAGE, on all ranks, unless all were started with the same configuration, but for keys of their machines: each
 // would train a model of its own and believe that it is the same.
 status ranks_agree_config(const run *r);
-// The same for the data's hash, once the stage has told it.
+// The same for the data's hash and the vocabulary, once the stage has read them.
 status ranks_agree_data(const run *r);
 
 // Rank 0's parameters, buffers, moments, optimizer state and place in the run go to all ranks.
