@@ -1,5 +1,6 @@
 // The aligner as the program trains it: what a run says, that it goes on where it was killed, its
 // file of features, what it refuses; and the embeddings that it leaves.
+#include "core/files/safetensors.h"
 #include "data/embeddings.h"
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
@@ -96,6 +97,43 @@ START_TEST(killed_and_gone_on) {
     run_expect_steps(run, STEPS);
     run_expect_same(in_work("straight"), run, STEPS);
     run_expect_same(in_work("straight"), run, 9);
+}
+END_TEST
+
+// What is computed again in the backward pass, dropout included, is what was there.
+START_TEST(recomputed) {
+    program_expect(0, "%s", command("recomputed", "--set train.recompute=true --quiet"));
+    run_expect_same(in_work("straight"), in_work("recomputed"), STEPS);
+}
+END_TEST
+
+// --- export --------------------------------------------------------------------------------------
+static void expect_twin(const safetensors *s, const char *name, const char *of) {
+    const safetensors_entry *a = safetensors_lookup(s, name), *b = safetensors_lookup(s, of);
+    ck_assert(a && b && a->bytes == b->bytes);
+    ck_assert_mem_eq(a->data, b->data, a->bytes);
+}
+
+// The names of LAVIS: tied weights under both of theirs, the table of positions, the projector too.
+START_TEST(exported) {
+    char words[1024];
+    safetensors *s;
+    const safetensors_entry *e;
+    int64_t third;
+    snprintf(words, sizeof words, "export %s/straight --format lavis --out %s/lavis.safetensors", work, work);
+    program_expect(0, "%s --verify", words);
+    ck_assert_int_eq(safetensors_open(&s, in_work("lavis.safetensors")), 0);
+    expect_twin(s, "Qformer.cls.predictions.decoder.weight", "Qformer.bert.embeddings.word_embeddings.weight");
+    expect_twin(s, "Qformer.cls.predictions.decoder.bias", "Qformer.cls.predictions.bias");
+    e = safetensors_lookup(s, "Qformer.bert.embeddings.position_ids");
+    ck_assert(e && e->type == DTYPE_I64 && e->rank == 2 && e->dim[0] == 1 && e->dim[1] > 3);
+    memcpy(&third, (const char *)e->data + 2 * sizeof third, sizeof third);
+    ck_assert_int_eq(third, 2);
+    ck_assert(safetensors_lookup(s, "visual_encoder.projector.model.3.bias") && safetensors_lookup(s, "query_tokens"));
+    safetensors_close(s);
+    refused(2, "export nowhere --format peft --out x", "there is lavis");
+    snprintf(words, sizeof words, "export %s/vocab.txt --format lavis --out %s/again.safetensors", work, work);
+    refused(1, words, "vocab.txt");
 }
 END_TEST
 
@@ -369,6 +407,8 @@ int main(void) {
     tcase_add_unchecked_fixture(all, setup, teardown);
     tcase_add_test(all, losses_stand_in_the_metrics);
     tcase_add_test(all, killed_and_gone_on);
+    tcase_add_test(all, recomputed);
+    tcase_add_test(all, exported);
     tcase_add_test(all, features_are_made_once);
     tcase_add_test(all, pixels_give_the_same_losses);
     tcase_add_test(all, features_that_do_not_fit);

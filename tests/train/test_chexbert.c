@@ -77,6 +77,70 @@ START_TEST(begins_from_a_run) {
 }
 END_TEST
 
+// --- label -----------------------------------------------------------------------------------------
+// The line of TABLE that begins with ID, in OUT.
+static void find_line(char out[512], const char *table, const char *id) {
+    const char *at = strstr(table, id);
+    ck_assert_msg(at != NULL, "%s is not in\n%s", id, table);
+    snprintf(out, 512, "%.*s", (int)strcspn(at, "\n"), at);
+}
+
+static char *labels_of(const char *what, const char *options) {
+    outcome o = program("label %s --checkpoint %s/straight %s", what, work, options);
+    ck_assert_msg(o.exit == 0, "label %s: %s", what, o.err);
+    free(o.err);
+    return o.out;
+}
+
+static void write_text(const char *name, const char *text) {
+    FILE *f = fopen(in_work(name), "w");
+    ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+// The same report has the same labels from every kind of file, alone or among others.
+START_TEST(labels_of_files) {
+    static const char report[] = "The heart is enlarged. There is no pneumothorax.";
+    char text[512], from_csv[512], from_json[512];
+    snprintf(text, sizeof text, "study_id,findings\ns1,Clear lungs.\ns2,%s\n", report);
+    write_text("reports.csv", text);
+    snprintf(text, sizeof text, "{\"dicom_id\": \"d9\", \"report\": \"%s\"}\n", report);
+    write_text("reports.jsonl", text);
+    write_text("report.txt", report);
+    char *csv = labels_of(in_work("reports.csv"), ""), *json = labels_of(in_work("reports.jsonl"), "");
+    char *plain = labels_of(in_work("report.txt"), "--set train.batch=1");
+    ck_assert_int_eq(strncmp(csv, "study_id,No Finding,", 20), 0);
+    ck_assert_int_eq(strncmp(json, "dicom_id,", 9), 0);
+    ck_assert_int_eq(count_text(csv, "\n"), 3);
+    find_line(from_csv, csv, "s2,");
+    find_line(from_json, json, "d9,");
+    ck_assert_str_eq(from_csv + 3, from_json + 3);
+    ck_assert_ptr_nonnull(strstr(plain, from_csv + 2));
+    free(csv);
+    free(json);
+    free(plain);
+}
+END_TEST
+
+// What label writes of shards, ingest reads as the records' labels.
+START_TEST(labels_of_shards) {
+    char out[300], text[2048];
+    snprintf(out, sizeof out, "--out %s/labels.csv", work);
+    free(labels_of(in_work("shards"), out));
+    program_expect(0, "ingest --source mimic %s/data --labels %s/labels.csv --out %s/again --quiet", work, work, work);
+    char *first = read_file(in_work("labels.csv"), NULL);
+    snprintf(out, sizeof out, "--out %s/relabelled.csv", work);
+    free(labels_of(in_work("again"), out));
+    char *second = read_file(in_work("relabelled.csv"), NULL);
+    ck_assert_str_eq(first, second);
+    outcome o = program("label %s/again --checkpoint %s/straight --out %s/third.csv", work, work, work);
+    snprintf(text, sizeof text, "of the labels that the shards hold 100.00 %% are the same");
+    ck_assert_msg(strstr(o.err, text) != NULL, "%s", o.err);
+    outcome_free(&o);
+    free(first);
+    free(second);
+}
+END_TEST
+
 static void refused(int exit, const char *words, const char *part) {
     outcome o = program("%s", words);
     ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s: exit %d, expected %d and '%s'\n%s",
@@ -118,6 +182,8 @@ int main(void) {
     tcase_add_test(all, learns_and_says_so);
     tcase_add_test(all, killed_and_gone_on);
     tcase_add_test(all, begins_from_a_run);
+    tcase_add_test(all, labels_of_files);
+    tcase_add_test(all, labels_of_shards);
     tcase_add_test(all, wrong_inputs);
     Suite *suite = suite_create("chexbert");
     suite_add_tcase(suite, all);
