@@ -22,7 +22,7 @@ static status read_at(void *out, const embeddings *e, size_t size, int64_t offse
     return STATUS_OK;
 }
 
-// --- opening -------------------------------------------------------------------------------------
+// --- opening ------------------------------------------------------------------------------------
 
 static status read_type(embeddings *e, hdf5 *f) {
     static const dtype known[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
@@ -66,7 +66,8 @@ static status look_at_numbers(embeddings *e, hdf5 *f) {
     if (!rc) rc = refuse_chunks(e, &shape, "embeddings");
     if (rc) return rc;
     for (int i = 0; i < 3; i++)
-        if (shape.dim[i] < 1 || (i && shape.dim[i] > INT32_MAX) || (i == 2 && shape.dim[i] % narrow))
+        if (shape.dim[i] < 1 || (i && shape.dim[i] > INT32_MAX) ||
+            (i == 2 && shape.dim[i] % narrow))
             return status_fail(STATUS_FORMAT, "%s: embeddings has a size of %lld", e->path,
                                (long long)shape.dim[i]);
     e->count = shape.dim[0];
@@ -192,7 +193,7 @@ void embeddings_close(embeddings *e) {
     mem_free(e);
 }
 
-// --- rows ----------------------------------------------------------------------------------------
+// --- rows ---------------------------------------------------------------------------------------
 
 const char *embeddings_id(const embeddings *e, int64_t row) {
     if (row < 0 || row >= e->count)

@@ -1,11 +1,10 @@
-// Image embeddings, or other features of images, computed once and read by training and generation: one file for
-// many images.
-// The writer goes on where a killed run stopped; the reader finds rows by dicom_id. Host memory
-// only.
+// Image embeddings, or other features of images, computed once and read by training and generation:
+// one file for many images. The writer goes on where a killed run stopped; the reader finds rows by
+// dicom_id. Host memory only.
 //
 // HDF5 that any reader opens:
-//     embeddings (N, queries, width) f32, in one piece    dicom_id (N) strings    rows (1) i64: written
-//     attributes: format, version, type, checkpoint, model, split, plan
+//     embeddings (N, queries, width) f32, in one piece    dicom_id (N) strings    rows (1) i64:
+//     written attributes: format, version, type, checkpoint, model, split, plan
 // Features in a narrow type, which no reader of HDF5 knows, are bytes u8 (N, queries, 2 width).
 // While it is written it is PATH.tmp, whose first `rows` rows are on the disk.
 #pragma once
@@ -22,11 +21,11 @@ typedef struct embeddings_facts {
     const char *plan;       // the data set's (dataset_plan)
     int64_t count;          // N
     int queries, width;
-    dtype type; // f32, bf16 or f16
+    dtype type;                  // f32, bf16 or f16
     const char *const *dicom_id; // (N), distinct
 } embeddings_facts;
 
-// --- writing (data/embeddings_write.c) -----------------------------------------------------------
+// --- writing (data/embeddings_write.c) ----------------------------------------------------------
 
 typedef struct embeddings_writer embeddings_writer;
 
@@ -37,8 +36,8 @@ typedef struct embeddings_writer embeddings_writer;
 status embeddings_create(embeddings_writer **out, const char *path, const embeddings_facts *facts);
 // Rows that are there: the next one to hand over.
 int64_t embeddings_written(const embeddings_writer *w);
-// The next COUNT rows: ROWS (COUNT, queries, width) of the type. Every 64 MiB they are synced and counted as
-// written.
+// The next COUNT rows: ROWS (COUNT, queries, width) of the type. Every 64 MiB they are synced and
+// counted as written.
 status embeddings_add(embeddings_writer *w, const void *rows, int64_t count);
 // Now. For stopping in good order.
 status embeddings_sync(embeddings_writer *w);
@@ -47,7 +46,7 @@ status embeddings_finish(embeddings_writer *w);
 // Leaves what is not finished for the next embeddings_create. Accepts NULL.
 void embeddings_writer_close(embeddings_writer *w);
 
-// --- reading -------------------------------------------------------------------------------------
+// --- reading ------------------------------------------------------------------------------------
 
 typedef struct embeddings_key {
     const char *dicom_id;
@@ -81,5 +80,6 @@ void embeddings_close(embeddings *e); // accepts NULL
 const char *embeddings_id(const embeddings *e, int64_t row); // borrowed
 // The row of an image; -1: it is not there.
 int64_t embeddings_find(const embeddings *e, const char *dicom_id);
-// OUT (queries, width) of the type. Threads may read at once. IO; FORMAT if the file was cut meanwhile.
+// OUT (queries, width) of the type. Threads may read at once. IO; FORMAT if the file was cut
+// meanwhile.
 status embeddings_read(void *out, const embeddings *e, int64_t row);

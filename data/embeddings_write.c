@@ -28,7 +28,7 @@ static status io_failure(const char *path, const char *action) {
     return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
 }
 
-// --- the facts -----------------------------------------------------------------------------------
+// --- the facts ----------------------------------------------------------------------------------
 
 static int compare_texts(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -96,12 +96,13 @@ static status compare_facts(const embeddings *e, const embeddings_facts *facts) 
     return rc;
 }
 
-// --- opening -------------------------------------------------------------------------------------
+// --- opening ------------------------------------------------------------------------------------
 
 // `rows` comes first, where its 8 bytes stay within one sector, which disks write whole.
 static status fill_file(hdf5 *f, const embeddings_facts *facts) {
     const bool narrow = facts->type != DTYPE_F32;
-    const int64_t dim[] = {facts->count, facts->queries, facts->width * (narrow ? 2 : 1)}, one = 1, none = 0;
+    const int64_t dim[] = {facts->count, facts->queries, facts->width * (narrow ? 2 : 1)}, one = 1,
+                  none = 0;
     status rc = hdf5_write(f, "rows", DTYPE_I64, 1, &one, &none);
     if (!rc) rc = hdf5_write_text(f, "format", "radialog-embeddings");
     if (!rc) rc = hdf5_write_int(f, "version", EMBEDDINGS_VERSION);
@@ -195,7 +196,7 @@ int64_t embeddings_written(const embeddings_writer *w) {
     return w->rows;
 }
 
-// --- rows ----------------------------------------------------------------------------------------
+// --- rows ---------------------------------------------------------------------------------------
 
 static status write_at(const embeddings_writer *w, const void *bytes, size_t size, int64_t offset) {
     for (size_t done = 0; done < size;) {

@@ -27,10 +27,11 @@ status order_list(int64_t **records, int64_t *count, const dataset *set, int spl
 static status check_count(const order_options *o, int64_t count) {
     if (!count) return status_fail(STATUS_FORMAT, "there is no record to make batches of");
     if (o->drop_last && count < o->batch)
-        return status_fail(STATUS_FORMAT,
-                           "%lld records are fewer than a batch of %lld, and smaller batches are left "
-                           "out; make train.batch smaller",
-                           (long long)count, (long long)o->batch);
+        return status_fail(
+            STATUS_FORMAT,
+            "%lld records are fewer than a batch of %lld, and smaller batches are left "
+            "out; make train.batch smaller",
+            (long long)count, (long long)o->batch);
     return STATUS_OK;
 }
 

@@ -37,10 +37,10 @@ static size_t keep(report_table *t, const char *text) {
 static status add_report(report_table *t, const char *id, const char *text, int64_t line) {
     char number[24];
     if (!text_is_utf8(text, strlen(text)) || (id && !text_is_utf8(id, strlen(id))))
-        return status_fail(STATUS_FORMAT, "%s, line %lld: the report is not UTF-8 text; save it as such",
-                           t->path, (long long)line);
-    status rc =
-        mem_grow((void **)&t->row, &t->capacity, t->count + 1, sizeof *t->row, "reports");
+        return status_fail(STATUS_FORMAT,
+                           "%s, line %lld: the report is not UTF-8 text; save it as such", t->path,
+                           (long long)line);
+    status rc = mem_grow((void **)&t->row, &t->capacity, t->count + 1, sizeof *t->row, "reports");
     if (rc) return rc;
     snprintf(number, sizeof number, "%zu", t->count + 1);
     report_row *row = &t->row[t->count++];
@@ -50,7 +50,7 @@ static status add_report(report_table *t, const char *id, const char *text, int6
     return t->bytes.failed;
 }
 
-// --- tables --------------------------------------------------------------------------------------
+// --- tables -------------------------------------------------------------------------------------
 
 static status find_columns(int *text, int *id, report_table *t, const csv *c,
                            const report_options *o) {
@@ -65,10 +65,11 @@ static status find_columns(int *text, int *id, report_table *t, const csv *c,
     if (o->column) return csv_require(text, c, o->column);
     for (int i = 0; i < TEXT_NAMES && *text < 0; i++) *text = csv_column(c, text_names[i]);
     if (*text >= 0) return STATUS_OK;
-    return status_fail(STATUS_FORMAT,
-                       "%s: no column findings, Report Impression, report or text in its header; name "
-                       "the column of the reports, or say that the table has no header",
-                       t->path);
+    return status_fail(
+        STATUS_FORMAT,
+        "%s: no column findings, Report Impression, report or text in its header; name "
+        "the column of the reports, or say that the table has no header",
+        t->path);
 }
 
 static status add_field(report_table *t, const char *id, const char *text, int64_t line) {
@@ -94,7 +95,7 @@ static status read_csv(report_table *t, const report_options *o) {
     return rc;
 }
 
-// --- JSON lines ----------------------------------------------------------------------------------
+// --- JSON lines ---------------------------------------------------------------------------------
 
 // The keys of the first object hold for all.
 static status find_keys(const char **text, report_table *t, json_value object,
@@ -158,7 +159,7 @@ static status read_json_lines(report_table *t, const report_options *o) {
     return rc;
 }
 
-// --- text files ----------------------------------------------------------------------------------
+// --- text files ---------------------------------------------------------------------------------
 
 static status read_plain(report_table *t) {
     static const char mark[] = "\xef\xbb\xbf";
@@ -172,7 +173,7 @@ static status read_plain(report_table *t) {
     return rc;
 }
 
-// --- any of them ---------------------------------------------------------------------------------
+// --- any of them --------------------------------------------------------------------------------
 
 static bool ends_in(const char *path, const char *ending) {
     size_t length = strlen(path), n = strlen(ending);
@@ -184,7 +185,8 @@ static status read_file(report_table *t, const report_options *o) {
     bool plain = ends_in(t->path, ".txt"), lines = ends_in(t->path, ".jsonl");
     if (!table && !plain && !lines)
         return status_fail(STATUS_USAGE,
-                           "%s: reports are read from .csv, .csv.gz, .jsonl and .txt files", t->path);
+                           "%s: reports are read from .csv, .csv.gz, .jsonl and .txt files",
+                           t->path);
     if (o->column && (plain || o->headerless))
         return status_fail(STATUS_USAGE, "%s: %s has no column '%s'", t->path,
                            plain ? "a text file" : "a table without header", o->column);
@@ -247,12 +249,11 @@ const char *report_table_id_name(const report_table *t) {
 }
 
 int64_t report_table_line(const report_table *t, int64_t i) {
-    if (i < 0 || i >= report_table_count(t))
-        die("reports: %lld of %zu", (long long)i, t->count);
+    if (i < 0 || i >= report_table_count(t)) die("reports: %lld of %zu", (long long)i, t->count);
     return t->row[i].line;
 }
 
-// --- tables of labels ----------------------------------------------------------------------------
+// --- tables of labels ---------------------------------------------------------------------------
 
 static const char *label_text(int8_t label) {
     switch (label) {

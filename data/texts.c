@@ -1,7 +1,8 @@
 // Tokenised texts. See texts.h.
 //
-// Texts are read in blocks of neighbours, which the threads take as they come; what a block becomes depends
-// on its texts alone. The cleaned texts are kept until equal ones have been found, then only ids stay.
+// Texts are read in blocks of neighbours, which the threads take as they come; what a block becomes
+// depends on its texts alone. The cleaned texts are kept until equal ones have been found, then
+// only ids stay.
 #include "data/texts.h"
 #include "core/memory.h"
 #include "data/sections.h"
@@ -13,18 +14,18 @@
 enum { BLOCK = 256, ERROR_SIZE = 1024 };
 
 struct text_set {
-    int32_t *slot;  // (records): place of a record among the texts, -1: none; NULL: its own number
+    int32_t *slot;   // (records): place of a record among the texts, -1: none; NULL: its own number
     int64_t records; // numbers that a record may have
     int64_t count;
-    int64_t *begin;          // (count + 1): where each text's ids begin
-    int32_t *id;             // (begin[count])
-    int32_t *group, *study;  // (count)
+    int64_t *begin;         // (count + 1): where each text's ids begin
+    int32_t *id;            // (begin[count])
+    int32_t *group, *study; // (count)
     int32_t groups, studies;
     int64_t truncated;
     int longest;
 };
 
-// --- tokenising ----------------------------------------------------------------------------------
+// --- tokenising ---------------------------------------------------------------------------------
 
 // Where texts come from: a dataset's records or a list.
 typedef struct source {
@@ -146,8 +147,8 @@ static status read_all(reading *r) {
     return r->failed ? status_carry(r->failed, r->error) : STATUS_OK;
 }
 
-// All ids behind each other. A block's go as soon as they are copied, so that hardly more than their number
-// is ever there.
+// All ids behind each other. A block's go as soon as they are copied, so that hardly more than
+// their number is ever there.
 static status gather(reading *r) {
     text_set *t = r->t;
     int64_t at = 0;
@@ -168,7 +169,7 @@ static status gather(reading *r) {
     return rc;
 }
 
-// --- equal texts, equal studies ------------------------------------------------------------------
+// --- equal texts, equal studies -----------------------------------------------------------------
 
 static int compare_bytes(const key *a, const key *b) {
     if (a->hash != b->hash) return a->hash < b->hash ? -1 : 1;
@@ -198,14 +199,13 @@ static int32_t number_groups(int32_t *group, key *keys, int64_t count, bool empt
 
 static void study_keys(reading *r) {
     for (int64_t i = 0; i < r->t->count; i++) {
-        const char *id =
-            r->from.text ? "" : dataset_id(r->from.set, r->from.records[i], ID_STUDY);
+        const char *id = r->from.text ? "" : dataset_id(r->from.set, r->from.records[i], ID_STUDY);
         size_t length = strlen(id);
         r->keys[i] = (key){hash_text(id, length), id, 0, length, (uint32_t)i};
     }
 }
 
-// --- opening -------------------------------------------------------------------------------------
+// --- opening ------------------------------------------------------------------------------------
 
 static status fill(reading *r) {
     text_set *t = r->t;
@@ -280,7 +280,7 @@ void texts_close(text_set *t) {
     mem_free(t);
 }
 
-// --- asking --------------------------------------------------------------------------------------
+// --- asking -------------------------------------------------------------------------------------
 
 static int64_t place_of(const text_set *t, int64_t record) {
     int64_t place = record < 0 || record >= t->records ? -1 : t->slot ? t->slot[record] : record;

@@ -5,9 +5,11 @@ const char *const aligner_encoder_prefix = "visual_encoder";
 void aligner_make(aligner *m, params *p, const aligner_config *c) {
     *m = (aligner){.config = *c};
     biovil_t_make(&m->encoder, p, aligner_encoder_prefix, &c->encoder);
-    m->encoder.trunk_batch_stats = m->encoder.projector_batch_stats = false; // frozen, norms included
+    m->encoder.trunk_batch_stats = m->encoder.projector_batch_stats =
+        false; // frozen, norms included
     if (c->qformer.image_width != c->encoder.joint_width)
-        die("aligner_make: image tokens of %d for a Q-Former of %d", c->encoder.joint_width, c->qformer.image_width);
+        die("aligner_make: image tokens of %d for a Q-Former of %d", c->encoder.joint_width,
+            c->qformer.image_width);
     qformer_make(&m->qformer, p, &c->qformer);
     m->image_tokens = (int64_t)m->encoder.grid * m->encoder.grid;
 }
@@ -16,7 +18,9 @@ status aligner_fill(const aligner *m, params *p) {
     return biovil_t_fill(&m->encoder, p, aligner_encoder_prefix);
 }
 
-tensor *aligner_features(tape *t, const aligner *m, tensor *image) { return biovil_t_own(t, &m->encoder, image); }
+tensor *aligner_features(tape *t, const aligner *m, tensor *image) {
+    return biovil_t_own(t, &m->encoder, image);
+}
 
 tensor *aligner_tokens(tape *t, const aligner *m, tensor *features) {
     tensor *x = biovil_t_project(t, &m->encoder, biovil_t_alone(t, &m->encoder, features));
@@ -32,17 +36,19 @@ tensor *aligner_embed(tape *t, const aligner *m, qformer_pass *pass, tensor *tok
     qformer_look(t, q, tokens, &sight);
     pass->text = false;
     qformer_run(t, q, pass, &sight, NULL, NULL, false, &states);
-    return tape_view(t, states.queries, 3, (int64_t[]){tokens->dim[0], q->config.queries, q->config.bert.width});
+    return tape_view(t, states.queries, 3,
+                     (int64_t[]){tokens->dim[0], q->config.queries, q->config.bert.width});
 }
 
-// --- training ------------------------------------------------------------------------------------------------
-// Similarities of own samples with the global batch's, over the temperature: from images (b, B) and from texts.
+// --- training -----------------------------------------------------------------------------------
+// Similarities of own samples with the global batch's, over the temperature: from images (b, B) and
+// from texts.
 typedef struct similarities {
     tensor *image, *text;
 } similarities;
 
-// A sample's similarity is that of its text with the best of the image's queries. What ranks see of each other's
-// samples carries gradient.
+// A sample's similarity is that of its text with the best of the image's queries. What ranks see of
+// each other's samples carries gradient.
 static similarities compare(tape *t, const qformer *q, tensor *images, tensor *texts, int64_t all) {
     tensor *all_images = gather_ranks(t, images, all), *all_texts = gather_ranks(t, texts, all);
     return (similarities){
@@ -52,12 +58,14 @@ static similarities compare(tape *t, const qformer *q, tensor *images, tensor *t
 }
 
 static tensor *contrast_loss(tape *t, const qformer *q, aligner_batch *b, const similarities *s) {
-    const double smoothing = q->config.smoothing, count = 2 * (double)b->all; // half of each direction's mean
+    const double smoothing = q->config.smoothing,
+                 count = 2 * (double)b->all; // half of each direction's mean
     return add(t, cross_entropy(t, s->image, &b->image_target, smoothing, count),
                cross_entropy(t, s->text, &b->image_target, smoothing, count));
 }
 
-// Which image is wrong for each text, and the other way round: i32 (b), numbers in the global batch.
+// Which image is wrong for each text, and the other way round: i32 (b), numbers in the global
+// batch.
 typedef struct negatives {
     tensor *image, *text;
 } negatives;
@@ -66,11 +74,12 @@ typedef struct negatives {
 static negatives draw(tape *t, aligner_batch *b, const similarities *s) {
     tensor *group = b->grouped ? &b->group : NULL;
     if (b->given) return (negatives){&b->wrong_image, &b->wrong_text};
-    return (negatives){draw_negatives(t, s->text, b->first, group), draw_negatives(t, s->image, b->first, group)};
+    return (negatives){draw_negatives(t, s->text, b->first, group),
+                       draw_negatives(t, s->image, b->first, group)};
 }
 
-// Rows for the wrong texts: their number where the host can see what was drawn without waiting for it, else the
-// most there can be.
+// Rows for the wrong texts: their number where the host can see what was drawn without waiting for
+// it, else the most there can be.
 static int64_t wrong_rows(tape *t, const aligner_batch *b, const tensor *wrong_text) {
     device *d = t->device;
     if (d->dry || d->graph_begin) return b->own * b->most;
@@ -99,17 +108,20 @@ static void place_negatives(tape *t, aligner_batch *b, const negatives *wrong) {
                         .sample = aligner_batch_wrong_text_sample(b),
                         .position = b->queries,
                     });
-    if (b->alone) point_segments(t, &p->look, aligner_batch_wrong_image(b), wrong->image, b->image_tokens);
+    if (b->alone)
+        point_segments(t, &p->look, aligner_batch_wrong_image(b), wrong->image, b->image_tokens);
 }
 
 // The image tokens of other ranks that were drawn: as many as own samples.
 static tensor *other_images(tape *t, aligner_batch *b, tensor *tokens, tensor *wrong_image) {
     int64_t per_image = b->image_tokens * tokens->dim[2];
     tensor *all = tape_view(t, gather_ranks(t, tokens, b->all), 2, (int64_t[]){b->all, per_image});
-    return tape_view(t, embedding(t, all, wrong_image), 3, (int64_t[]){b->own, b->image_tokens, tokens->dim[2]});
+    return tape_view(t, embedding(t, all, wrong_image), 3,
+                     (int64_t[]){b->own, b->image_tokens, tokens->dim[2]});
 }
 
-void aligner_loss(tape *t, const aligner *m, aligner_batch *b, tensor *features, aligner_losses *out) {
+void aligner_loss(tape *t, const aligner *m, aligner_batch *b, tensor *features,
+                  aligner_losses *out) {
     const qformer *q = &m->qformer;
     qformer_sight sight, others;
     qformer_states one, two;
@@ -127,6 +139,7 @@ void aligner_loss(tape *t, const aligner *m, aligner_batch *b, tensor *features,
     qformer_run(t, q, &b->match, &sight, b->alone ? NULL : &others, &one, false, &two);
     out->match_logits = qformer_match_logits(t, q, two.queries);
     out->match = cross_entropy(t, out->match_logits, &b->match_target, 0, 3 * (double)b->all);
-    out->caption = divide_by(t, qformer_caption_loss(t, q, two.texts, &b->caption_target, 1), &b->caption_count);
+    out->caption = divide_by(t, qformer_caption_loss(t, q, two.texts, &b->caption_target, 1),
+                             &b->caption_count);
     out->sum = add(t, add(t, out->contrast, out->match), out->caption);
 }

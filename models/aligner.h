@@ -1,9 +1,10 @@
-// RaDialog's aligner, "stage 1": a frozen BioViL-T encoder, whose patch grid a frozen random projector widens, and a
-// Q-Former that learns to say in 32 tokens what a report could say of the image. Three losses teach it: contrast
-// (ITC), match (ITM) and caption (LM), as in BLIP-2 (Li et al. 2023, section 3.1; LAVIS' Blip2Qformer.forward).
+// RaDialog's aligner, "stage 1": a frozen BioViL-T encoder, whose patch grid a frozen random
+// projector widens, and a Q-Former that learns to say in 32 tokens what a report could say of the
+// image. Three losses teach it: contrast (ITC), match (ITM) and caption (LM), as in BLIP-2 (Li et
+// al. 2023, section 3.1; LAVIS' Blip2Qformer.forward).
 //
-// Names are those of the public checkpoint_4.pth; the projector, which that file lacks, has the name it would have
-// there, and is in every checkpoint of ours.
+// Names are those of the public checkpoint_4.pth; the projector, which that file lacks, has the
+// name it would have there, and is in every checkpoint of ours.
 #pragma once
 #include "models/aligner_batch.h"
 #include "models/biovil_t.h"
@@ -11,8 +12,9 @@
 typedef struct aligner_config {
     biovil_t_config encoder;
     qformer_config qformer;
-    // How the projected grid becomes tokens. As the original: (B, P, cells) read as (B, cells, P) without a
-    // transposition, so that a token is a run of channels (REFERENCE 2.6). Else a token is a cell.
+    // How the projected grid becomes tokens. As the original: (B, P, cells) read as (B, cells, P)
+    // without a transposition, so that a token is a run of channels (REFERENCE 2.6). Else a token
+    // is a cell.
     bool channel_runs;
 } aligner_config;
 
@@ -42,4 +44,5 @@ typedef struct aligner_losses {
     tensor *image_features, *text_features; // (b, Q, E), (b, E)
     tensor *match_logits;                   // (3 b, 2)
 } aligner_losses;
-void aligner_loss(tape *t, const aligner *m, aligner_batch *batch, tensor *features, aligner_losses *out);
+void aligner_loss(tape *t, const aligner *m, aligner_batch *batch, tensor *features,
+                  aligner_losses *out);

@@ -5,40 +5,45 @@
 enum { TENSORS = 29 };
 // Pass 2's sequences: three kinds of pairs, each of b, and then b captions.
 enum { FITTING, WRONG_IMAGE, WRONG_TEXT, CAPTION, PAIRS = 3 };
-// Its text rows stand in other order: that of the wrong texts, whose number is not known on the host, comes last.
-// Each part before has as many rows as this rank's texts, and filler.
+// Its text rows stand in other order: that of the wrong texts, whose number is not known on the
+// host, comes last. Each part before has as many rows as this rank's texts, and filler.
 enum { CAPTION_PART = 2, PARTS_KNOWN = 3 };
 
-// --- places --------------------------------------------------------------------------------------------------
+// --- places -------------------------------------------------------------------------------------
 static void list_tensors(aligner_batch *x, tensor *all[TENSORS]) {
     qformer_pass *const pass[] = {&x->contrast, &x->match};
     int n = 0;
     for (int i = 0; i < 2; i++) {
         qformer_pass *p = pass[i];
-        tensor *const list[] = {&p->query_index, &p->query_rows, &p->ids,  &p->positions, &p->text_rows,
-                                &p->segments,    &p->look,       &p->last, &p->last_rows, &p->last_segments};
+        tensor *const list[] = {&p->query_index, &p->query_rows,   &p->ids,  &p->positions,
+                                &p->text_rows,   &p->segments,     &p->look, &p->last,
+                                &p->last_rows,   &p->last_segments};
         memcpy(all + n, list, sizeof list);
         n += (int)(sizeof list / sizeof *list);
     }
-    tensor *const rest[] = {&x->image_target, &x->match_target, &x->caption_target, &x->caption_count, &x->text_ids,
-                            &x->text_first,   &x->group,        &x->wrong_image,    &x->wrong_text};
+    tensor *const rest[] = {&x->image_target,  &x->match_target, &x->caption_target,
+                            &x->caption_count, &x->text_ids,     &x->text_first,
+                            &x->group,         &x->wrong_image,  &x->wrong_text};
     memcpy(all + n, rest, sizeof rest);
 }
 
-static tensor numbers(int64_t count) { return (tensor){.type = DTYPE_I32, .rank = 1, .dim = {count}}; }
+static tensor numbers(int64_t count) {
+    return (tensor){.type = DTYPE_I32, .rank = 1, .dim = {count}};
+}
 
 static tensor table_of(int64_t rows, int64_t columns) {
     return (tensor){.type = DTYPE_I32, .rank = 2, .dim = {rows, columns}};
 }
 
-// Says how large everything is, whose place stays: QUERIES and SEQUENCES of a pass, its text rows and those that
-// are wanted last.
+// Says how large everything is, whose place stays: QUERIES and SEQUENCES of a pass, its text rows
+// and those that are wanted last.
 static void resize(tensor *x, tensor now) {
     now.data = x->data;
     *x = now;
 }
 
-static void resize_pass(qformer_pass *p, int64_t looking, int64_t Q, int64_t sequences, int64_t rows, int64_t last) {
+static void resize_pass(qformer_pass *p, int64_t looking, int64_t Q, int64_t sequences,
+                        int64_t rows, int64_t last) {
     resize(&p->query_index, numbers(looking * Q));
     resize(&p->query_rows, table_of(looking * Q, 2));
     resize(&p->ids, numbers(rows));
@@ -52,7 +57,8 @@ static void resize_pass(qformer_pass *p, int64_t looking, int64_t Q, int64_t seq
 }
 
 // b and B samples; ROWS of this rank's texts, TAIL more of wrong ones, TOKENS of all texts.
-static void resize_all(aligner_batch *x, int64_t b, int64_t B, int64_t rows, int64_t tail, int64_t tokens) {
+static void resize_all(aligner_batch *x, int64_t b, int64_t B, int64_t rows, int64_t tail,
+                       int64_t tokens) {
     const int64_t Q = x->queries;
     resize_pass(&x->contrast, b, Q, 2 * b, rows, b);
     resize_pass(&x->match, PAIRS * b, Q, (PAIRS + 1) * b, PARTS_KNOWN * rows + tail, rows);
@@ -80,8 +86,13 @@ static void set_most(aligner_batch *x, int64_t most) {
 static void largest(aligner_batch *x, const device *d, int64_t queries, int64_t image_tokens,
                     const aligner_batch_limits *most) {
     const int64_t rows = most->own * most->most;
-    *x = (aligner_batch){.own = most->own, .all = most->all, .rows = rows, .queries = queries,
-                         .image_tokens = image_tokens, .alone = most->alone, .wide = dtype_wide(d->type)};
+    *x = (aligner_batch){.own = most->own,
+                         .all = most->all,
+                         .rows = rows,
+                         .queries = queries,
+                         .image_tokens = image_tokens,
+                         .alone = most->alone,
+                         .wide = dtype_wide(d->type)};
     x->steps = d->graph_begin != NULL;
     x->rows_room = rows;
     x->most_room = most->most;
@@ -105,9 +116,11 @@ status aligner_batch_open(aligner_batch *x, device *d, int64_t queries, int64_t 
     return packed_open(&x->memory, d, all, TENSORS);
 }
 
-void aligner_batch_close(aligner_batch *x) { packed_close(&x->memory); }
+void aligner_batch_close(aligner_batch *x) {
+    packed_close(&x->memory);
+}
 
-// --- filling -------------------------------------------------------------------------------------------------
+// --- filling ------------------------------------------------------------------------------------
 static attention_segment *segments_of(const aligner_batch *x, const tensor *table) {
     return (attention_segment *)packed_host(&x->memory, table);
 }
@@ -126,9 +139,11 @@ static int32_t text_begin(const aligner_texts *from, int64_t i) {
     return from->text_first[from->first + i] - from->text_first[from->first];
 }
 
-// Query rows of COUNT sequences of this rank's samples, which are sequences of kind KIND of the global batch.
+// Query rows of COUNT sequences of this rank's samples, which are sequences of kind KIND of the
+// global batch.
 static void fill_queries(const aligner_batch *x, const qformer_pass *p, int64_t kind, int64_t row) {
-    int32_t *index = packed_host(&x->memory, &p->query_index), *map = packed_host(&x->memory, &p->query_rows);
+    int32_t *index = packed_host(&x->memory, &p->query_index),
+            *map = packed_host(&x->memory, &p->query_rows);
     for (int64_t i = 0; i < x->own; i++)
         for (int64_t q = 0; q < x->queries; q++, row++) {
             index[row] = (int32_t)q;
@@ -137,8 +152,8 @@ static void fill_queries(const aligner_batch *x, const qformer_pass *p, int64_t 
 }
 
 // This rank's texts at rows from ROW on; their first token is BEGIN if that is not negative.
-static void fill_texts(const aligner_batch *x, const qformer_pass *p, const aligner_texts *from, int64_t kind,
-                       int64_t row, int32_t begin) {
+static void fill_texts(const aligner_batch *x, const qformer_pass *p, const aligner_texts *from,
+                       int64_t kind, int64_t row, int32_t begin) {
     const packed_block *m = &x->memory;
     int32_t *ids = packed_host(m, &p->ids), *positions = packed_host(m, &p->positions);
     int32_t *map = packed_host(m, &p->text_rows);
@@ -155,8 +170,10 @@ static void fill_texts(const aligner_batch *x, const qformer_pass *p, const alig
 }
 
 // Query rows from ROW on look at all cells of image IMAGE; PIECE 1: of another rank's.
-static attention_segment look_at(const aligner_batch *x, int64_t row, int64_t image, int piece, int64_t sample) {
-    attention_segment s = {.q_first = {(int32_t)row}, .q_count = {(int32_t)x->queries}, .sample = (int32_t)sample};
+static attention_segment look_at(const aligner_batch *x, int64_t row, int64_t image, int piece,
+                                 int64_t sample) {
+    attention_segment s = {
+        .q_first = {(int32_t)row}, .q_count = {(int32_t)x->queries}, .sample = (int32_t)sample};
     s.k_first[piece] = (int32_t)(image * x->image_tokens);
     s.k_count[piece] = (int32_t)x->image_tokens;
     return s;
@@ -172,7 +189,8 @@ static void fill_contrast(aligner_batch *x, const aligner_texts *from) {
     const qformer_pass *p = &x->contrast;
     attention_segment *s = segments_of(x, &p->segments), *alone = segments_of(x, &p->last_segments);
     attention_segment *look = segments_of(x, &p->look);
-    int32_t *last = packed_host(&x->memory, &p->last), *last_map = packed_host(&x->memory, &p->last_rows);
+    int32_t *last = packed_host(&x->memory, &p->last),
+            *last_map = packed_host(&x->memory, &p->last_rows);
     fill_queries(x, p, 0, 0);
     fill_texts(x, p, from, 0, 0, -1);
     for (int64_t i = 0, b = x->own; i < b; i++) {
@@ -190,11 +208,14 @@ static void fill_contrast(aligner_batch *x, const aligner_texts *from) {
     }
 }
 
-// Sequence KIND of sample I: its queries, its text unless that is chosen on the device, its image unless that is.
+// Sequence KIND of sample I: its queries, its text unless that is chosen on the device, its image
+// unless that is.
 static void fill_pair(aligner_batch *x, const aligner_texts *from, int64_t kind, int64_t i) {
     const qformer_pass *p = &x->match;
-    const int64_t n = kind * x->own + i, row = n * x->queries, sample = kind * x->all + x->first + i;
-    attention_segment *s = segments_of(x, &p->segments) + n, *last = segments_of(x, &p->last_segments) + n;
+    const int64_t n = kind * x->own + i, row = n * x->queries,
+                  sample = kind * x->all + x->first + i;
+    attention_segment *s = segments_of(x, &p->segments) + n,
+                      *last = segments_of(x, &p->last_segments) + n;
     const bool elsewhere = kind == WRONG_IMAGE && !x->alone;
     *s = (attention_segment){.sample = (int32_t)sample};
     add_piece(s, 0, row, x->queries);
@@ -209,8 +230,10 @@ static void fill_pair(aligner_batch *x, const aligner_texts *from, int64_t kind,
 // Captions see their image's queries, as pass 1 left them, and what stands before each word.
 static void fill_caption(aligner_batch *x, const aligner_texts *from, int64_t i) {
     const qformer_pass *p = &x->match;
-    const int64_t n = CAPTION * x->own + i, begin = text_begin(from, i), length = text_length(from, i);
-    attention_segment *s = segments_of(x, &p->segments) + n, *last = segments_of(x, &p->last_segments) + n;
+    const int64_t n = CAPTION * x->own + i, begin = text_begin(from, i),
+                  length = text_length(from, i);
+    attention_segment *s = segments_of(x, &p->segments) + n,
+                      *last = segments_of(x, &p->last_segments) + n;
     int32_t *target = packed_host(&x->memory, &x->caption_target) + begin;
     *s = (attention_segment){.sample = (int32_t)(CAPTION * x->all + x->first + i), .causal = 1};
     add_piece(s, 1, CAPTION_PART * x->rows + begin, length);
@@ -237,10 +260,12 @@ static void fill_match(aligner_batch *x, const aligner_texts *from) {
     fill_texts(x, p, from, CAPTION, CAPTION_PART * x->rows, from->begin);
     for (int64_t i = 0; i < x->own; i++) fill_caption(x, from, i);
     for (int64_t row = 0; row < x->rows; row++) last[row] = (int32_t)(CAPTION_PART * x->rows + row);
-    memcpy(packed_host(m, &p->last_rows), map + 2 * CAPTION_PART * x->rows, (size_t)x->rows * 2 * sizeof *map);
+    memcpy(packed_host(m, &p->last_rows), map + 2 * CAPTION_PART * x->rows,
+           (size_t)x->rows * 2 * sizeof *map);
 }
 
-static void copy_numbers(const aligner_batch *x, const tensor *to, const int32_t *from, int64_t count) {
+static void copy_numbers(const aligner_batch *x, const tensor *to, const int32_t *from,
+                         int64_t count) {
     if (from) memcpy(packed_host(&x->memory, to), from, (size_t)count * sizeof *from);
 }
 
@@ -261,7 +286,8 @@ static void measure(aligner_batch *x, const aligner_texts *from) {
     x->rows = first[from->first + from->own] - first[from->first];
     x->kind = x->steps ? packed_round(&x->rows, x->rows_room, &most, x->most_room) : 0;
     set_most(x, most);
-    element_put(packed_host(&x->memory, &x->caption_count), 0, words > 0 ? (double)words : 1, x->wide);
+    element_put(packed_host(&x->memory, &x->caption_count), 0, words > 0 ? (double)words : 1,
+                x->wide);
 }
 
 void aligner_batch_load(aligner_batch *x, const aligner_texts *from) {
@@ -282,11 +308,19 @@ void aligner_batch_load(aligner_batch *x, const aligner_texts *from) {
     packed_send(&x->memory);
 }
 
-// --- what was drawn ------------------------------------------------------------------------------------------
-int64_t aligner_batch_known_rows(const aligner_batch *x) { return PARTS_KNOWN * x->rows; }
-int64_t aligner_batch_wrong_text(const aligner_batch *x) { return WRONG_TEXT * x->own; }
-int64_t aligner_batch_wrong_text_sample(const aligner_batch *x) { return WRONG_TEXT * x->all + x->first; }
-int64_t aligner_batch_wrong_image(const aligner_batch *x) { return WRONG_IMAGE * x->own; }
+// --- what was drawn -----------------------------------------------------------------------------
+int64_t aligner_batch_known_rows(const aligner_batch *x) {
+    return PARTS_KNOWN * x->rows;
+}
+int64_t aligner_batch_wrong_text(const aligner_batch *x) {
+    return WRONG_TEXT * x->own;
+}
+int64_t aligner_batch_wrong_text_sample(const aligner_batch *x) {
+    return WRONG_TEXT * x->all + x->first;
+}
+int64_t aligner_batch_wrong_image(const aligner_batch *x) {
+    return WRONG_IMAGE * x->own;
+}
 
 void aligner_batch_set_wrong_rows(aligner_batch *x, int64_t rows) {
     qformer_pass *p = &x->match;

@@ -5,19 +5,23 @@
 const init bert_init = {INIT_NORMAL, 0.02};
 static const double norm_eps = 1e-12;
 
-// --- parameters ----------------------------------------------------------------------------------------------
-static tensor *table_make(params *p, const char *prefix, const char *part, int64_t rows, int64_t D) {
+// --- parameters ---------------------------------------------------------------------------------
+static tensor *table_make(params *p, const char *prefix, const char *part, int64_t rows,
+                          int64_t D) {
     char name[NAME_SIZE];
-    return param_add(p, PARAM_WEIGHT, name_in(name, prefix, part), bert_init, 2, (int64_t[]){rows, D});
+    return param_add(p, PARAM_WEIGHT, name_in(name, prefix, part), bert_init, 2,
+                     (int64_t[]){rows, D});
 }
 
 bert_embeddings bert_embeddings_make(params *p, const char *prefix, const bert_config *c) {
     char name[NAME_SIZE];
     bert_embeddings e = {0};
     e.word = table_make(p, prefix, "embeddings.word_embeddings.weight", c->vocabulary, c->width);
-    e.position = table_make(p, prefix, "embeddings.position_embeddings.weight", c->positions, c->width);
+    e.position =
+        table_make(p, prefix, "embeddings.position_embeddings.weight", c->positions, c->width);
     if (c->token_types)
-        e.type = table_make(p, prefix, "embeddings.token_type_embeddings.weight", c->token_types, c->width);
+        e.type = table_make(p, prefix, "embeddings.token_type_embeddings.weight", c->token_types,
+                            c->width);
     e.norm = layer_norm_make(p, name_in(name, prefix, "embeddings.LayerNorm"), c->width, norm_eps);
     return e;
 }
@@ -27,7 +31,8 @@ static linear_layer dense(params *p, const char *prefix, const char *part, int64
     return linear_make(p, name_in(name, prefix, part), K, N, true, bert_init);
 }
 
-bert_attention bert_attention_make(params *p, const char *prefix, const bert_config *c, int64_t keys) {
+bert_attention bert_attention_make(params *p, const char *prefix, const bert_config *c,
+                                   int64_t keys) {
     char name[NAME_SIZE];
     const int64_t D = c->width;
     bert_attention a = {.heads = c->heads};
@@ -65,18 +70,19 @@ void bert_make(bert *m, params *p, const char *prefix, const bert_config *c) {
     }
 }
 
-// --- forward -------------------------------------------------------------------------------------------------
+// --- forward ------------------------------------------------------------------------------------
 tensor *bert_heads(tape *t, const linear_layer *l, tensor *x, int heads) {
     tensor *y = linear_run(t, l, x);
     return tape_view(t, y, 3, (int64_t[]){y->dim[0], heads, y->dim[1] / heads});
 }
 
-tensor *bert_embed(tape *t, const bert_embeddings *e, const bert_config *c, tensor *ids, tensor *positions,
-                   tensor *rows) {
+tensor *bert_embed(tape *t, const bert_embeddings *e, const bert_config *c, tensor *ids,
+                   tensor *positions, tensor *rows) {
     tensor *x = add(t, embedding(t, e->word, ids), embedding(t, e->position, positions));
     if (e->type) { // every token is of type 0
         int64_t D = c->width, N = x->dim[0];
-        tensor *zero = slice_tokens(t, tape_view(t, e->type, 3, (int64_t[]){1, c->token_types, D}), 0, 1);
+        tensor *zero =
+            slice_tokens(t, tape_view(t, e->type, 3, (int64_t[]){1, c->token_types, D}), 0, 1);
         x = tape_view(t, x, 3, (int64_t[]){N, 1, D});
         x = add_table(t, x, tape_view(t, zero, 2, (int64_t[]){1, D}));
         x = tape_view(t, x, 2, (int64_t[]){N, D});
@@ -85,12 +91,13 @@ tensor *bert_embed(tape *t, const bert_embeddings *e, const bert_config *c, tens
 }
 
 // The post-norm residual of a block whose output is Y.
-static tensor *post_norm(tape *t, const layer_norm_layer *l, tensor *x, tensor *y, tensor *rows, double dropout) {
+static tensor *post_norm(tape *t, const layer_norm_layer *l, tensor *x, tensor *y, tensor *rows,
+                         double dropout) {
     return residual_norm(t, x, y, rows, dropout, l->weight, l->bias, l->eps);
 }
 
-tensor *bert_attention_end(tape *t, const bert_attention *a, tensor *x, tensor *attended, tensor *rows,
-                           double dropout) {
+tensor *bert_attention_end(tape *t, const bert_attention *a, tensor *x, tensor *attended,
+                           tensor *rows, double dropout) {
     attended = tape_view(t, attended, 2, x->dim);
     return post_norm(t, &a->norm, x, linear_run(t, &a->out, attended), rows, dropout);
 }
@@ -128,7 +135,8 @@ static void layer_body(tape *t, const void *context, tensor **out, tensor *const
     out[0] = bert_feed_run(t, &c->layer->feed, h, rows, dropout);
 }
 
-static tensor *layer_run(tape *t, const bert *m, int i, packed_texts *texts, tensor *x, bool first) {
+static tensor *layer_run(tape *t, const bert *m, int i, packed_texts *texts, tensor *x,
+                         bool first) {
     layer_context *c = tape_keep(t, sizeof *c);
     *c = (layer_context){m, &m->layer[i], texts, first};
     tensor *y;
@@ -137,7 +145,8 @@ static tensor *layer_run(tape *t, const bert *m, int i, packed_texts *texts, ten
 }
 
 tensor *bert_hidden(tape *t, const bert *m, packed_texts *texts, int layers) {
-    tensor *x = bert_embed(t, &m->embeddings, &m->config, &texts->ids, &texts->positions, &texts->rows);
+    tensor *x =
+        bert_embed(t, &m->embeddings, &m->config, &texts->ids, &texts->positions, &texts->rows);
     for (int i = 0; i < layers; i++) x = layer_run(t, m, i, texts, x, false);
     return x;
 }

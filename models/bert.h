@@ -1,9 +1,10 @@
-// BERT (Devlin et al. 2019, "BERT: pre-training of deep bidirectional transformers") as transformers'
-// BertModel 4.28 computes it: post-norm layers, exact GELU, learned positions. CheXbert, the Q-Former and
-// BERTScore are made of its parts.
+// BERT (Devlin et al. 2019, "BERT: pre-training of deep bidirectional transformers") as
+// transformers' BertModel 4.28 computes it: post-norm layers, exact GELU, learned positions.
+// CheXbert, the Q-Former and BERTScore are made of its parts.
 //
-// Text is packed: all tokens of a batch behind each other as rows (N, D), without padding. Only attention knows
-// which rows belong together (models/packed.h), so nothing is computed that is thrown away.
+// Text is packed: all tokens of a batch behind each other as rows (N, D), without padding. Only
+// attention knows which rows belong together (models/packed.h), so nothing is computed that is
+// thrown away.
 #pragma once
 #include "models/nn/layers.h"
 #include "models/packed.h"
@@ -49,25 +50,28 @@ void bert_make(bert *m, params *p, const char *prefix, const bert_config *c);
 
 // Hidden states (N, D) of all rows after the first LAYERS layers (0: the embeddings).
 tensor *bert_hidden(tape *t, const bert *m, packed_texts *texts, int layers);
-// Of each text's first token, [CLS], after the last layer: (B, D). The last layer computes nothing else.
+// Of each text's first token, [CLS], after the last layer: (B, D). The last layer computes nothing
+// else.
 tensor *bert_first(tape *t, const bert *m, packed_texts *texts);
 
-// --- parts, for models that put them together otherwise ------------------------------------------------------
+// --- parts, for models that put them together otherwise -----------------------------------------
 // N(0, 0.02), biases 0.
 extern const init bert_init;
 bert_embeddings bert_embeddings_make(params *p, const char *prefix, const bert_config *c);
-// PREFIX.self.{query,key,value}, PREFIX.output.{dense,LayerNorm}; keys and values come from rows of KEYS numbers.
-bert_attention bert_attention_make(params *p, const char *prefix, const bert_config *c, int64_t keys);
+// PREFIX.self.{query,key,value}, PREFIX.output.{dense,LayerNorm}; keys and values come from rows of
+// KEYS numbers.
+bert_attention bert_attention_make(params *p, const char *prefix, const bert_config *c,
+                                   int64_t keys);
 // PREFIX's "intermediateKIND.dense", "outputKIND.{dense,LayerNorm}"; KIND is "" or "_query".
 bert_feed bert_feed_make(params *p, const char *prefix, const char *kind, const bert_config *c);
 
 // (N, K) -> (N, H, D / H).
 tensor *bert_heads(tape *t, const linear_layer *l, tensor *x, int heads);
 // Word, position and type (always 0), normed and dropped: (N, D).
-tensor *bert_embed(tape *t, const bert_embeddings *e, const bert_config *c, tensor *ids, tensor *positions,
-                   tensor *rows);
+tensor *bert_embed(tape *t, const bert_embeddings *e, const bert_config *c, tensor *ids,
+                   tensor *positions, tensor *rows);
 // LN(x + dropout(out(ATTENDED))): ATTENDED (N, H, D / H), x (N, D). ROWS as in models/packed.h.
-tensor *bert_attention_end(tape *t, const bert_attention *a, tensor *x, tensor *attended, tensor *rows,
-                           double dropout);
+tensor *bert_attention_end(tape *t, const bert_attention *a, tensor *x, tensor *attended,
+                           tensor *rows, double dropout);
 // LN(x + dropout(down(gelu(up(x))))).
 tensor *bert_feed_run(tape *t, const bert_feed *f, tensor *x, tensor *rows, double dropout);

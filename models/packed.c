@@ -4,7 +4,9 @@
 
 enum { ALIGNMENT = 64, ROW_STEP = 256, MOST_STEP = 32 };
 
-static size_t room(const tensor *x) { return (tensor_bytes(x) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+static size_t room(const tensor *x) {
+    return (tensor_bytes(x) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
 
 size_t packed_bytes(tensor *const *x, int count) {
     size_t bytes = 0;
@@ -34,7 +36,9 @@ int32_t *packed_host(const packed_block *b, const tensor *x) {
     return (int32_t *)(void *)(b->mirror + ((const char *)x->data - b->block));
 }
 
-void packed_send(packed_block *b) { b->device->upload(b->device, b->block, b->mirror, b->bytes); }
+void packed_send(packed_block *b) {
+    b->device->upload(b->device, b->block, b->mirror, b->bytes);
+}
 
 // --- sizes that come again ----------------------------------------------------------------------
 static void round_up(int64_t *n, int64_t step, int64_t room) {
@@ -55,11 +59,11 @@ void packed_fill(int32_t *ids, int32_t *positions, int32_t *map, int64_t first, 
     }
 }
 
-// --- texts ---------------------------------------------------------------------------------------------------
+// --- texts --------------------------------------------------------------------------------------
 enum { TEXT_TENSORS = 7 };
 
 static void text_tensors(packed_texts *x, tensor *all[TEXT_TENSORS]) {
-    tensor *const list[] = {&x->ids, &x->positions, &x->rows, &x->segments,
+    tensor *const list[] = {&x->ids,   &x->positions,  &x->rows,          &x->segments,
                             &x->first, &x->first_rows, &x->first_segments};
     memcpy(all, list, sizeof list);
 }
@@ -73,7 +77,8 @@ static void text_largest(packed_texts *x, int64_t B, int64_t most) {
     *x = (packed_texts){.most = most, .rows_room = B * most, .most_room = most};
     x->ids = x->positions = x->first = (tensor){.type = DTYPE_I32, .rank = 1};
     x->rows = x->first_rows = (tensor){.type = DTYPE_I32, .rank = 2, .dim = {0, 2}};
-    x->segments = x->first_segments = (tensor){.type = DTYPE_I32, .rank = 2, .dim = {0, SEGMENT_COLUMNS}};
+    x->segments = x->first_segments =
+        (tensor){.type = DTYPE_I32, .rank = 2, .dim = {0, SEGMENT_COLUMNS}};
     text_shapes(x, B, B * most);
 }
 
@@ -93,17 +98,22 @@ status packed_texts_open(packed_texts *x, device *d, int64_t B, int64_t most) {
     return packed_open(&x->memory, d, all, TEXT_TENSORS);
 }
 
-void packed_texts_close(packed_texts *x) { packed_close(&x->memory); }
+void packed_texts_close(packed_texts *x) {
+    packed_close(&x->memory);
+}
 
-void packed_texts_load(packed_texts *x, const int32_t *ids, const int32_t *first, int64_t count, int64_t sample) {
+void packed_texts_load(packed_texts *x, const int32_t *ids, const int32_t *first, int64_t count,
+                       int64_t sample) {
     const packed_block *b = &x->memory;
-    int32_t *id = packed_host(b, &x->ids), *position = packed_host(b, &x->positions), *row = packed_host(b, &x->rows);
+    int32_t *id = packed_host(b, &x->ids), *position = packed_host(b, &x->positions),
+            *row = packed_host(b, &x->rows);
     int32_t *start = packed_host(b, &x->first), *start_row = packed_host(b, &x->first_rows);
     attention_segment *s = (attention_segment *)packed_host(b, &x->segments);
     attention_segment *alone = (attention_segment *)packed_host(b, &x->first_segments);
     x->most = 0;
     for (int64_t i = 0; i < count; i++) {
-        int32_t from = first[i] - first[0], length = first[i + 1] - first[i], key = (int32_t)(sample + i);
+        int32_t from = first[i] - first[0], length = first[i + 1] - first[i],
+                key = (int32_t)(sample + i);
         if (length > x->most) x->most = length;
         for (int32_t j = 0; j < length; j++) {
             id[from + j] = ids[first[i] + j];
@@ -111,8 +121,11 @@ void packed_texts_load(packed_texts *x, const int32_t *ids, const int32_t *first
             row[2 * (from + j)] = key;
             row[2 * (from + j) + 1] = j;
         }
-        s[i] = (attention_segment){.q_first = {0, from}, .q_count = {0, length}, .k_first = {0, from, 0},
-                                   .k_count = {0, length, 0}, .sample = key};
+        s[i] = (attention_segment){.q_first = {0, from},
+                                   .q_count = {0, length},
+                                   .k_first = {0, from, 0},
+                                   .k_count = {0, length, 0},
+                                   .sample = key};
         start[i] = from;
         start_row[2 * i] = key;
         start_row[2 * i + 1] = 0;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// --- parameters ----------------------------------------------------------------------------------------------
+// --- parameters ---------------------------------------------------------------------------------
 static const char *const bert_prefix = "Qformer.bert";
 
 static void layer_make(qformer_layer *l, params *p, const qformer_config *c, int i) {
@@ -12,7 +12,8 @@ static void layer_make(qformer_layer *l, params *p, const qformer_config *c, int
     *l = (qformer_layer){.looks = i % c->cross_every == 0};
     l->self = bert_attention_make(p, name_in(inside, name, "attention"), &c->bert, c->bert.width);
     if (l->looks)
-        l->cross = bert_attention_make(p, name_in(inside, name, "crossattention"), &c->bert, c->image_width);
+        l->cross = bert_attention_make(p, name_in(inside, name, "crossattention"), &c->bert,
+                                       c->image_width);
     l->text = bert_feed_make(p, name, "", &c->bert);
     l->query = bert_feed_make(p, name, "_query", &c->bert);
 }
@@ -31,7 +32,8 @@ void qformer_make(qformer *m, params *p, const qformer_config *c) {
     for (int i = 0; i < c->bert.layers; i++) layer_make(&m->layer[i], p, c, i);
     m->transform = linear_make(p, "Qformer.cls.predictions.transform.dense", D, D, true, bert_init);
     m->transform_norm = layer_norm_make(p, "Qformer.cls.predictions.transform.LayerNorm", D, 1e-12);
-    m->decoder_bias = param_add(p, PARAM_WEIGHT, "Qformer.cls.predictions.bias", (init){INIT_ZERO, 0}, 1, &V);
+    m->decoder_bias =
+        param_add(p, PARAM_WEIGHT, "Qformer.cls.predictions.bias", (init){INIT_ZERO, 0}, 1, &V);
     m->vision_proj = linear_make(p, "vision_proj", D, c->projection, true, init_torch_default(D));
     m->text_proj = linear_make(p, "text_proj", D, c->projection, true, init_torch_default(D));
     m->itm_head = linear_make(p, "itm_head", D, 2, true, init_torch_default(D));
@@ -59,7 +61,7 @@ status qformer_copy_query_parts(params *p) {
     return rc;
 }
 
-// --- layers --------------------------------------------------------------------------------------------------
+// --- layers -------------------------------------------------------------------------------------
 void qformer_look(tape *t, const qformer *m, tensor *images, qformer_sight *out) {
     int64_t rows[2] = {images->dim[0] * images->dim[1], images->dim[2]};
     tensor *x = tape_view(t, images, 2, rows);
@@ -71,7 +73,17 @@ void qformer_look(tape *t, const qformer *m, tensor *images, qformer_sight *out)
 }
 
 // What goes into a layer and comes out of it; regions know them by number.
-enum { IN_QUERIES, IN_TEXTS, IN_IMAGE_K, IN_IMAGE_V, IN_OTHER_K, IN_OTHER_V, IN_SEEN_K, IN_SEEN_V, INS };
+enum {
+    IN_QUERIES,
+    IN_TEXTS,
+    IN_IMAGE_K,
+    IN_IMAGE_V,
+    IN_OTHER_K,
+    IN_OTHER_V,
+    IN_SEEN_K,
+    IN_SEEN_V,
+    INS
+};
 enum { OUT_QUERIES, OUTS = 4 }; // then texts if there are any, keys and values if they are wanted
 
 typedef struct layer_context {
@@ -83,7 +95,8 @@ typedef struct layer_context {
 } layer_context;
 
 // A projection of both groups of rows.
-static void project(tape *t, const linear_layer *l, int heads, tensor *out[2], tensor *queries, tensor *texts) {
+static void project(tape *t, const linear_layer *l, int heads, tensor *out[2], tensor *queries,
+                    tensor *texts) {
     out[0] = bert_heads(t, l, queries, heads);
     out[1] = texts ? bert_heads(t, l, texts, heads) : NULL;
 }
@@ -145,21 +158,26 @@ static void layer_body(tape *t, const void *context, tensor **out, tensor *const
 // The query tokens, normed once, at every image's rows; they have no positions.
 static tensor *query_embed(tape *t, const qformer *m, qformer_pass *p) {
     tensor *x = layer_norm_run(t, &m->embeddings.norm, m->query_tokens);
-    return dropout_rows(t, embedding(t, x, &p->query_index), &p->query_rows, m->config.bert.dropout);
+    return dropout_rows(t, embedding(t, x, &p->query_index), &p->query_rows,
+                        m->config.bert.dropout);
 }
 
 void qformer_run(tape *t, const qformer *m, qformer_pass *p, const qformer_sight *sight,
-                 const qformer_sight *others, const qformer_states *seen, bool keep, qformer_states *out) {
+                 const qformer_sight *others, const qformer_states *seen, bool keep,
+                 qformer_states *out) {
     *out = (qformer_states){.queries = query_embed(t, m, p)};
     if (p->text)
-        out->texts = bert_embed(t, &m->embeddings, &m->config.bert, &p->ids, &p->positions, &p->text_rows);
+        out->texts =
+            bert_embed(t, &m->embeddings, &m->config.bert, &p->ids, &p->positions, &p->text_rows);
     for (int i = 0; i < m->config.bert.layers; i++) {
         layer_context *c = tape_keep(t, sizeof *c);
         const bool last = i == m->config.bert.layers - 1;
         *c = (layer_context){m, &m->layer[i], p, last ? p->last_segments : p->segments, last, keep};
         if (!p->text) c->segments.dim[0] = p->look.dim[0];
-        tensor *in[INS] = {[IN_QUERIES] = out->queries, [IN_TEXTS] = out->texts,
-                           [IN_IMAGE_K] = sight->k[i], [IN_IMAGE_V] = sight->v[i]};
+        tensor *in[INS] = {[IN_QUERIES] = out->queries,
+                           [IN_TEXTS] = out->texts,
+                           [IN_IMAGE_K] = sight->k[i],
+                           [IN_IMAGE_V] = sight->v[i]};
         if (others) in[IN_OTHER_K] = others->k[i], in[IN_OTHER_V] = others->v[i];
         if (seen) in[IN_SEEN_K] = seen->k[i], in[IN_SEEN_V] = seen->v[i];
         tensor *y[OUTS];
@@ -173,7 +191,7 @@ void qformer_run(tape *t, const qformer *m, qformer_pass *p, const qformer_sight
     }
 }
 
-// --- heads ---------------------------------------------------------------------------------------------------
+// --- heads --------------------------------------------------------------------------------------
 static tensor *by_image(tape *t, const qformer *m, tensor *x) {
     int64_t Q = m->config.queries;
     return tape_view(t, x, 3, (int64_t[]){x->dim[0] / Q, Q, x->dim[1]});
@@ -191,7 +209,9 @@ tensor *qformer_match_logits(tape *t, const qformer *m, tensor *queries) {
     return mean_tokens(t, by_image(t, m, linear_run(t, &m->itm_head, queries)));
 }
 
-tensor *qformer_caption_loss(tape *t, const qformer *m, tensor *texts, tensor *target, double count) {
+tensor *qformer_caption_loss(tape *t, const qformer *m, tensor *texts, tensor *target,
+                             double count) {
     tensor *h = layer_norm_run(t, &m->transform_norm, gelu(t, linear_run(t, &m->transform, texts)));
-    return linear_cross_entropy(t, h, m->embeddings.word, m->decoder_bias, target, m->config.smoothing, count);
+    return linear_cross_entropy(t, h, m->embeddings.word, m->decoder_bias, target,
+                                m->config.smoothing, count);
 }

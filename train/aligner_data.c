@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-// --- from the configuration ------------------------------------------------------------------------------------
+// --- from the configuration ---------------------------------------------------------------------
 status aligner_from_config(aligner_config *out, const config *c, const wordpiece *words) {
     qformer_config *q = &out->qformer;
     *out = (aligner_config){.channel_runs = !config_choice(c, "model.tokens")};
@@ -17,14 +17,15 @@ status aligner_from_config(aligner_config *out, const config *c, const wordpiece
     return STATUS_OK;
 }
 
-loader_options aligner_loader_options(const config *c, int split, bool training, const comm *ranks) {
+loader_options aligner_loader_options(const config *c, int split, bool training,
+                                      const comm *ranks) {
     loader_options o = loader_from_config(c, split, training, ranks);
     o.drop_last = training && config_bool(c, "train.drop_last");
     o.section = (record_text)config_choice(c, "data.section");
     return o;
 }
 
-// --- what a step reads -----------------------------------------------------------------------------------------
+// --- what a step reads --------------------------------------------------------------------------
 static tensor feature_tensor(const device *d, const aligner *m, int64_t rows) {
     const int64_t grid = m->encoder.grid, D = m->config.encoder.vit_width;
     return (tensor){.type = d->type, .rank = 4, .dim = {rows, grid, grid, D}};
@@ -41,13 +42,16 @@ size_t aligner_inputs_bytes(const device *d, const aligner *m, const aligner_roo
            aligner_batch_bytes(d, m->config.qformer.queries, &limits);
 }
 
-status aligner_inputs_open(aligner_inputs *in, device *d, const aligner *m, const aligner_room *room) {
+status aligner_inputs_open(aligner_inputs *in, device *d, const aligner *m,
+                           const aligner_room *room) {
     const aligner_batch_limits limits = limits_of(room);
     *in = (aligner_inputs){.features = feature_tensor(d, m, room->own)};
     status rc = classifier_inputs_open(&in->pixels, d, room->own, room->size);
     if (!rc) rc = d->take(d, tensor_bytes(&in->features), "a batch's features", &in->features.data);
     if (!rc) rc = mem_take(&in->staging, tensor_bytes(&in->features), 1, "a batch's features");
-    return rc ? rc : aligner_batch_open(&in->batch, d, m->config.qformer.queries, m->image_tokens, &limits);
+    return rc ? rc
+              : aligner_batch_open(&in->batch, d, m->config.qformer.queries, m->image_tokens,
+                                   &limits);
 }
 
 void aligner_inputs_close(aligner_inputs *in, device *d) {
@@ -58,8 +62,8 @@ void aligner_inputs_close(aligner_inputs *in, device *d) {
     *in = (aligner_inputs){0};
 }
 
-status aligner_inputs_features(aligner_inputs *in, device *d, const embeddings *file, const dataset *set,
-                               const int64_t *record, int64_t count) {
+status aligner_inputs_features(aligner_inputs *in, device *d, const embeddings *file,
+                               const dataset *set, const int64_t *record, int64_t count) {
     tensor *x = &in->features;
     const size_t bytes = (size_t)(x->dim[1] * x->dim[2] * x->dim[3]) * dtype_size(x->type);
     status rc = STATUS_OK;

@@ -7,29 +7,32 @@
 // Similarities are taken by tiles of so many images and texts.
 enum { TILE = 256, LOSSES = 4 };
 
-// --- batches ---------------------------------------------------------------------------------------------------
+// --- batches ------------------------------------------------------------------------------------
 // Groups that are no negatives of each other, as loss.negatives says: (B); NULL: none.
 static const int32_t *groups_of(text_split *texts, const config *c, int64_t count) {
     const int choice = config_choice(c, "loss.negatives"); // all, other_text, other_study
     if (!choice) return NULL;
     for (int64_t i = 0; i < count; i++)
-        texts->group[i] = choice == 1 ? texts_group(texts->texts, texts->batch[i]) : texts_study(texts->texts, texts->batch[i]);
+        texts->group[i] = choice == 1 ? texts_group(texts->texts, texts->batch[i])
+                                      : texts_study(texts->texts, texts->batch[i]);
     return texts->group;
 }
 
-static status load_pixels(aligner_inputs *in, device *d, const aligner_images *images, text_split *texts, int64_t step) {
+static status load_pixels(aligner_inputs *in, device *d, const aligner_images *images,
+                          text_split *texts, int64_t step) {
     batch *b;
     status rc = loader_seek(images->loader, step);
     if (!rc) rc = loader_next(images->loader, &b);
     if (rc) return rc;
     classifier_inputs_load(&in->pixels, d, b, images->blank);
     if (memcmp(texts->batch, b->global, (size_t)b->global_count * sizeof *b->global))
-        die("aligner_step_load: images and texts of step %lld are of different records", (long long)step);
+        die("aligner_step_load: images and texts of step %lld are of different records",
+            (long long)step);
     return STATUS_OK;
 }
 
-status aligner_step_load(aligner_inputs *in, device *d, const aligner_images *images, text_split *texts, int64_t step,
-                    const config *c, int32_t begin) {
+status aligner_step_load(aligner_inputs *in, device *d, const aligner_images *images,
+                         text_split *texts, int64_t step, const config *c, int32_t begin) {
     const order_step *now = &texts->step;
     text_split_batch(texts, step);
     aligner_batch_load(&in->batch, &(aligner_texts){
@@ -42,10 +45,11 @@ status aligner_step_load(aligner_inputs *in, device *d, const aligner_images *im
                                        .begin = begin,
                                    });
     if (!images->file) return load_pixels(in, d, images, texts, step);
-    return aligner_inputs_features(in, d, images->file, images->data, texts->batch + now->first, now->count);
+    return aligner_inputs_features(in, d, images->file, images->data, texts->batch + now->first,
+                                   now->count);
 }
 
-// --- what is collected -----------------------------------------------------------------------------------------
+// --- what is collected --------------------------------------------------------------------------
 typedef struct collected {
     int64_t count, steps, Q, E;
     float *images, *texts; // (count, Q, E), (count, E)
@@ -56,9 +60,12 @@ typedef struct collected {
     float *scratch;
 } collected;
 
-static status collected_open(collected *k, const aligner *m, const text_split *texts, int64_t room) {
+static status collected_open(collected *k, const aligner *m, const text_split *texts,
+                             int64_t room) {
     const qformer_config *q = &m->config.qformer;
-    *k = (collected){.count = texts->count, .steps = order_steps_per_epoch(texts->order), .Q = q->queries,
+    *k = (collected){.count = texts->count,
+                     .steps = order_steps_per_epoch(texts->order),
+                     .Q = q->queries,
                      .E = q->projection};
     status rc = mem_new(&k->images, k->count * k->Q * k->E, "features of images");
     if (!rc) rc = mem_new(&k->texts, k->count * k->E, "features of texts");
@@ -93,11 +100,13 @@ static void collect(collected *k, device *d, const aligner_losses *l, int64_t st
     device_read(d, k->texts + first * k->E, l->text_features);
     device_read(d, k->scratch, l->match_logits);
     for (int kind = 0; kind < 3; kind++)
-        memcpy(k->logits + 2 * (kind * k->count + first), k->scratch + 2 * kind * own, (size_t)own * 2 * sizeof(float));
+        memcpy(k->logits + 2 * (kind * k->count + first), k->scratch + 2 * kind * own,
+               (size_t)own * 2 * sizeof(float));
 }
 
-static status collect_all(collected *k, tape *t, const aligner *m, aligner_inputs *in, const aligner_images *images,
-                          text_split *texts, const config *c, int32_t begin) {
+static status collect_all(collected *k, tape *t, const aligner *m, aligner_inputs *in,
+                          const aligner_images *images, text_split *texts, const config *c,
+                          int32_t begin) {
     status rc = STATUS_OK;
     const uint32_t step_before = t->step;
     t->step = UINT32_MAX; // the same draws in every validation
@@ -122,31 +131,34 @@ static status collect_all(collected *k, tape *t, const aligner *m, aligner_input
     return rc ? rc : ranks_sum(t->comm, t->device, k->losses, LOSSES * k->steps);
 }
 
-// --- retrieval -------------------------------------------------------------------------------------------------
+// --- retrieval ----------------------------------------------------------------------------------
 // ROWS of NUMBERS on the tape.
 static tensor *upload(tape *t, const float *numbers, int rank, const int64_t *dim) {
     tensor *x = tape_tensor(t, rank, dim);
     const int64_t count = tensor_count(x);
     void *narrow = tape_keep(t, (size_t)count * dtype_size(x->type));
-    for (int64_t i = 0; i < count && numbers; i++) element_put(narrow, i, (double)numbers[i], x->type);
+    for (int64_t i = 0; i < count && numbers; i++)
+        element_put(narrow, i, (double)numbers[i], x->type);
     if (numbers) t->device->upload(t->device, x->data, narrow, tensor_bytes(x));
     return x;
 }
 
-static tensor *similarities(tape *t, const float *images, const float *texts, int64_t rows, int64_t columns, int64_t Q,
-                            int64_t E) {
+static tensor *similarities(tape *t, const float *images, const float *texts, int64_t rows,
+                            int64_t columns, int64_t Q, int64_t E) {
     tape_begin(t, false);
     tensor *image = upload(t, images, 3, (int64_t[]){rows, Q, E});
     return max_similarity(t, image, upload(t, texts, 2, (int64_t[]){columns, E}), false);
 }
 
 // Shows every tile to SEE.
-static void each_tile(collected *k, tape *t, retrieval *r, void (*see)(retrieval *r, retrieval_tile tile)) {
+static void each_tile(collected *k, tape *t, retrieval *r,
+                      void (*see)(retrieval *r, retrieval_tile tile)) {
     for (int64_t i = 0; i < k->count; i += TILE)
         for (int64_t j = 0; j < k->count; j += TILE) {
             const int64_t rows = k->count - i < TILE ? k->count - i : TILE;
             const int64_t columns = k->count - j < TILE ? k->count - j : TILE;
-            tensor *s = similarities(t, k->images + i * k->Q * k->E, k->texts + j * k->E, rows, columns, k->Q, k->E);
+            tensor *s = similarities(t, k->images + i * k->Q * k->E, k->texts + j * k->E, rows,
+                                     columns, k->Q, k->E);
             device_read(t->device, k->scratch, s);
             see(r, (retrieval_tile){i, rows, j, columns, k->scratch, columns});
         }
@@ -164,7 +176,7 @@ static status retrieve(collected *k, tape *t, retrieval_scores *out) {
     return rc;
 }
 
-// --- all -------------------------------------------------------------------------------------------------------
+// --- all ----------------------------------------------------------------------------------------
 void aligner_score_dry(tape *t, const aligner *m, aligner_inputs *in, bool from_pixels) {
     const qformer_config *q = &m->config.qformer;
     aligner_losses losses;
@@ -178,14 +190,16 @@ static status measure(aligner_scores *out, collected *k, tape *t) {
     binary_counts counts = {0};
     double *const mean[LOSSES] = {&out->loss, &out->contrast, &out->match, &out->caption};
     *out = (aligner_scores){.count = k->count};
-    for (int64_t i = 0; i < LOSSES * k->steps; i++) *mean[i % LOSSES] += (double)k->losses[i] / (double)k->steps;
+    for (int64_t i = 0; i < LOSSES * k->steps; i++)
+        *mean[i % LOSSES] += (double)k->losses[i] / (double)k->steps;
     status rc = binary_add(&counts, k->logits, k->targets, 3 * k->count);
     if (!rc) out->decision = binary_measure(&counts);
     return rc ? rc : retrieve(k, t, &out->retrieval);
 }
 
-status aligner_score(aligner_scores *out, tape *t, const aligner *m, aligner_inputs *in, const aligner_images *images,
-                     text_split *texts, const config *c, int32_t begin) {
+status aligner_score(aligner_scores *out, tape *t, const aligner *m, aligner_inputs *in,
+                     const aligner_images *images, text_split *texts, const config *c,
+                     int32_t begin) {
     collected k = {0};
     status rc = collected_open(&k, m, texts, 6 * order_most(texts->order));
     if (!rc) rc = collect_all(&k, t, m, in, images, texts, c, begin);
@@ -211,7 +225,10 @@ void aligner_scores_json(buffer *out, const aligner_scores *s) {
     const struct {
         const char *name;
         double value;
-    } values[] = {{"loss", s->loss}, {"itc", s->contrast}, {"itm", s->match}, {"lm", s->caption},
+    } values[] = {{"loss", s->loss},
+                  {"itc", s->contrast},
+                  {"itm", s->match},
+                  {"lm", s->caption},
                   {"itm_balanced_accuracy", s->decision.balanced_accuracy}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         buffer_print(out, "%s\"%s\":", i ? "," : "{", values[i].name);

@@ -19,11 +19,12 @@ typedef struct aligner_images {
 } aligner_images;
 
 // Takes the batch of STEP of a split to the device: images, texts, tables.
-status aligner_step_load(aligner_inputs *in, device *d, const aligner_images *images, text_split *texts, int64_t step,
-                    const config *c, int32_t begin);
+status aligner_step_load(aligner_inputs *in, device *d, const aligner_images *images,
+                         text_split *texts, int64_t step, const config *c, int32_t begin);
 // Goes through the whole split in stored order. All ranks get all.
-status aligner_score(aligner_scores *out, tape *t, const aligner *m, aligner_inputs *in, const aligner_images *images,
-                     text_split *texts, const config *c, int32_t begin);
+status aligner_score(aligner_scores *out, tape *t, const aligner *m, aligner_inputs *in,
+                     const aligner_images *images, text_split *texts, const config *c,
+                     int32_t begin);
 // A dry run of the largest batch that aligner_score will see.
 void aligner_score_dry(tape *t, const aligner *m, aligner_inputs *in, bool from_pixels);
 void aligner_scores_json(buffer *out, const aligner_scores *s);

@@ -3,25 +3,33 @@
 
 #include <string.h>
 
-// --- answers -------------------------------------------------------------------------------------------------
-int chexbert_class(int head) { return class_find(chexbert_heads[head]); }
+// --- answers ------------------------------------------------------------------------------------
+int chexbert_class(int head) {
+    return class_find(chexbert_heads[head]);
+}
 
 int32_t chexbert_answer(int head, const int8_t labels[CLASS_COUNT]) {
     switch (labels[chexbert_class(head)]) {
-    case LABEL_POSITIVE: return CHEXBERT_POSITIVE;
-    case LABEL_NEGATIVE: return head == CHEXBERT_NO_FINDING ? CHEXBERT_BLANK : CHEXBERT_NEGATIVE;
-    case LABEL_UNCERTAIN: return head == CHEXBERT_NO_FINDING ? CHEXBERT_BLANK : CHEXBERT_UNCERTAIN;
-    default: return CHEXBERT_BLANK;
+    case LABEL_POSITIVE:
+        return CHEXBERT_POSITIVE;
+    case LABEL_NEGATIVE:
+        return head == CHEXBERT_NO_FINDING ? CHEXBERT_BLANK : CHEXBERT_NEGATIVE;
+    case LABEL_UNCERTAIN:
+        return head == CHEXBERT_NO_FINDING ? CHEXBERT_BLANK : CHEXBERT_UNCERTAIN;
+    default:
+        return CHEXBERT_BLANK;
     }
 }
 
 static int8_t meaning_of(int answer) {
-    static const int8_t meaning[CHEXBERT_ANSWERS] = {LABEL_BLANK, LABEL_POSITIVE, LABEL_NEGATIVE, LABEL_UNCERTAIN};
+    static const int8_t meaning[CHEXBERT_ANSWERS] = {LABEL_BLANK, LABEL_POSITIVE, LABEL_NEGATIVE,
+                                                     LABEL_UNCERTAIN};
     return meaning[answer];
 }
 
 void chexbert_truth(int8_t truth[CLASS_COUNT], const int8_t labels[CLASS_COUNT]) {
-    for (int h = 0; h < CHEXBERT_HEADS; h++) truth[chexbert_class(h)] = meaning_of(chexbert_answer(h, labels));
+    for (int h = 0; h < CHEXBERT_HEADS; h++)
+        truth[chexbert_class(h)] = meaning_of(chexbert_answer(h, labels));
 }
 
 // The greatest of COUNT logits; the first of equal ones, as torch's argmax has it.
@@ -32,7 +40,7 @@ static int8_t label_of(const float *logits, int count) {
     return meaning_of(best);
 }
 
-// --- what a step reads -----------------------------------------------------------------------------------------
+// --- what a step reads --------------------------------------------------------------------------
 static void answer_shapes(chexbert_inputs *in, tensor *all[CHEXBERT_HEADS], int64_t B) {
     for (int h = 0; h < CHEXBERT_HEADS; h++) {
         in->target[h] = (tensor){.type = DTYPE_I32, .rank = 1, .dim = {B}};
@@ -60,8 +68,8 @@ void chexbert_inputs_close(chexbert_inputs *in) {
     packed_close(&in->answers);
 }
 
-void chexbert_inputs_load(chexbert_inputs *in, const int32_t *ids, const int32_t *first, int64_t count, int64_t sample,
-                         const int8_t *const *labels) {
+void chexbert_inputs_load(chexbert_inputs *in, const int32_t *ids, const int32_t *first,
+                          int64_t count, int64_t sample, const int8_t *const *labels) {
     packed_texts_load(&in->texts, ids, first, count, sample);
     for (int h = 0; h < CHEXBERT_HEADS && labels; h++) {
         int32_t *target = packed_host(&in->answers, &in->target[h]);
@@ -77,7 +85,7 @@ tensor *chexbert_step_loss(tape *t, const chexbert *m, chexbert_inputs *in, doub
     return chexbert_loss(t, m, &in->texts, target, count);
 }
 
-// --- labels of texts -------------------------------------------------------------------------------------------
+// --- labels of texts ----------------------------------------------------------------------------
 void chexbert_label_dry(tape *t, const chexbert *m, chexbert_inputs *in) {
     tensor *logits[CHEXBERT_HEADS];
     tape_begin(t, false);
@@ -86,7 +94,8 @@ void chexbert_label_dry(tape *t, const chexbert *m, chexbert_inputs *in) {
 }
 
 // NUMBERS (count, CLASS_COUNT) of texts that IN holds.
-static status label_batch(tape *t, const chexbert *m, chexbert_inputs *in, float *numbers, float *scratch) {
+static status label_batch(tape *t, const chexbert *m, chexbert_inputs *in, float *numbers,
+                          float *scratch) {
     tensor *logits[CHEXBERT_HEADS];
     tape_begin(t, false);
     t->training = false;
@@ -118,8 +127,8 @@ static void room_close(batch_room *b) {
     mem_free(b->ids);
 }
 
-status chexbert_label(tape *t, const chexbert *m, chexbert_inputs *in, const text_set *texts, const int64_t *record,
-                      int64_t count, int64_t batch, int8_t *labels) {
+status chexbert_label(tape *t, const chexbert *m, chexbert_inputs *in, const text_set *texts,
+                      const int64_t *record, int64_t count, int64_t batch, int8_t *labels) {
     float *numbers = NULL;
     batch_room room = {0};
     comm *c = t->comm;

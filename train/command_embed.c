@@ -1,5 +1,5 @@
-// radialog embed: what the aligner says of radiographs, for the language model: (N, queries, width) in one HDF5 file
-// (data/embeddings.h). A run that was stopped goes on where it was.
+// radialog embed: what the aligner says of radiographs, for the language model: (N, queries, width)
+// in one HDF5 file (data/embeddings.h). A run that was stopped goes on where it was.
 #include "core/files/fs.h"
 #include "core/log.h"
 #include "models/bert_weights.h"
@@ -31,8 +31,8 @@ typedef struct embedder {
     aligner model;
     aligner_inputs inputs;
     int64_t batch, queries, width;
-    float *rows;         // (batch, queries, width)
-    int32_t *text_first; // (batch + 1): no texts
+    float *rows;                      // (batch, queries, width)
+    int32_t *text_first;              // (batch + 1): no texts
     char checkpoint[16], made_by[96]; // what a file must agree with to be gone on with
 } embedder;
 
@@ -45,7 +45,7 @@ static void embedder_close(embedder *e) {
     inference_close(&e->inference);
 }
 
-// --- the model -------------------------------------------------------------------------------------------------
+// --- the model ----------------------------------------------------------------------------------
 // The weights of the Q-Former; with --set model.encoder those of an encoder that the file lacks.
 static status load_weights(embedder *e) {
     inference *s = &e->inference;
@@ -57,30 +57,38 @@ static status load_weights(embedder *e) {
     if (!rc && *encoder) rc = checkpoint_file(file, sizeof file, encoder);
     if (!rc && *encoder) rc = aligner_load_encoder(&s->params, file);
     if (!rc && seed >= 0 && !whole)
-        rc = biovil_t_fill_frozen_projector(&e->model.encoder, &s->params, aligner_encoder_prefix, (uint32_t)seed);
+        rc = biovil_t_fill_frozen_projector(&e->model.encoder, &s->params, aligner_encoder_prefix,
+                                            (uint32_t)seed);
     if (!rc && !whole && (!*encoder || seed < 0))
-        rc = status_fail(STATUS_USAGE, "%s lacks the frozen encoder and projector: name BioViL-T's weights with --set "
-                                       "model.encoder=FILE, and how the projector was drawn with --set "
-                                       "model.projector_seed=42", s->file);
+        rc = status_fail(
+            STATUS_USAGE,
+            "%s lacks the frozen encoder and projector: name BioViL-T's weights with --set "
+            "model.encoder=FILE, and how the projector was drawn with --set "
+            "model.projector_seed=42",
+            s->file);
     return rc;
 }
 
-// Of all weights as they were loaded, whichever files they came from; and what else the numbers depend on.
+// Of all weights as they were loaded, whichever files they came from; and what else the numbers
+// depend on.
 static status describe(embedder *e) {
     const inference *s = &e->inference;
     uint32_t crc;
     status rc = params_checksum(&crc, &s->params, "");
     snprintf(e->checkpoint, sizeof e->checkpoint, "%08x", crc);
     snprintf(e->made_by, sizeof e->made_by, "aligner, crop %lld, size %lld, %s, %s",
-             (long long)config_int(s->config, "data.crop"), (long long)config_int(s->config, "data.size"),
-             config_text(s->config, "model.tokens"), config_text(s->config, "run.precision"));
+             (long long)config_int(s->config, "data.crop"),
+             (long long)config_int(s->config, "data.size"), config_text(s->config, "model.tokens"),
+             config_text(s->config, "run.precision"));
     return rc;
 }
 
 // Images alone: the batch's tables with empty texts.
 static void load_tables(embedder *e, int64_t count) {
     static const int32_t none[1];
-    aligner_batch_load(&e->inputs.batch, &(aligner_texts){.ids = none, .text_first = e->text_first, .own = count, .all = count});
+    aligner_batch_load(
+        &e->inputs.batch,
+        &(aligner_texts){.ids = none, .text_first = e->text_first, .own = count, .all = count});
 }
 
 static tensor *embed_batch(embedder *e) {
@@ -112,10 +120,12 @@ static status embedder_open(embedder *e, const arguments *a) {
     inference *s = &e->inference;
     status rc = open_model(e, a);
     if (rc) return rc;
-    e->batch = config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : BATCH;
+    e->batch =
+        config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : BATCH;
     e->queries = e->model.config.qformer.queries;
     e->width = e->model.config.qformer.bert.width;
-    const aligner_room room = {e->batch, e->batch, 2, (int)config_int(s->config, "data.size"), true};
+    const aligner_room room = {e->batch, e->batch, 2, (int)config_int(s->config, "data.size"),
+                               true};
     rc = aligner_inputs_open(&e->inputs, s->device, &e->model, &room);
     if (!rc) rc = mem_new(&e->rows, e->batch * e->queries * e->width, "embeddings of a batch");
     if (!rc) rc = mem_new(&e->text_first, e->batch + 1, "a batch's texts");
@@ -134,22 +144,34 @@ static status embed_images(embedder *e, const batch *b) {
     return tape_failed(&s->tape);
 }
 
-static embeddings_facts facts_of(const embedder *e, const char *split, const char *plan, int64_t count,
-                                 const char *const *ids) {
-    return (embeddings_facts){.checkpoint = e->checkpoint, .model = e->made_by, .split = split, .plan = plan, .count = count,
-                              .queries = (int)e->queries, .width = (int)e->width, .dicom_id = ids};
+static embeddings_facts facts_of(const embedder *e, const char *split, const char *plan,
+                                 int64_t count, const char *const *ids) {
+    return (embeddings_facts){.checkpoint = e->checkpoint,
+                              .model = e->made_by,
+                              .split = split,
+                              .plan = plan,
+                              .count = count,
+                              .queries = (int)e->queries,
+                              .width = (int)e->width,
+                              .dicom_id = ids};
 }
 
 static status stop_if_asked(embeddings_writer *w) {
     if (!signals_pending()) return STATUS_OK;
     status rc = embeddings_sync(w);
-    return rc ? rc : status_fail(STATUS_INTERRUPTED, "stopped by signal %d after %lld images; the same command continues from "
-                                                     "there", signals_pending(), (long long)embeddings_written(w));
+    return rc ? rc
+              : status_fail(
+                    STATUS_INTERRUPTED,
+                    "stopped by signal %d after %lld images; the same command continues from "
+                    "there",
+                    signals_pending(), (long long)embeddings_written(w));
 }
 
-// --- shards ----------------------------------------------------------------------------------------------------
-// A split of the shards, whose first record is row FIRST of the file. *DONE rows of the file are written.
-static status embed_split(embedder *e, embeddings_writer *w, const dataset *data, int split, int64_t first, progress *bar) {
+// --- shards -------------------------------------------------------------------------------------
+// A split of the shards, whose first record is row FIRST of the file. *DONE rows of the file are
+// written.
+static status embed_split(embedder *e, embeddings_writer *w, const dataset *data, int split,
+                          int64_t first, progress *bar) {
     loader_options o = aligner_loader_options(e->inference.config, split, false, NULL);
     loader *l = NULL;
     o.batch = e->batch;
@@ -172,16 +194,19 @@ static status embed_split(embedder *e, embeddings_writer *w, const dataset *data
     return rc;
 }
 
-static status embed_records(embedder *e, const char *out, const dataset *data, int only, const char **ids) {
+static status embed_records(embedder *e, const char *out, const dataset *data, int only,
+                            const char **ids) {
     int64_t count = 0, first = 0;
     embeddings_writer *w = NULL;
     progress bar;
     for (int split = 0; split < SPLIT_COUNT; split++) {
         if (only >= 0 && split != only) continue;
-        const int64_t begin = dataset_split_begin(data, split), n = dataset_split_count(data, split);
+        const int64_t begin = dataset_split_begin(data, split),
+                      n = dataset_split_count(data, split);
         for (int64_t i = 0; i < n; i++) ids[count++] = dataset_id(data, begin + i, ID_DICOM);
     }
-    const embeddings_facts facts = facts_of(e, only < 0 ? "all" : split_names[only], dataset_plan(data), count, ids);
+    const embeddings_facts facts =
+        facts_of(e, only < 0 ? "all" : split_names[only], dataset_plan(data), count, ids);
     status rc = embeddings_create(&w, out, &facts);
     if (rc) return rc;
     progress_begin(&bar, "embed", "images", count, embeddings_written(w));
@@ -193,8 +218,9 @@ static status embed_records(embedder *e, const char *out, const dataset *data, i
     progress_end(&bar);
     if (!rc) rc = embeddings_finish(w);
     embeddings_writer_close(w);
-    if (!rc) log_info("%s: embeddings of %lld images, (%lld, %lld) each", out, (long long)count, (long long)e->queries,
-                      (long long)e->width);
+    if (!rc)
+        log_info("%s: embeddings of %lld images, (%lld, %lld) each", out, (long long)count,
+                 (long long)e->queries, (long long)e->width);
     return rc;
 }
 
@@ -204,9 +230,11 @@ static status embed_shards(embedder *e, const arguments *a, const char *path, co
     const char **ids = NULL;
     int only = -1;
     if (split && strcmp(split, "all")) {
-        for (only = 0; only < SPLIT_COUNT && strcmp(split_names[only], split); only++) {}
+        for (only = 0; only < SPLIT_COUNT && strcmp(split_names[only], split); only++) {
+        }
         if (only == SPLIT_COUNT)
-            return status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all", split);
+            return status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all",
+                               split);
     }
     status rc = dataset_open(&data, path);
     if (!rc) rc = mem_new(&ids, dataset_records(data), "dicom_ids");
@@ -216,7 +244,7 @@ static status embed_shards(embedder *e, const arguments *a, const char *path, co
     return rc;
 }
 
-// --- files -----------------------------------------------------------------------------------------------------
+// --- files --------------------------------------------------------------------------------------
 static status embed_files(embedder *e, const arguments *a, const char *out) {
     image_file image;
     embeddings_writer *w = NULL;
@@ -260,7 +288,9 @@ static status embed(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, aligner_tables); }
+static status help_keys(buffer *out) {
+    return settings_help(out, aligner_tables);
+}
 
 const command command_embed = {
     .name = "embed",

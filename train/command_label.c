@@ -1,5 +1,5 @@
-// radialog label: what reports say of the 14 observations, by a CheXbert of ours or the public one, as a table that
-// ingest reads (REFERENCE 0.1, stage B).
+// radialog label: what reports say of the 14 observations, by a CheXbert of ours or the public one,
+// as a table that ingest reads (REFERENCE 0.1, stage B).
 #include "core/files/fs.h"
 #include "core/log.h"
 #include "data/report_table.h"
@@ -19,8 +19,10 @@ static const option options[] = {
     OPTION_CHECKPOINT,
     {"out", "FILE", "the table of labels, CSV (default: stdout)"},
     {"split", "NAME", "of a shard directory: train, validate, test or all (default all)"},
-    {"column", "NAME", "of a table, or key of JSON lines, that holds the report (default: findings, Report Impression, "
-                       "report or text)"},
+    {"column", "NAME",
+     "of a table, or key of JSON lines, that holds the report (default: findings, Report "
+     "Impression, "
+     "report or text)"},
     {"headerless", NULL, "the table has no header: its first column is the report"},
     {0},
 };
@@ -56,8 +58,11 @@ static status labeler_open(labeler *l, const arguments *a) {
     chexbert_make(&l->model, &s->params, &sizes);
     rc = inference_allocate(s);
     if (!rc) rc = chexbert_load(&s->params, s->file, true);
-    l->batch = config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : BATCH;
-    if (!rc) rc = chexbert_inputs_open(&l->inputs, s->device, l->batch, config_int(s->config, "data.max_tokens"));
+    l->batch =
+        config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : BATCH;
+    if (!rc)
+        rc = chexbert_inputs_open(&l->inputs, s->device, l->batch,
+                                  config_int(s->config, "data.max_tokens"));
     if (rc) return rc;
     chexbert_label_dry(&s->tape, &l->model, &l->inputs);
     return tape_allocate(&s->tape, tape_used(&s->tape));
@@ -65,19 +70,23 @@ static status labeler_open(labeler *l, const arguments *a) {
 
 static text_options reading(const labeler *l) {
     const config *c = l->inference.config;
-    return (text_options){.rule = TEXT_REPORT, .most = (int)config_int(c, "data.max_tokens"),
+    return (text_options){.rule = TEXT_REPORT,
+                          .most = (int)config_int(c, "data.max_tokens"),
                           .threads = (int)config_int(c, "data.threads")};
 }
 
 // LABELS (COUNT, CLASS_COUNT) of the texts of RECORD.
-static status label_texts(labeler *l, const text_set *texts, const int64_t *record, int64_t count, int8_t *labels) {
+static status label_texts(labeler *l, const text_set *texts, const int64_t *record, int64_t count,
+                          int8_t *labels) {
     if (texts_truncated(texts))
         log_warn("%lld of %lld reports are longer than data.max_tokens: their ends were not read",
                  (long long)texts_truncated(texts), (long long)count);
-    return chexbert_label(&l->inference.tape, &l->model, &l->inputs, texts, record, count, l->batch, labels);
+    return chexbert_label(&l->inference.tape, &l->model, &l->inputs, texts, record, count, l->batch,
+                          labels);
 }
 
-static status give(const char *out, const char *id_name, const char *const *id, const int8_t *labels, int64_t count) {
+static status give(const char *out, const char *id_name, const char *const *id,
+                   const int8_t *labels, int64_t count) {
     buffer text = {0};
     if (out) return label_table_write(out, id_name, id, labels, count);
     status rc = label_table_print(&text, id_name, id, labels, count);
@@ -87,9 +96,10 @@ static status give(const char *out, const char *id_name, const char *const *id, 
     return rc;
 }
 
-// --- shards ----------------------------------------------------------------------------------------------------
+// --- shards -------------------------------------------------------------------------------------
 // How the labels compare with those that the shards hold.
-static status compare(const dataset *data, const int64_t *record, const int8_t *labels, int64_t count) {
+static status compare(const dataset *data, const int64_t *record, const int8_t *labels,
+                      int64_t count) {
     labeler_counts counts = {0};
     labeler_metrics m;
     status rc = STATUS_OK;
@@ -100,18 +110,21 @@ static status compare(const dataset *data, const int64_t *record, const int8_t *
     }
     if (!rc) rc = labeler_measure(&m, &counts);
     if (!rc)
-        log_info("%lld reports; of the labels that the shards hold %.2f %% are the same, positive F1 %.3f", (long long)count,
-                 100 * m.accuracy, m.mean_f1[LABELER_POSITIVE]);
+        log_info("%lld reports; of the labels that the shards hold %.2f %% are the same, positive "
+                 "F1 %.3f",
+                 (long long)count, 100 * m.accuracy, m.mean_f1[LABELER_POSITIVE]);
     return rc;
 }
 
-static status label_records(labeler *l, const dataset *data, const int64_t *record, int64_t count, const char *out) {
+static status label_records(labeler *l, const dataset *data, const int64_t *record, int64_t count,
+                            const char *out) {
     const text_options how = reading(l);
     text_set *texts = NULL;
     const char **id = NULL;
     int8_t *labels = NULL;
-    status rc = texts_open(&texts, data, record, count, (record_text)config_choice(l->inference.config, "data.section"),
-                           l->words, &how);
+    status rc =
+        texts_open(&texts, data, record, count,
+                   (record_text)config_choice(l->inference.config, "data.section"), l->words, &how);
     if (!rc) rc = mem_new(&labels, count * CLASS_COUNT, "labels");
     if (!rc) rc = mem_new(&id, count, "dicom_ids");
     if (!rc) rc = label_texts(l, texts, record, count, labels);
@@ -140,16 +153,19 @@ static status label_shards(labeler *l, const arguments *a, const char *path, con
         for (int64_t i = 0; i < count && !rc; i++) all[total++] = some[i];
         mem_free(some);
     }
-    if (!rc && !found) rc = status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all", split);
+    if (!rc && !found)
+        rc =
+            status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all", split);
     if (!rc && !total)
-        rc = status_fail(STATUS_FORMAT, "%s: no record there has the section that data.section names", path);
+        rc = status_fail(STATUS_FORMAT,
+                         "%s: no record there has the section that data.section names", path);
     if (!rc) rc = label_records(l, data, all, total, out);
     mem_free(all);
     dataset_close(data);
     return rc;
 }
 
-// --- files -----------------------------------------------------------------------------------------------------
+// --- files --------------------------------------------------------------------------------------
 static status label_file(labeler *l, const arguments *a, const char *path, const char *out) {
     const report_options options_of_file = {argument(a, "column"), argument_given(a, "headerless")};
     const text_options how = reading(l);
@@ -164,7 +180,8 @@ static status label_file(labeler *l, const arguments *a, const char *path, const
     if (!rc) rc = mem_new(&record, count, "reports");
     for (int64_t i = 0; i < count && !rc; i++) record[i] = i;
     if (!rc) rc = label_texts(l, texts, record, count, labels);
-    if (!rc) rc = give(out, report_table_id_name(reports), report_table_ids(reports), labels, count);
+    if (!rc)
+        rc = give(out, report_table_id_name(reports), report_table_ids(reports), labels, count);
     mem_free(record);
     mem_free(labels);
     texts_close(texts);
@@ -176,14 +193,19 @@ static status label(const arguments *a) {
     labeler l = {0};
     const char *path = a->positional[0], *out = argument(a, "out");
     if (a->positionals != 1)
-        return status_fail(STATUS_USAGE, "one shard directory or one file of reports at a time; %d were given", a->positionals);
+        return status_fail(STATUS_USAGE,
+                           "one shard directory or one file of reports at a time; %d were given",
+                           a->positionals);
     status rc = labeler_open(&l, a);
-    if (!rc) rc = folder_exists(path) ? label_shards(&l, a, path, out) : label_file(&l, a, path, out);
+    if (!rc)
+        rc = folder_exists(path) ? label_shards(&l, a, path, out) : label_file(&l, a, path, out);
     labeler_close(&l);
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, chexbert_tables); }
+static status help_keys(buffer *out) {
+    return settings_help(out, chexbert_tables);
+}
 
 const command command_label = {
     .name = "label",

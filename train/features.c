@@ -1,5 +1,5 @@
-// The frozen encoder's features of a split, in a file (data/embeddings.h): what training would otherwise compute
-// again in every epoch.
+// The frozen encoder's features of a split, in a file (data/embeddings.h): what training would
+// otherwise compute again in every epoch.
 #include "core/checksum.h"
 #include "core/files/fs.h"
 #include "core/log.h"
@@ -16,16 +16,18 @@ typedef struct making {
     char checkpoint[16], model[96], path[PATH_SIZE];
 } making;
 
-// The file's name says all that it depends on, so that one folder may hold those of several encoders.
-static status describe(making *k, const char *folder, const tape *t, const aligner *m, const params *p, const loader *l,
-                       const feature_source *source) {
+// The file's name says all that it depends on, so that one folder may hold those of several
+// encoders.
+static status describe(making *k, const char *folder, const tape *t, const aligner *m,
+                       const params *p, const loader *l, const feature_source *source) {
     uint32_t crc, name;
     char file[64];
     const int64_t count = loader_records(l);
     status rc = params_checksum(&crc, p, "visual_encoder.encoder.");
     if (!rc) rc = mem_new(&k->ids, count, "dicom_ids");
     if (rc) return rc;
-    for (int64_t i = 0; i < count; i++) k->ids[i] = dataset_id(source->data, loader_record(l, i), ID_DICOM);
+    for (int64_t i = 0; i < count; i++)
+        k->ids[i] = dataset_id(source->data, loader_record(l, i), ID_DICOM);
     snprintf(k->checkpoint, sizeof k->checkpoint, "%08x", crc);
     snprintf(k->model, sizeof k->model, "biovil_t, crop %d, size %d%s", source->crop, source->size,
              source->blank ? ", blank" : "");
@@ -55,7 +57,8 @@ void features_dry(tape *t, const aligner *m, aligner_inputs *in, int64_t all) {
 }
 
 // One batch: every rank its slice; rank 0 gets all rows in ROWS.
-static status compute(tape *t, const aligner *m, aligner_inputs *in, const batch *b, bool blank, void *rows) {
+static status compute(tape *t, const aligner *m, aligner_inputs *in, const batch *b, bool blank,
+                      void *rows) {
     tape_begin(t, false);
     t->training = false;
     classifier_inputs_load(&in->pixels, t->device, b, blank);
@@ -73,15 +76,19 @@ static status go_on(comm *c, embeddings_writer *w, status rc) {
     if (w) rc = embeddings_sync(w);
     if (!rc && c->rank) return status_carry(STATUS_INTERRUPTED, ""); // rank 0 says it for all
     signals_tell(number);
-    return rc ? rc : status_fail(STATUS_INTERRUPTED, "stopped by signal %d; the same command goes on with the "
-                                                     "features from there", number);
+    return rc ? rc
+              : status_fail(STATUS_INTERRUPTED,
+                            "stopped by signal %d; the same command goes on with the "
+                            "features from there",
+                            number);
 }
 
 // The rows from WRITTEN on. W is rank 0's.
-static status compute_all(embeddings_writer *w, int64_t written, const making *k, tape *t, const aligner *m, loader *l,
-                          aligner_inputs *in, bool blank) {
+static status compute_all(embeddings_writer *w, int64_t written, const making *k, tape *t,
+                          const aligner *m, loader *l, aligner_inputs *in, bool blank) {
     const int64_t steps = loader_steps_per_epoch(l), count = k->facts.count;
-    const size_t bytes = (size_t)k->facts.queries * (size_t)k->facts.width * dtype_size(k->facts.type);
+    const size_t bytes =
+        (size_t)k->facts.queries * (size_t)k->facts.width * dtype_size(k->facts.type);
     progress bar;
     char *rows = NULL;
     status rc = mem_take((void **)&rows, (size_t)loader_batch(l), bytes, "features of a batch");
@@ -104,8 +111,8 @@ static status compute_all(embeddings_writer *w, int64_t written, const making *k
     return rc;
 }
 
-static status make(const making *k, const char *folder, tape *t, const aligner *m, loader *l, aligner_inputs *in,
-                   bool blank) {
+static status make(const making *k, const char *folder, tape *t, const aligner *m, loader *l,
+                   aligner_inputs *in, bool blank) {
     embeddings_writer *w = NULL;
     status rc = STATUS_OK;
     int written = 0;
@@ -119,8 +126,8 @@ static status make(const making *k, const char *folder, tape *t, const aligner *
     return ranks_agree(t->comm, rc);
 }
 
-status features_open(embeddings **out, const char *folder, tape *t, const aligner *m, const params *p, loader *l,
-                     aligner_inputs *in, const feature_source *source) {
+status features_open(embeddings **out, const char *folder, tape *t, const aligner *m,
+                     const params *p, loader *l, aligner_inputs *in, const feature_source *source) {
     making k = {0};
     status rc = describe(&k, folder, t, m, p, l, source);
     rc = ranks_agree(t->comm, rc);
@@ -128,7 +135,8 @@ status features_open(embeddings **out, const char *folder, tape *t, const aligne
     if (!rc) {
         rc = embeddings_open(out, k.path);
         if (rc && t->comm->rank)
-            rc = status_fail(rc, "%s (data.cache must be a folder that all ranks see)", status_text());
+            rc = status_fail(rc, "%s (data.cache must be a folder that all ranks see)",
+                             status_text());
     }
     if (!rc && t->comm->rank == 0) log_info("features of %s: %s", k.facts.split, k.path);
     mem_free(k.ids);

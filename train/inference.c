@@ -19,8 +19,9 @@ static status read_config(inference *s, const arguments *a, const config_key *co
 static status find_checkpoint(inference *s, const arguments *a) {
     const char *given = argument(a, "checkpoint");
     if (!given)
-        return status_fail(STATUS_USAGE, "--checkpoint PATH is missing: a run directory, a checkpoint folder "
-                                         "or a file of weights");
+        return status_fail(STATUS_USAGE,
+                           "--checkpoint PATH is missing: a run directory, a checkpoint folder "
+                           "or a file of weights");
     status rc = path_join(s->folder, sizeof s->folder, given, "checkpoints");
     if (!rc && folder_exists(s->folder))
         rc = checkpoint_choose(given, s->folder, sizeof s->folder);

@@ -1,5 +1,5 @@
-// A trained model at work: what the commands that use a checkpoint share (classify, label, embed). The command declares
-// its model in PARAMS, freezes and allocates it, and loads FILE.
+// A trained model at work: what the commands that use a checkpoint share (classify, label, embed).
+// The command declares its model in PARAMS, freezes and allocates it, and loads FILE.
 #pragma once
 #include "core/comm.h"
 #include "core/config.h"
@@ -17,13 +17,16 @@ typedef struct inference {
 } inference;
 
 // The option for a command's list.
-#define OPTION_CHECKPOINT                                                                                              \
-    {"checkpoint", "PATH",                                                                                             \
-     "a run directory (its best checkpoint), a checkpoint folder, or a file of weights (sizes then come from "         \
-     "--config and --set, the paper's without)"}
+#define OPTION_CHECKPOINT                                                                          \
+    {                                                                                              \
+        "checkpoint", "PATH",                                                                      \
+            "a run directory (its best checkpoint), a checkpoint folder, or a file of weights "    \
+            "(sizes then come from "                                                               \
+            "--config and --set, the paper's without)"                                             \
+    }
 
-// Finds --checkpoint; takes the configuration that it carries, then --config and --set; opens the device. USAGE, IO,
-// FORMAT, MEMORY, DEVICE. To be closed also after a failure.
+// Finds --checkpoint; takes the configuration that it carries, then --config and --set; opens the
+// device. USAGE, IO, FORMAT, MEMORY, DEVICE. To be closed also after a failure.
 status inference_open(inference *s, const arguments *a, const config_key *const *tables);
 void inference_close(inference *s);
 // Freezes and allocates what was declared: nothing trains.

@@ -1,5 +1,6 @@
-// Training the aligner: image-text contrast, matching and captioning, summed (REFERENCE 4.5), on images whose frozen
-// encoder is run once (train/features.c) unless its input changes from epoch to epoch.
+// Training the aligner: image-text contrast, matching and captioning, summed (REFERENCE 4.5), on
+// images whose frozen encoder is run once (train/features.c) unless its input changes from epoch to
+// epoch.
 #include "train/stage_aligner.h"
 #include "core/files/fs.h"
 #include "core/log.h"
@@ -24,14 +25,17 @@ typedef struct state {
     bool from_pixels; // the encoder runs in every step
 } state;
 
-// --- setup -------------------------------------------------------------------------------------------------------
+// --- setup --------------------------------------------------------------------------------------
 // Images and texts of a split, in the same order.
-static status open_split(run *r, state *s, int split, bool training, text_split *texts, aligner_images *images) {
+static status open_split(run *r, state *s, int split, bool training, text_split *texts,
+                         aligner_images *images) {
     const config *c = r->config;
     loader_options options = aligner_loader_options(c, split, training, r->comm);
     *images = (aligner_images){.data = s->data, .blank = config_bool(c, "data.blank")};
     status rc = loader_open(&images->loader, s->data, &options);
-    return rc ? rc : text_split_open(texts, s->data, images->loader, c, split, training, r->comm, s->words, TEXT_CAPTION);
+    return rc ? rc
+              : text_split_open(texts, s->data, images->loader, c, split, training, r->comm,
+                                s->words, TEXT_CAPTION);
 }
 
 static status open_data(run *r, state *s) {
@@ -46,12 +50,13 @@ static status open_data(run *r, state *s) {
     return STATUS_OK;
 }
 
-// REFERENCE 4.8: as LAVIS' get_optimizer_params: what has two dimensions decays, but for names that have "bias", "ln" or
-// "bn" in them.
+// REFERENCE 4.8: as LAVIS' get_optimizer_params: what has two dimensions decays, but for names that
+// have "bias", "ln" or "bn" in them.
 static void choose_decay(params *p) {
     for (size_t i = 0; i < p->count; i++) {
         const char *name = p->item[i]->name;
-        p->item[i]->decay = p->item[i]->file_rank > 1 && !strstr(name, "bias") && !strstr(name, "ln") && !strstr(name, "bn");
+        p->item[i]->decay = p->item[i]->file_rank > 1 && !strstr(name, "bias") &&
+                            !strstr(name, "ln") && !strstr(name, "bn");
     }
 }
 
@@ -65,7 +70,8 @@ static status declare_model(run *r, state *s) {
     return STATUS_OK;
 }
 
-// What the model begins as: first by chance, then the Q-Former, the encoder and the projector as the configuration says.
+// What the model begins as: first by chance, then the Q-Former, the encoder and the projector as
+// the configuration says.
 static status begin_from(run *r, state *s) {
     const config *c = r->config;
     const char *start = config_text(c, "model.init"), *encoder = config_text(c, "model.encoder");
@@ -78,9 +84,11 @@ static status begin_from(run *r, state *s) {
     if (!rc && *encoder) rc = checkpoint_file(file, sizeof file, encoder);
     if (!rc && *encoder) rc = aligner_load_encoder(&r->params, file);
     if (!rc && seed >= 0)
-        rc = biovil_t_fill_frozen_projector(&s->model.encoder, &r->params, aligner_encoder_prefix, (uint32_t)seed);
+        rc = biovil_t_fill_frozen_projector(&s->model.encoder, &r->params, aligner_encoder_prefix,
+                                            (uint32_t)seed);
     if (!rc && !*encoder && !whole)
-        log_warn("the encoder begins at random and stays so: name BioViL-T's weights or a classifier's checkpoint "
+        log_warn("the encoder begins at random and stays so: name BioViL-T's weights or a "
+                 "classifier's checkpoint "
                  "as model.encoder");
     return rc;
 }
@@ -92,9 +100,10 @@ static status open_inputs(run *r, state *s) {
     r->own_samples = comm_share(all, r->comm->rank, r->comm->size, NULL);
     if (!r->own_samples || all < 2)
         return status_fail(STATUS_USAGE, "train.batch %lld: %s", (long long)all,
-                           all < 2 ? "contrast needs at least two samples" : "leaves some ranks without work");
-    const aligner_room room = {r->own_samples, all, config_int(c, "data.max_tokens"), (int)config_int(c, "data.size"),
-                               r->comm->size == 1};
+                           all < 2 ? "contrast needs at least two samples"
+                                   : "leaves some ranks without work");
+    const aligner_room room = {r->own_samples, all, config_int(c, "data.max_tokens"),
+                               (int)config_int(c, "data.size"), r->comm->size == 1};
     const loader_options training = aligner_loader_options(c, SPLIT_TRAIN, true, r->comm);
     r->batch_bytes = aligner_inputs_bytes(r->device, &s->model, &room);
     r->loader_bytes = 2 * loader_bytes(&training);
@@ -133,17 +142,19 @@ static status plan(run *r) {
     return rc ? rc : open_inputs(r, s);
 }
 
-// --- features ----------------------------------------------------------------------------------------------------
+// --- features -----------------------------------------------------------------------------------
 static status open_features(run *r, state *s, int split, aligner_images *images) {
     const config *c = r->config;
     const char *folder = config_text(c, "data.cache");
-    const feature_source source = {s->data, split, (int)config_int(c, "data.crop"), (int)config_int(c, "data.size"),
-                                   images->blank};
+    const feature_source source = {s->data, split, (int)config_int(c, "data.crop"),
+                                   (int)config_int(c, "data.size"), images->blank};
     loader_options options = aligner_loader_options(c, split, false, r->comm);
     loader *l = NULL;
     if (split == SPLIT_TRAIN) options.limit = config_int(c, "data.limit");
     status rc = ranks_agree(r->comm, loader_open(&l, s->data, &options));
-    if (!rc) rc = features_open(&images->file, *folder ? folder : r->dir, &r->tape, &s->model, &r->params, l, &s->inputs, &source);
+    if (!rc)
+        rc = features_open(&images->file, *folder ? folder : r->dir, &r->tape, &s->model,
+                           &r->params, l, &s->inputs, &source);
     loader_close(l);
     if (rc) return rc;
     loader_close(images->loader); // from now on pixels are not read
@@ -158,11 +169,12 @@ static status ready(run *r) {
     return rc ? rc : open_features(r, s, SPLIT_VALIDATE, &s->validation_images);
 }
 
-// --- steps -------------------------------------------------------------------------------------------------------
+// --- steps --------------------------------------------------------------------------------------
 static status load_batch(run *r) {
     state *s = r->state;
     const order_step *step = &s->train.step;
-    status rc = aligner_step_load(&s->inputs, r->device, &s->images, &s->train, r->step, r->config, s->begin);
+    status rc = aligner_step_load(&s->inputs, r->device, &s->images, &s->train, r->step, r->config,
+                                  s->begin);
     if (rc) return rc;
     run_note_batch(r, s->data, s->train.batch + step->first, step->count);
     r->samples = step->global_count;
@@ -175,7 +187,8 @@ static status load_batch(run *r) {
 static tensor *loss(run *r) {
     state *s = r->state;
     aligner_losses l;
-    aligner_loss(&r->tape, &s->model, &s->inputs.batch, aligner_input(&r->tape, &s->model, &s->inputs, s->from_pixels), &l);
+    aligner_loss(&r->tape, &s->model, &s->inputs.batch,
+                 aligner_input(&r->tape, &s->model, &s->inputs, s->from_pixels), &l);
     r->part[0] = l.contrast;
     r->part[1] = l.match;
     r->part[2] = l.caption;
@@ -191,8 +204,8 @@ static status validate(run *r, buffer *out, double *score) {
         if (!s->from_pixels) features_dry(&r->tape, &s->model, &s->inputs, r->samples);
         return STATUS_OK;
     }
-    status rc = aligner_score(&scores, &r->tape, &s->model, &s->inputs, &s->validation_images, &s->validate, r->config,
-                              s->begin);
+    status rc = aligner_score(&scores, &r->tape, &s->model, &s->inputs, &s->validation_images,
+                              &s->validate, r->config, s->begin);
     if (rc) return rc;
     *score = -scores.loss;
     aligner_scores_json(out, &scores);
@@ -200,20 +213,25 @@ static status validate(run *r, buffer *out, double *score) {
 }
 
 static void save(const run *r, buffer *config_json) {
-    config_model_json(config_json, r->config, (const config_key *const[]){image_keys, text_keys, NULL},
+    config_model_json(config_json, r->config,
+                      (const config_key *const[]){image_keys, text_keys, NULL},
                       (const config_key *const[]){encoder_keys, bert_keys, aligner_keys, NULL});
 }
 
-static const buffer *vocabulary(const run *r) { return &((const state *)r->state)->vocabulary; }
+static const buffer *vocabulary(const run *r) {
+    return &((const state *)r->state)->vocabulary;
+}
 
-// --- the end -----------------------------------------------------------------------------------------------------
+// --- the end ------------------------------------------------------------------------------------
 static status score_test(run *r, state *s, aligner_scores *out) {
     text_split texts = {0};
     aligner_images images = {0};
     status rc = open_split(r, s, SPLIT_TEST, false, &texts, &images);
     rc = ranks_agree(r->comm, rc);
     if (!rc && !s->from_pixels) rc = open_features(r, s, SPLIT_TEST, &images);
-    if (!rc) rc = aligner_score(out, &r->tape, &s->model, &s->inputs, &images, &texts, r->config, s->begin);
+    if (!rc)
+        rc = aligner_score(out, &r->tape, &s->model, &s->inputs, &images, &texts, r->config,
+                           s->begin);
     embeddings_close(images.file);
     loader_close(images.loader);
     text_split_close(&texts);
@@ -234,10 +252,12 @@ static status report(run *r) {
     if (rc || !ranks_lead(r)) return rc;
     rc = aligner_scores_table(&text, &scores);
     if (!rc)
-        printf("test split, %lld pairs, checkpoint of step %lld:\n%sloss %.4f (contrast %.4f, match %.4f, caption %.4f), "
+        printf("test split, %lld pairs, checkpoint of step %lld:\n%sloss %.4f (contrast %.4f, "
+               "match %.4f, caption %.4f), "
                "match decided with balanced accuracy %.3f\n",
-               (long long)scores.count, (long long)(r->best.known ? r->best.step : r->step), text.data, scores.loss,
-               scores.contrast, scores.match, scores.caption, scores.decision.balanced_accuracy);
+               (long long)scores.count, (long long)(r->best.known ? r->best.step : r->step),
+               text.data, scores.loss, scores.contrast, scores.match, scores.caption,
+               scores.decision.balanced_accuracy);
     text.length = 0;
     aligner_scores_json(&text, &scores);
     if (!rc) rc = run_write_scores(r, &text);

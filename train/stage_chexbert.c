@@ -1,5 +1,6 @@
-// Training the report labeler: the sum over 14 heads of the cross-entropy of their answers, everything trained,
-// as CheXbert's authors did on labelled reports. Here the labels are those of the shards.
+// Training the report labeler: the sum over 14 heads of the cross-entropy of their answers,
+// everything trained, as CheXbert's authors did on labelled reports. Here the labels are those of
+// the shards.
 #include "train/stage_chexbert.h"
 #include "core/files/fs.h"
 #include "core/log.h"
@@ -25,12 +26,16 @@ typedef struct state {
     int64_t batch;
 } state;
 
-// --- setup -------------------------------------------------------------------------------------------------------
+// --- setup --------------------------------------------------------------------------------------
 static status open_data(run *r, state *s) {
     const config *c = r->config;
     status rc = dataset_open(&s->data, config_text(c, "data.shards"));
-    if (!rc) rc = text_split_open(&s->train, s->data, NULL, c, SPLIT_TRAIN, true, r->comm, s->words, TEXT_REPORT);
-    if (!rc) rc = text_split_open(&s->validate, s->data, NULL, c, SPLIT_VALIDATE, false, r->comm, s->words, TEXT_REPORT);
+    if (!rc)
+        rc = text_split_open(&s->train, s->data, NULL, c, SPLIT_TRAIN, true, r->comm, s->words,
+                             TEXT_REPORT);
+    if (!rc)
+        rc = text_split_open(&s->validate, s->data, NULL, c, SPLIT_VALIDATE, false, r->comm,
+                             s->words, TEXT_REPORT);
     if (rc) return rc;
     r->data_hash = dataset_plan(s->data);
     text_split_tell(&s->train, "training");
@@ -45,7 +50,8 @@ static status declare_model(run *r, state *s) {
     if (rc) return rc;
     sizes.token_types = 2;
     chexbert_make(&s->model, &r->params, &sizes);
-    for (size_t i = 0; i < r->params.count; i++) r->params.item[i]->decay = r->params.item[i]->value.rank > 1;
+    for (size_t i = 0; i < r->params.count; i++)
+        r->params.item[i]->decay = r->params.item[i]->value.rank > 1;
     return STATUS_OK;
 }
 
@@ -62,7 +68,8 @@ static status open_inputs(run *r, state *s) {
     r->samples = s->batch;
     r->own_samples = comm_share(r->samples, r->comm->rank, r->comm->size, NULL);
     if (!r->own_samples)
-        return status_fail(STATUS_USAGE, "train.batch %lld leaves some of the %d ranks without work",
+        return status_fail(STATUS_USAGE,
+                           "train.batch %lld leaves some of the %d ranks without work",
                            (long long)r->samples, r->comm->size);
     r->batch_bytes = chexbert_inputs_bytes(r->own_samples, most);
     status rc = mem_new(&s->labels, s->batch, "a batch's labels");
@@ -76,7 +83,8 @@ static status begin(run *r, state **out) {
     r->state = *out = s;
     s->batch = config_int(r->config, "train.batch");
     tape_checkpointing(&r->tape, config_bool(r->config, "train.recompute"));
-    return vocabulary_open(&s->words, &s->vocabulary, config_text(r->config, "model.vocabulary"), false);
+    return vocabulary_open(&s->words, &s->vocabulary, config_text(r->config, "model.vocabulary"),
+                           false);
 }
 
 static status setup(run *r) {
@@ -97,16 +105,18 @@ static status plan(run *r) {
     return rc ? rc : open_inputs(r, s);
 }
 
-// --- steps -------------------------------------------------------------------------------------------------------
+// --- steps --------------------------------------------------------------------------------------
 static status load_batch(run *r) {
     state *s = r->state;
     text_split *texts = &s->train;
     const order_step *step = &texts->step;
     text_split_batch(texts, r->step);
     run_note_batch(r, s->data, texts->batch + step->first, step->count);
-    for (int64_t i = 0; i < step->count; i++) s->labels[i] = dataset_labels(s->data, texts->batch[step->first + i]);
+    for (int64_t i = 0; i < step->count; i++)
+        s->labels[i] = dataset_labels(s->data, texts->batch[step->first + i]);
     const int64_t sample = step->first_sample + step->first;
-    chexbert_inputs_load(&s->inputs, texts->ids, texts->first + step->first, step->count, sample, s->labels);
+    chexbert_inputs_load(&s->inputs, texts->ids, texts->first + step->first, step->count, sample,
+                         s->labels);
     r->samples = step->global_count;
     r->own_samples = step->count;
     r->kind = s->inputs.texts.kind;
@@ -124,7 +134,9 @@ static status measure(run *r, state *s, text_split *texts, labeler_metrics *out)
     labeler_counts counts = {0};
     int8_t *labels = NULL;
     status rc = mem_new(&labels, texts->count * CLASS_COUNT, "labels");
-    if (!rc) rc = chexbert_label(&r->tape, &s->model, &s->inputs, texts->texts, texts->record, texts->count, s->batch, labels);
+    if (!rc)
+        rc = chexbert_label(&r->tape, &s->model, &s->inputs, texts->texts, texts->record,
+                            texts->count, s->batch, labels);
     for (int64_t i = 0; i < texts->count && !rc; i++) {
         int8_t truth[CLASS_COUNT];
         chexbert_truth(truth, dataset_labels(s->data, texts->record[i]));
@@ -155,7 +167,9 @@ static void save(const run *r, buffer *config_json) {
                       (const config_key *const[]){bert_keys, NULL});
 }
 
-static const buffer *vocabulary(const run *r) { return &((const state *)r->state)->vocabulary; }
+static const buffer *vocabulary(const run *r) {
+    return &((const state *)r->state)->vocabulary;
+}
 
 // What was learned: the best checkpoint on the test split, whose wording it has not seen.
 static status report(run *r) {
@@ -168,13 +182,16 @@ static status report(run *r) {
         return STATUS_OK;
     }
     status rc = checkpoint_take_best(r);
-    if (!rc) rc = text_split_open(&test, s->data, NULL, r->config, SPLIT_TEST, false, r->comm, s->words, TEXT_REPORT);
+    if (!rc)
+        rc = text_split_open(&test, s->data, NULL, r->config, SPLIT_TEST, false, r->comm, s->words,
+                             TEXT_REPORT);
     if (!rc) rc = measure(r, s, &test, &m);
     text_split_close(&test);
     if (rc || !ranks_lead(r)) return rc;
     rc = labeler_table(&text, &m, TABLE_PLAIN);
-    if (!rc) printf("test split, %lld reports, checkpoint of step %lld:\n%s", (long long)m.count,
-                    (long long)(r->best.known ? r->best.step : r->step), text.data);
+    if (!rc)
+        printf("test split, %lld reports, checkpoint of step %lld:\n%s", (long long)m.count,
+               (long long)(r->best.known ? r->best.step : r->step), text.data);
     text.length = 0;
     labeler_json(&text, &m);
     if (!rc) rc = run_write_scores(r, &text);

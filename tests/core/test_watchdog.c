@@ -1,4 +1,5 @@
-// core/watchdog.h: what it makes of ranks that it cannot ask. Ranks that are killed or hang are in tests/ranks/.
+// core/watchdog.h: what it makes of ranks that it cannot ask. Ranks that are killed or hang are in
+// tests/ranks/.
 #include "core/watchdog.h"
 #include "tests/core/helper_check.h"
 
@@ -95,6 +96,7 @@ START_TEST(one_that_falls_silent) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {one_that_never_answers, one_without_an_address, one_that_falls_silent, NULL};
+    const TTest *const tests[] = {one_that_never_answers, one_without_an_address,
+                                  one_that_falls_silent, NULL};
     return run_suite(suite_of("watchdog", tests));
 }

@@ -72,7 +72,7 @@ static void expect_same(const char *path, const char *other) {
     buffer_free(&b);
 }
 
-// --- right files ---------------------------------------------------------------------------------
+// --- right files --------------------------------------------------------------------------------
 
 START_TEST(read_back) {
     embeddings *e;
@@ -136,7 +136,7 @@ START_TEST(pieces_make_no_difference) {
 }
 END_TEST
 
-// --- stops ---------------------------------------------------------------------------------------
+// --- stops --------------------------------------------------------------------------------------
 
 // In a process that ends without a word: SYNCED rows are counted, LOST more were handed over as
 // garbage.
@@ -248,7 +248,7 @@ START_TEST(one_writer_at_a_time) {
 }
 END_TEST
 
-// --- other facts ---------------------------------------------------------------------------------
+// --- other facts --------------------------------------------------------------------------------
 
 static const char *const other_ids[COUNT] = {"m",        "b-2", "b-10", "z", "a",  "ab",
                                              "02aa804e", "Z",   "b",    "y", "b-1"};
@@ -274,8 +274,8 @@ START_TEST(narrow_rows) {
     }
     embeddings_close(e);
     facts.type = DTYPE_F16;
-    expect_failure(embeddings_create(&w, scratch("narrow.h5"), &facts), STATUS_FORMAT, "type", "narrow.h5",
-                   "the type BF16, this run has F16");
+    expect_failure(embeddings_create(&w, scratch("narrow.h5"), &facts), STATUS_FORMAT, "type",
+                   "narrow.h5", "the type BF16, this run has F16");
 }
 END_TEST
 

@@ -1,5 +1,5 @@
-// The order of records: permutations that (seed, epoch) alone decides, against the formula in plain words;
-// slices of ranks; the last batch; lists out of a data set.
+// The order of records: permutations that (seed, epoch) alone decides, against the formula in plain
+// words; slices of ranks; the last batch; lists out of a data set.
 #include "core/memory.h"
 #include "core/rng.h"
 #include "data/order.h"
@@ -26,7 +26,8 @@ static batch_order *open_order(order_options options, int64_t count) {
 }
 
 // What the batch of STEP must be, made anew from the definition.
-static int64_t expected(int64_t record[BATCH], const order_options *o, int64_t count, int64_t step) {
+static int64_t expected(int64_t record[BATCH], const order_options *o, int64_t count,
+                        int64_t step) {
     uint32_t place[RECORDS];
     int64_t steps = o->drop_last ? count / o->batch : (count + o->batch - 1) / o->batch;
     int64_t begin = step % steps * o->batch, n = 0;
@@ -85,7 +86,8 @@ static void expect_permutation(batch_order *o, int64_t epoch, int64_t want, int6
     ck_assert_int_eq(done, want);
 }
 
-// Each record once per epoch, in an order that differs by epoch and seed; dropped: three whole batches.
+// Each record once per epoch, in an order that differs by epoch and seed; dropped: three whole
+// batches.
 START_TEST(epochs_are_permutations) {
     for (int drop = 0; drop < 2; drop++) {
         int64_t sequence[3][RECORDS], want = drop ? 3 * BATCH : RECORDS;
@@ -123,8 +125,8 @@ START_TEST(ranks_take_slices) {
                 order_batch(&s, record, o, step);
                 ck_assert_int_eq(s.global_count, w.global_count);
                 ck_assert_int_eq(s.first, next);
-                ck_assert_int_eq(s.count, w.global_count / ranks +
-                                              (options.rank < w.global_count % ranks));
+                ck_assert_int_eq(s.count,
+                                 w.global_count / ranks + (options.rank < w.global_count % ranks));
                 ck_assert_mem_eq(record, all, (size_t)w.global_count * sizeof *all);
                 next += s.count;
                 order_close(o);

@@ -1,5 +1,5 @@
-// Reports out of outside files: each format, which column and which id is taken, what is refused and with
-// which words; tables of labels, and their way back through ingest.
+// Reports out of outside files: each format, which column and which id is taken, what is refused
+// and with which words; tables of labels, and their way back through ingest.
 #include "core/memory.h"
 #include "data/image_codec.h"
 #include "data/report_table.h"
@@ -40,7 +40,7 @@ static void write_bytes(const char *name, const void *bytes, size_t size) {
 
 static const report_options plain, headerless = {.headerless = true};
 
-// --- tables --------------------------------------------------------------------------------------
+// --- tables -------------------------------------------------------------------------------------
 
 START_TEST(tables) {
     static const row want[] = {
@@ -122,13 +122,14 @@ START_TEST(bad_tables) {
 }
 END_TEST
 
-// --- JSON lines ----------------------------------------------------------------------------------
+// --- JSON lines ---------------------------------------------------------------------------------
 
 START_TEST(json_lines) {
-    write_text(at("j.jsonl"), "{\"dicom_id\": \"d1\", \"study_id\": 5, \"text\": \"a\\nb \\u00e9\"}\r\n"
-                              " \t\r\n\n"
-                              "{\"text\": null, \"dicom_id\": \"\"}\n"
-                              "{\"text\": \"NA\", \"dicom_id\": 12, \"findings\": \"no\"}");
+    write_text(at("j.jsonl"),
+               "{\"dicom_id\": \"d1\", \"study_id\": 5, \"text\": \"a\\nb \\u00e9\"}\r\n"
+               " \t\r\n\n"
+               "{\"text\": null, \"dicom_id\": \"\"}\n"
+               "{\"text\": \"NA\", \"dicom_id\": 12, \"findings\": \"no\"}");
     expect_table("j.jsonl", plain, "dicom_id",
                  (const row[]){{"d1", "a\nb \xc3\xa9", 1}, {"", "", 4}, {"12", "NA", 5}}, 3);
     write_text(at("j.jsonl"), "{\"study_id\": 50000001, \"text\": \"a\", \"report\": \"b\"}\n");
@@ -166,7 +167,7 @@ START_TEST(bad_json_lines) {
 }
 END_TEST
 
-// --- text files ----------------------------------------------------------------------------------
+// --- text files ---------------------------------------------------------------------------------
 
 START_TEST(text_files) {
     write_text(at("r.txt"), "\xef\xbb\xbf"
@@ -203,7 +204,8 @@ END_TEST
 START_TEST(failing_memory) {
     static const char *const file[] = {"m.csv", "m.jsonl", "m.txt"};
     write_text(at("m.csv"), "dicom_id,text\nd1,a\nd2,b\n");
-    write_text(at("m.jsonl"), "{\"dicom_id\": 1, \"text\": \"a\"}\n{\"dicom_id\": 2, \"text\": \"b\"}\n");
+    write_text(at("m.jsonl"),
+               "{\"dicom_id\": 1, \"text\": \"a\"}\n{\"dicom_id\": 2, \"text\": \"b\"}\n");
     write_text(at("m.txt"), "a");
     for (int i = 0; i < 3; i++) {
         const char *path = at("%s", file[i]);
@@ -223,7 +225,7 @@ START_TEST(failing_memory) {
 }
 END_TEST
 
-// --- labels --------------------------------------------------------------------------------------
+// --- labels -------------------------------------------------------------------------------------
 
 enum { LABELLED = 9 };
 static int8_t labels[LABELLED * CLASS_COUNT];
@@ -246,7 +248,8 @@ START_TEST(tables_of_labels) {
     OK(label_table_print(&b, "study_id", id, some, 2));
     ck_assert_str_eq(
         b.data,
-        "study_id,No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,"
+        "study_id,No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung "
+        "Lesion,Edema,"
         "Consolidation,Pneumonia,Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,Fracture,"
         "Support Devices\r\n"
         "\"a,\"\"b\"\"\",1.0,0.0,-1.0,,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0\r\n"
@@ -276,9 +279,9 @@ static void make_root(void) {
     for (int i = 0; i < LABELLED; i++) {
         const char *folder = at("root/mimic-cxr-jpg/2.0.0/files/p10/p10000001/s%d", 50 + i);
         OK(folder_make(folder));
-        OK(image_write_jpeg(at("root/mimic-cxr-jpg/2.0.0/files/p10/p10000001/s%d/%s.jpg", 50 + i,
-                               ids[i]),
-                            pixels, 32, 32, 90));
+        OK(image_write_jpeg(
+            at("root/mimic-cxr-jpg/2.0.0/files/p10/p10000001/s%d/%s.jpg", 50 + i, ids[i]), pixels,
+            32, 32, 90));
         write_text(at("root/mimic-cxr-reports/files/p10/p10000001/s%d.txt", 50 + i),
                    " FINAL REPORT\n FINDINGS:  Clear.\n");
         buffer_print(&table, "%s,%d,10000001,train\n", ids[i], 50 + i);

@@ -1,5 +1,6 @@
-// Tokenised texts: against the tokenizer itself, text by text; the two rules of truncation against the
-// references' way of saying them; groups against plain comparison; batches; failing memory and disks.
+// Tokenised texts: against the tokenizer itself, text by text; the two rules of truncation against
+// the references' way of saying them; groups against plain comparison; batches; failing memory and
+// disks.
 #include "core/memory.h"
 #include "core/rng.h"
 #include "data/image_codec.h"
@@ -21,7 +22,8 @@ static const char *const findings[] = {
     "The lungs\n are  clear. ",
     "",
     "No \xe2\x80\x83 pleural\neffusion, \xc3\xa9t\xc3\xa9.",
-    "the heart\tis of normal size; no pneumothorax. the lungs are clear. no pleural effusion is seen",
+    "the heart\tis of normal size; no pneumothorax. the lungs are clear. no pleural effusion is "
+    "seen",
     "The lungs are clear.",
     "[SEP] no [MASK]",
     "NA",
@@ -79,7 +81,7 @@ static void expect_ids(const text_set *t, int64_t record, const char *cleaned, i
     wordpiece_ids_free(&want);
 }
 
-// --- texts of records ----------------------------------------------------------------------------
+// --- texts of records ---------------------------------------------------------------------------
 
 // What each of findings[] becomes.
 static const char *const captions[] = {
@@ -87,7 +89,8 @@ static const char *const captions[] = {
     "The lungs are  clear.",
     "",
     "No \xe2\x80\x83 pleuraleffusion, \xc3\xa9t\xc3\xa9.",
-    "the heart\tis of normal size; no pneumothorax. the lungs are clear. no pleural effusion is seen",
+    "the heart\tis of normal size; no pneumothorax. the lungs are clear. no pleural effusion is "
+    "seen",
     "The lungs are clear.",
     "[SEP] no [MASK]",
     "",
@@ -97,7 +100,8 @@ static const char *const reports[] = {
     "The lungs are clear.",
     "",
     "No pleural effusion, \xc3\xa9t\xc3\xa9.",
-    "the heart is of normal size; no pneumothorax. the lungs are clear. no pleural effusion is seen",
+    "the heart is of normal size; no pneumothorax. the lungs are clear. no pleural effusion is "
+    "seen",
     "The lungs are clear.",
     "[SEP] no [MASK]",
     "",
@@ -152,7 +156,7 @@ START_TEST(some_records_of_another_section) {
 }
 END_TEST
 
-// --- truncation ----------------------------------------------------------------------------------
+// --- truncation ---------------------------------------------------------------------------------
 
 // "a" is one token. The caption's rule: the tokens that fit between [CLS] and [SEP]. CheXbert's: of
 // [CLS], all tokens, [SEP] the first 511, and [SEP], where there are more than 512.
@@ -194,7 +198,7 @@ START_TEST(long_texts_are_cut) {
 }
 END_TEST
 
-// --- groups --------------------------------------------------------------------------------------
+// --- groups -------------------------------------------------------------------------------------
 
 static void expect_numbers(const text_set *t, int64_t a, const char *const cleaned[]) {
     for (int64_t b = 0; b < RECORDS; b++) {
@@ -225,7 +229,8 @@ START_TEST(equal_texts_and_studies) {
 }
 END_TEST
 
-// Two texts with the same FNV-1a hash (64 bits), which is what groups are sorted by, and a twin of each.
+// Two texts with the same FNV-1a hash (64 bits), which is what groups are sorted by, and a twin of
+// each.
 START_TEST(equal_hashes_are_no_equal_texts) {
     static const char *const text[] = {"8yn0iYCKYHlIj4-BwPqk", "GReLUrM4wMqfg9yzV3KQ",
                                        "8yn0iYCKYHlIj4-BwPqk\n", " GReLUrM4wMqfg9yzV3KQ"};
@@ -238,7 +243,7 @@ START_TEST(equal_hashes_are_no_equal_texts) {
 }
 END_TEST
 
-// --- many texts ----------------------------------------------------------------------------------
+// --- many texts ---------------------------------------------------------------------------------
 
 static char *many[MANY];
 
@@ -305,7 +310,7 @@ START_TEST(threads_change_nothing) {
 }
 END_TEST
 
-// --- batches -------------------------------------------------------------------------------------
+// --- batches ------------------------------------------------------------------------------------
 
 START_TEST(batches_are_packed) {
     enum { N = 6, ROOM = N * 30, GUARD = -77 };
@@ -335,7 +340,7 @@ START_TEST(batches_are_packed) {
 }
 END_TEST
 
-// --- what can go wrong ---------------------------------------------------------------------------
+// --- what can go wrong --------------------------------------------------------------------------
 
 START_TEST(failing_memory) {
     int64_t list[RECORDS], n = 1;

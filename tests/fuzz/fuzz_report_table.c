@@ -1,5 +1,6 @@
-// Reports of outside files, for `radialog label`: tables, JSON lines, text. The first byte says which, and
-// how it is asked; the reports that are read must come back from a table that is written from them.
+// Reports of outside files, for `radialog label`: tables, JSON lines, text. The first byte says
+// which, and how it is asked; the reports that are read must come back from a table that is written
+// from them.
 #include "data/csv.h"
 #include "data/report_table.h"
 #include "tests/fuzz/helper_fuzz.h"
@@ -60,7 +61,8 @@ static void write_labels(const report_table *t, const input *in) {
         demand(!csv_next(c, &more, &bad) && more && !bad);
         demand(!strcmp(csv_field(c, 0), report_table_ids(t)[i]));
         for (int k = 0; k < CLASS_COUNT; k++)
-            demand(!label_parse(&label, csv_field(c, 1 + k)) && label == labels[i * CLASS_COUNT + k]);
+            demand(!label_parse(&label, csv_field(c, 1 + k)) &&
+                   label == labels[i * CLASS_COUNT + k]);
     }
     csv_close(c);
     buffer_free(&b);

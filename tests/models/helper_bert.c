@@ -16,7 +16,7 @@ const double bert_lr = 1e-3, bert_eps = 1e-2; // as in bert.py
 const limits bert_f32 = {1e-5, 1e-4, 1e-4}, bert_double = {1e-9, 5e-7, 5e-7};
 const double bert_free_loss = 1e-9, bert_free_update = 1e-6;
 
-// --- texts -----------------------------------------------------------------------------------------------------
+// --- texts --------------------------------------------------------------------------------------
 // [CLS] words [SEP], LENGTH ids.
 static void draw_text(const char *name, int length, int vocabulary, int32_t *ids) {
     ids[0] = CLS;
@@ -37,13 +37,16 @@ int bert_texts(int step, int vocabulary, int32_t *ids, int32_t *first) {
     return count;
 }
 
-// --- verdicts --------------------------------------------------------------------------------------------------
-bool verdict_red(const verdict *v) { return v->worst[0]; }
+// --- verdicts -----------------------------------------------------------------------------------
+bool verdict_red(const verdict *v) {
+    return v->worst[0];
+}
 
 void verdict_show(const char *title, const verdict *v) {
     if (getenv("SHOW_ERRORS"))
-        printf("%-40s loss %.1e value %.1e gradient %.1e update %.1e of %d tensors %s%s\n", title, v->loss, v->value,
-               v->gradient, v->update, v->compared, verdict_red(v) ? "RED: " : "", v->worst);
+        printf("%-40s loss %.1e value %.1e gradient %.1e update %.1e of %d tensors %s%s\n", title,
+               v->loss, v->value, v->gradient, v->update, v->compared,
+               verdict_red(v) ? "RED: " : "", v->worst);
 }
 
 void judge(verdict *v, double *worst, double error, double limit, const char *name) {
@@ -57,18 +60,20 @@ void judge_loss(verdict *v, double got, double want, double limit, const char *n
     judge(v, &v->loss, fabs(got - want) / fabs(want), limit, name);
 }
 
-void judge_value(verdict *v, const reference_model *m, const safetensors *file, const char *name, const tensor *x,
-                 double limit) {
+void judge_value(verdict *v, const reference_model *m, const safetensors *file, const char *name,
+                 const tensor *x, double limit) {
     int64_t n;
     double *got = reference_read(m, x), *want = golden_tensor(file, name, -1, &n);
-    ck_assert_msg(n == tensor_count(x), "%s: %lld elements, not %lld", name, (long long)tensor_count(x), (long long)n);
+    ck_assert_msg(n == tensor_count(x), "%s: %lld elements, not %lld", name,
+                  (long long)tensor_count(x), (long long)n);
     judge(v, &v->value, reference_error(got, want, n), limit, name);
     mem_free(got);
     mem_free(want);
 }
 
 // The sum of "KIND.NAME" over KINDS; NULL if the file has none.
-static double *golden_sum(const safetensors *file, const char *const *kinds, const char *name, int64_t count) {
+static double *golden_sum(const safetensors *file, const char *const *kinds, const char *name,
+                          int64_t count) {
     double *sum = NULL;
     for (; *kinds; kinds++) {
         char full[256];
@@ -76,7 +81,8 @@ static double *golden_sum(const safetensors *file, const char *const *kinds, con
         snprintf(full, sizeof full, "%s.%s", *kinds, name);
         if (!safetensors_lookup(file, full)) continue;
         double *part = golden_tensor(file, full, -1, &n);
-        ck_assert_msg(n == count, "%s: %lld elements, not %lld", full, (long long)count, (long long)n);
+        ck_assert_msg(n == count, "%s: %lld elements, not %lld", full, (long long)count,
+                      (long long)n);
         if (sum)
             for (int64_t i = 0; i < n; i++) part[i] += sum[i];
         mem_free(sum);
@@ -91,15 +97,16 @@ static double norm(const double *x, int64_t count) {
     return sqrt(sum);
 }
 
-// A key's bias adds the same to all of a query's scores, so its gradient is zero but for rounding: what there is of
-// it is measured by that of the bias of the same attention's queries.
+// A key's bias adds the same to all of a query's scores, so its gradient is zero but for rounding:
+// what there is of it is measured by that of the bias of the same attention's queries.
 static const char *key_bias(const char *name) {
     static const char end[] = "key.bias";
     size_t n = strlen(name);
     return n > strlen(end) && !strcmp(name + n - strlen(end), end) ? name + n - strlen(end) : NULL;
 }
 
-static double size_to_measure(const safetensors *file, const char *const *kinds, const char *name, int64_t count) {
+static double size_to_measure(const safetensors *file, const char *const *kinds, const char *name,
+                              int64_t count) {
     char other[256];
     snprintf(other, sizeof other, "%.*squery.bias", (int)(key_bias(name) - name), name);
     double *x = golden_sum(file, kinds, other, count);
@@ -109,8 +116,8 @@ static double size_to_measure(const safetensors *file, const char *const *kinds,
     return size;
 }
 
-void judge_gradients(verdict *v, const reference_model *m, const safetensors *file, const char *const *kinds,
-                     double limit) {
+void judge_gradients(verdict *v, const reference_model *m, const safetensors *file,
+                     const char *const *kinds, double limit) {
     for (size_t i = 0; i < m->params.count; i++) {
         const param *q = m->params.item[i];
         int64_t n = tensor_count(&q->value);
@@ -130,7 +137,8 @@ void judge_gradients(verdict *v, const reference_model *m, const safetensors *fi
     }
 }
 
-void judge_updates(verdict *v, const reference_model *m, const safetensors *file, const void *start, double limit) {
+void judge_updates(verdict *v, const reference_model *m, const safetensors *file, const void *start,
+                   double limit) {
     static const char *const kinds[] = {"update", NULL};
     for (size_t i = 0; i < m->params.count; i++) {
         const param *q = m->params.item[i];
@@ -138,7 +146,8 @@ void judge_updates(verdict *v, const reference_model *m, const safetensors *file
         if (q->role != PARAM_WEIGHT || q->frozen) continue;
         double *want = golden_sum(file, kinds, q->name, n), *end, *before;
         if (mem_new(&end, n, q->name) || mem_new(&before, n, q->name)) die("%s", status_text());
-        if (param_read_f64(&m->params, q, m->params.values, end) || param_read_f64(&m->params, q, start, before))
+        if (param_read_f64(&m->params, q, m->params.values, end) ||
+            param_read_f64(&m->params, q, start, before))
             die("%s", status_text());
         for (int64_t e = 0; e < n; e++) end[e] -= before[e];
         if (!want)
@@ -170,12 +179,16 @@ static safetensors *file_open(const char *folder, const char *file) {
     return out;
 }
 
-safetensors *golden_open(const char *file) { return file_open(TEST_DATA, file); }
+safetensors *golden_open(const char *file) {
+    return file_open(TEST_DATA, file);
+}
 
-// --- full size -------------------------------------------------------------------------------------------------
+// --- full size ----------------------------------------------------------------------------------
 static const char folder_variable[] = "RADIALOG_BERT_FULL";
 
-bool bert_full_wanted(void) { return getenv(folder_variable) != NULL; }
+bool bert_full_wanted(void) {
+    return getenv(folder_variable) != NULL;
+}
 
 int32_t *bert_full_whole(const bert_full *f, const char *name, int64_t *count) {
     const safetensors_entry *e;
@@ -215,7 +228,7 @@ void bert_full_close(bert_full *f) {
     safetensors_close(f->expected);
 }
 
-// --- mutations -------------------------------------------------------------------------------------------------
+// --- mutations ----------------------------------------------------------------------------------
 bool rules_have(const rules *r, const char *op) {
     for (int i = 0; i < r->count; i++)
         if (!strcmp(r->item[i].op, op)) return true;

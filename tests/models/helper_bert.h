@@ -1,5 +1,6 @@
-// What the golden tests of CheXbert and the Q-Former share: texts as scripts/golden/bert_reference.py draws them, and
-// the gates (a) and (b), whose verdict mutations must turn red. For tests only: what is missing stops the program.
+// What the golden tests of CheXbert and the Q-Former share: texts as
+// scripts/golden/bert_reference.py draws them, and the gates (a) and (b), whose verdict mutations
+// must turn red. For tests only: what is missing stops the program.
 #pragma once
 #include "tests/models/helper_reference.h"
 
@@ -8,16 +9,16 @@ enum { BERT_STEPS = 5, BERT_MOST = 4, BERT_LONGEST = 12 };
 
 extern const double bert_lr, bert_eps;
 
-// The texts of a step: ids of all tokens, text after text, and where each begins; returns how many there are. Room
-// for BERT_MOST texts of BERT_LONGEST.
+// The texts of a step: ids of all tokens, text after text, and where each begins; returns how many
+// there are. Room for BERT_MOST texts of BERT_LONGEST.
 int bert_texts(int step, int vocabulary, int32_t *ids, int32_t *first);
 
-// --- gates -------------------------------------------------------------------------------------------------------
+// --- gates --------------------------------------------------------------------------------------
 // How far off a device may be. Golden losses are doubles, other golden numbers f32.
 typedef struct limits {
     double loss, value, gradient;
 } limits;
-extern const limits bert_f32, bert_double; // gate (a): on the CPU, on the oracle
+extern const limits bert_f32, bert_double;            // gate (a): on the CPU, on the oracle
 extern const double bert_free_loss, bert_free_update; // gate (b)
 
 typedef struct verdict {
@@ -33,22 +34,23 @@ void verdict_show(const char *title, const verdict *v);
 void judge(verdict *v, double *worst, double error, double limit, const char *name);
 void judge_loss(verdict *v, double got, double want, double limit, const char *name);
 // X, whose rows stand as in the file.
-void judge_value(verdict *v, const reference_model *m, const safetensors *file, const char *name, const tensor *x,
-                 double limit);
-// Every parameter's gradient against the sum of "KIND.parameter" over KINDS (ended by NULL). A parameter without any
-// has no gradient, or zeros.
-void judge_gradients(verdict *v, const reference_model *m, const safetensors *file, const char *const *kinds,
-                     double limit);
+void judge_value(verdict *v, const reference_model *m, const safetensors *file, const char *name,
+                 const tensor *x, double limit);
+// Every parameter's gradient against the sum of "KIND.parameter" over KINDS (ended by NULL). A
+// parameter without any has no gradient, or zeros.
+void judge_gradients(verdict *v, const reference_model *m, const safetensors *file,
+                     const char *const *kinds, double limit);
 // What training changed since START, a copy of the values' block, against "update.parameter".
-void judge_updates(verdict *v, const reference_model *m, const safetensors *file, const void *start, double limit);
+void judge_updates(verdict *v, const reference_model *m, const safetensors *file, const void *start,
+                   double limit);
 
 // The values' block as it is now; freed with mem_free.
 void *values_copy(const reference_model *m);
 safetensors *golden_open(const char *file);
 
-// --- full size -------------------------------------------------------------------------------------------------
-// What scripts/golden/bert_full.py wrote for MODEL, in the folder that the environment has as RADIALOG_BERT_FULL;
-// weights are loaded from its weights.safetensors.
+// --- full size ----------------------------------------------------------------------------------
+// What scripts/golden/bert_full.py wrote for MODEL, in the folder that the environment has as
+// RADIALOG_BERT_FULL; weights are loaded from its weights.safetensors.
 typedef struct bert_full {
     char weights[512]; // path
     safetensors *inputs, *expected;
@@ -61,7 +63,7 @@ void bert_full_close(bert_full *f);
 // Whole numbers of the inputs; freed with mem_free.
 int32_t *bert_full_whole(const bert_full *f, const char *name, int64_t *count);
 
-// --- mutations ---------------------------------------------------------------------------------------------------
+// --- mutations ----------------------------------------------------------------------------------
 // Every input of every op on a tape that has a gradient: what mutations are made of.
 enum { RULES_MOST = 128 };
 typedef struct rules {

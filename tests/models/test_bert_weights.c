@@ -1,5 +1,5 @@
-// models/bert_weights.h: files of the BERT family under their public names; what a file lacks stays as
-// it began.
+// models/bert_weights.h: files of the BERT family under their public names; what a file lacks stays
+// as it began.
 #include "models/bert_weights.h"
 #include "core/files/safetensors.h"
 #include "core/log.h"
@@ -17,8 +17,13 @@
         ck_assert_msg(rc_ == STATUS_OK, "%s: %s", #call, status_text());                           \
     } while (0)
 
-static const bert_config small = {
-    .vocabulary = 9, .positions = 6, .token_types = 2, .width = 8, .layers = 2, .heads = 2, .inner = 12};
+static const bert_config small = {.vocabulary = 9,
+                                  .positions = 6,
+                                  .token_types = 2,
+                                  .width = 8,
+                                  .layers = 2,
+                                  .heads = 2,
+                                  .inner = 12};
 static const aligner_config small_aligner = {
     .encoder = {.image_size = 32,
                 .stem = 2,
@@ -29,14 +34,19 @@ static const aligner_config small_aligner = {
                 .pooler_blocks = 1,
                 .pooler_heads = 2,
                 .joint_width = 6},
-    .qformer = {.bert = {.vocabulary = 9, .positions = 6, .width = 8, .layers = 2, .heads = 2, .inner = 12},
+    .qformer = {.bert = {.vocabulary = 9,
+                         .positions = 6,
+                         .width = 8,
+                         .layers = 2,
+                         .heads = 2,
+                         .inner = 12},
                 .queries = 3,
                 .image_width = 6,
                 .cross_every = 2,
                 .projection = 5},
 };
 
-// --- models ----------------------------------------------------------------------------------------
+// --- models -------------------------------------------------------------------------------------
 typedef struct fixture {
     device *device;
     params params;
@@ -69,7 +79,7 @@ static float number_of(const char *name, int64_t i) {
     return (float)rng_normal((rng_key){77, rng_site(name), 0}, 0, (uint64_t)i);
 }
 
-// --- files -----------------------------------------------------------------------------------------
+// --- files --------------------------------------------------------------------------------------
 // The file's name of our parameter NAME in OUT; false: the file does not have it.
 typedef bool naming(char out[NAME_SIZE], const char *name);
 
@@ -107,7 +117,8 @@ static const char *write_file(const params *p, const file_plan *how) {
         for (size_t i = 0; i < p->count; i++) {
             char name[NAME_SIZE];
             const param *q = p->item[i];
-            if (q->role != PARAM_CONSTANT && how->rename(name, q->name)) put(w, writing, name, q, how->fewer);
+            if (q->role != PARAM_CONSTANT && how->rename(name, q->name))
+                put(w, writing, name, q, how->fewer);
         }
         for (int i = 0; i < 4 && how->extra[i]; i++)
             OK(writing ? safetensors_write(w, how->extra[i], &one, sizeof one)
@@ -118,17 +129,19 @@ static const char *write_file(const params *p, const file_plan *how) {
     return path;
 }
 
-static bool starts(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
+static bool starts(const char *name, const char *prefix) {
+    return !strncmp(name, prefix, strlen(prefix));
+}
 
-// --- what was loaded -------------------------------------------------------------------------------
+// --- what was loaded ----------------------------------------------------------------------------
 static float *values_of(const params *p, const param *q) {
     float *out = calloc((size_t)tensor_count(&q->value), sizeof *out);
     OK(param_read(p, q, param_block(p, q), out));
     return out;
 }
 
-// Every parameter that EXPECTED says holds the file's numbers (of SOURCE's name, if it is another's copy), but for
-// its last row where that is KEPT; every other one what it began with.
+// Every parameter that EXPECTED says holds the file's numbers (of SOURCE's name, if it is another's
+// copy), but for its last row where that is KEPT; every other one what it began with.
 typedef const char *source(char out[NAME_SIZE], const char *name); // NULL: as it began
 
 static void expect_loaded(const params *p, source *expected, bool kept_row) {
@@ -140,12 +153,14 @@ static void expect_loaded(const params *p, source *expected, bool kept_row) {
         char text[NAME_SIZE];
         const char *from = expected(text, q->name);
         if (q->role == PARAM_CONSTANT) continue;
-        float *have = values_of(p, q), *began = values_of(&fresh.params, params_find(&fresh.params, q->name));
-        int64_t count = tensor_count(&q->value), end = kept_row && grows(q->name) ? count - count / q->file_dim[0] : count;
+        float *have = values_of(p, q),
+              *began = values_of(&fresh.params, params_find(&fresh.params, q->name));
+        int64_t count = tensor_count(&q->value),
+                end = kept_row && grows(q->name) ? count - count / q->file_dim[0] : count;
         for (int64_t e = 0; e < count; e++) {
             float want = from && e < end ? number_of(from, e) : began[e];
-            ck_assert_msg(have[e] >= want && have[e] <= want, "%s, element %lld: %g, expected %g", q->name, (long long)e,
-                          (double)have[e], (double)want);
+            ck_assert_msg(have[e] >= want && have[e] <= want, "%s, element %lld: %g, expected %g",
+                          q->name, (long long)e, (double)have[e], (double)want);
         }
         *(from ? &loaded : &kept) += 1;
         free(have);
@@ -160,7 +175,7 @@ static const char *all(char out[NAME_SIZE], const char *name) {
     return out;
 }
 
-// --- CheXbert --------------------------------------------------------------------------------------
+// --- CheXbert -----------------------------------------------------------------------------------
 // "LayerNorm.weight" as TensorFlow calls it.
 static void old_norms(char *name) {
     char *at = strstr(name, "LayerNorm.");
@@ -194,7 +209,9 @@ static const char *encoder_alone(char out[NAME_SIZE], const char *name) {
 
 START_TEST(labelers) {
     static const file_plan plans[] = {
-        {name_chexbert, {"model_state_dict.module.bert.pooler.dense.bias", "optimizer_state_dict.state"}, false},
+        {name_chexbert,
+         {"model_state_dict.module.bert.pooler.dense.bias", "optimizer_state_dict.state"},
+         false},
         {name_bare, {"module.bert.embeddings.position_ids"}, false},
         {name_own, {0}, false},
         {name_old_bert, {"bert.pooler.dense.weight", "cls.predictions.bias"}, false},
@@ -206,8 +223,8 @@ START_TEST(labelers) {
         fixture_open(&f, false);
         const char *path = write_file(&f.params, &plans[i]);
         if (!heads)
-            expect_failure(chexbert_load(&f.params, path, true), STATUS_FORMAT, "a BERT", "weights.safetensors",
-                           "without the labeler's heads");
+            expect_failure(chexbert_load(&f.params, path, true), STATUS_FORMAT, "a BERT",
+                           "weights.safetensors", "without the labeler's heads");
         OK(chexbert_load(&f.params, path, false));
         expect_loaded(&f.params, heads ? all : encoder_alone, false);
         fixture_close(&f);
@@ -215,7 +232,7 @@ START_TEST(labelers) {
 }
 END_TEST
 
-// --- aligner ---------------------------------------------------------------------------------------
+// --- aligner ------------------------------------------------------------------------------------
 static bool beyond_bert(const char *name) {
     return !starts(name, "Qformer.") || strstr(name, "crossattention") || strstr(name, "_query.");
 }
@@ -256,12 +273,18 @@ START_TEST(aligners) {
         bool whole;
     } cases[] = {
         {{name_own, {0}, false}, all, true},
-        {{name_lavis, {"model.Qformer.cls.predictions.decoder.weight", "scaler.scale", "config.run"}, false}, but_visual,
+        {{name_lavis,
+          {"model.Qformer.cls.predictions.decoder.weight", "scaler.scale", "config.run"},
+          false},
+         but_visual,
          false},
         {{name_lavis_bare, {"Qformer.bert.embeddings.position_ids"}, false}, but_visual, false},
-        {{name_bert, {"bert.pooler.dense.bias", "cls.seq_relationship.bias", "bert.embeddings.token_type_embeddings.weight"},
+        {{name_bert,
+          {"bert.pooler.dense.bias", "cls.seq_relationship.bias",
+           "bert.embeddings.token_type_embeddings.weight"},
           true},
-         from_bert, false},
+         from_bert,
+         false},
         {{name_labeler, {"linear_heads.3.bias"}, true}, from_labeler, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -284,17 +307,20 @@ START_TEST(other_sizes_are_refused) {
     fixture_open(&f, true);
     const char *path = write_file(&f.params, &plan);
     log_quiet(2);
-    expect_failure(aligner_load(&f.params, path, &whole), STATUS_FORMAT, "shorter", "weights.safetensors",
-                   "2 of another shape");
+    expect_failure(aligner_load(&f.params, path, &whole), STATUS_FORMAT, "shorter",
+                   "weights.safetensors", "2 of another shape");
     log_quiet(0);
     fixture_close(&f);
 }
 END_TEST
 
-// --- the frozen encoder ----------------------------------------------------------------------------
-static bool inside_encoder(const char *name) { return starts(name, "visual_encoder.encoder."); }
+// --- the frozen encoder -------------------------------------------------------------------------
+static bool inside_encoder(const char *name) {
+    return starts(name, "visual_encoder.encoder.");
+}
 static bool name_image_model(char out[NAME_SIZE], const char *name) {
-    snprintf(out, NAME_SIZE, "%s", name + (starts(name, "visual_encoder.") ? strlen("visual_encoder.") : 0));
+    snprintf(out, NAME_SIZE, "%s",
+             name + (starts(name, "visual_encoder.") ? strlen("visual_encoder.") : 0));
     return starts(name, "visual_encoder.");
 }
 static bool name_classifier(char out[NAME_SIZE], const char *name) {

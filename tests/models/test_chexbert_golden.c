@@ -1,7 +1,8 @@
 // CheXbert against transformers' BertModel with CheXbert's heads and loss, small. Two gates, as in
-// test_classifier_golden.c: (a) one step from the reference's weights, in f32 on the CPU and in double on the oracle;
-// (b) free-running in double. The reference pads its texts, the toolkit packs them. Golden values:
-// scripts/golden/bert.py. Every rule on the tape is also made wrong by a hundredth, and must turn both gates red.
+// test_classifier_golden.c: (a) one step from the reference's weights, in f32 on the CPU and in
+// double on the oracle; (b) free-running in double. The reference pads its texts, the toolkit packs
+// them. Golden values: scripts/golden/bert.py. Every rule on the tape is also made wrong by a
+// hundredth, and must turn both gates red.
 #include "models/bert_weights.h"
 #include "models/chexbert.h"
 #include "optim/adamw.h"
@@ -12,8 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const bert_config small = {
-    .vocabulary = 64, .positions = 16, .token_types = 2, .width = 32, .layers = 2, .heads = 2, .inner = 64};
+static const bert_config small = {.vocabulary = 64,
+                                  .positions = 16,
+                                  .token_types = 2,
+                                  .width = 32,
+                                  .layers = 2,
+                                  .heads = 2,
+                                  .inner = 64};
 static const char *const kinds[] = {"gradient", NULL};
 
 typedef struct labeler {
@@ -61,7 +67,8 @@ static void load_step(labeler *l, int step) {
         snprintf(name, sizeof name, "step.%d.target.%d", step, h);
         l->target[h].dim[0] = l->count;
         for (int i = 0; i < l->count; i++)
-            packed_host(&l->targets, &l->target[h])[i] = (int32_t)(reference_uniform(name, i) * chexbert_answers(h));
+            packed_host(&l->targets, &l->target[h])[i] =
+                (int32_t)(reference_uniform(name, i) * chexbert_answers(h));
     }
     packed_send(&l->targets);
 }
@@ -97,7 +104,8 @@ static void judge_logits(verdict *v, labeler *l, const safetensors *file, double
     ck_assert_int_eq(n, all * l->count);
     for (int h = 0; h < CHEXBERT_HEADS; columns += l->logits[h]->dim[1], h++) {
         double *x = reference_values(l->logits[h]);
-        for (int64_t i = 0, C = l->logits[h]->dim[1]; i < l->count * C; i++) got[i / C * all + columns + i % C] = x[i];
+        for (int64_t i = 0, C = l->logits[h]->dim[1]; i < l->count * C; i++)
+            got[i / C * all + columns + i % C] = x[i];
         mem_free(x);
     }
     judge(v, &v->value, reference_error(got, want, n), limit, "logits");
@@ -105,7 +113,7 @@ static void judge_logits(verdict *v, labeler *l, const safetensors *file, double
     mem_free(want);
 }
 
-// --- gates -----------------------------------------------------------------------------------------------------
+// --- gates --------------------------------------------------------------------------------------
 static verdict gate_a(bool oracle, rule_mutation change) {
     safetensors *file = golden_open("chexbert.safetensors");
     const limits *most = oracle ? &bert_double : &bert_f32;
@@ -164,7 +172,7 @@ static verdict gate_b(rule_mutation change) {
     return v;
 }
 
-// --- tests -----------------------------------------------------------------------------------------------------
+// --- tests --------------------------------------------------------------------------------------
 // Also with filler rows, as where steps are recorded.
 START_TEST(a_step_from_the_reference) {
     for (int oracle = 0; oracle < 2; oracle++)
@@ -187,8 +195,8 @@ START_TEST(free_running_in_double) {
 END_TEST
 
 START_TEST(mutations_turn_both_gates_red) {
-    static const char *const expected[] = {"linear", "layer_norm", "gelu", "attention_rows", "cross_entropy", "add",
-                                           "embedding"};
+    static const char *const expected[] = {
+        "linear", "layer_norm", "gelu", "attention_rows", "cross_entropy", "add", "embedding"};
     labeler l;
     labeler_open(&l, true, &small, BERT_MOST, BERT_LONGEST);
     rules all = {0};
@@ -204,16 +212,21 @@ START_TEST(mutations_turn_both_gates_red) {
         verdict a = gate_a(false, all.item[i]), b = gate_b(all.item[i]);
         verdict_show(all.item[i].op, &a);
         verdict_show(all.item[i].op, &b);
-        ck_assert_msg(verdict_red(&a) && verdict_red(&b), "%s, input %d: not caught", all.item[i].op,
-                      all.item[i].input);
+        ck_assert_msg(verdict_red(&a) && verdict_red(&b), "%s, input %d: not caught",
+                      all.item[i].op, all.item[i].input);
     }
 }
 END_TEST
 
 // At the paper's size, in f32: scripts/check_bert.sh.
 START_TEST(full_size) {
-    static const bert_config full = {.vocabulary = 30522, .positions = 512, .token_types = 2, .width = 768,
-                                     .layers = 12, .heads = 12, .inner = 3072};
+    static const bert_config full = {.vocabulary = 30522,
+                                     .positions = 512,
+                                     .token_types = 2,
+                                     .width = 768,
+                                     .layers = 12,
+                                     .heads = 12,
+                                     .inner = 3072};
     bert_full f;
     labeler l;
     verdict v = {0};
@@ -226,7 +239,8 @@ START_TEST(full_size) {
     int32_t *target = bert_full_whole(&f, "target", &n);
     ck_assert_int_eq(n, CHEXBERT_HEADS * l.count);
     for (int h = 0; h < CHEXBERT_HEADS; h++)
-        memcpy(packed_host(&l.targets, &l.target[h]), target + h * l.count, (size_t)l.count * sizeof *target);
+        memcpy(packed_host(&l.targets, &l.target[h]), target + h * l.count,
+               (size_t)l.count * sizeof *target);
     packed_send(&l.targets);
     judge_logits(&v, &l, f.expected, bert_f32.value);
     double *loss = golden_tensor(f.expected, "loss", -1, &n);

@@ -91,7 +91,7 @@ static void learner_close(learner *l) {
     reference_close(&l->base);
 }
 
-// --- inputs ----------------------------------------------------------------------------------------------------
+// --- inputs -------------------------------------------------------------------------------------
 // For each sample another one.
 static void draw_others(int32_t *others, const char *kind, int step, int count) {
     char name[64];
@@ -136,7 +136,7 @@ static tensor *features_of(learner *l) {
     return x;
 }
 
-// --- calls one by one ------------------------------------------------------------------------------------------
+// --- calls one by one ---------------------------------------------------------------------------
 static tensor *calls_body(reference_model *m, void *context) {
     learner *l = context;
     tape *t = &m->tape;
@@ -219,7 +219,7 @@ static verdict run_embed(bool oracle) {
     return v;
 }
 
-// --- steps -----------------------------------------------------------------------------------------------------
+// --- steps --------------------------------------------------------------------------------------
 static tensor *loss_body(reference_model *m, void *context) {
     learner *l = context;
     aligner_losses *x = &l->losses;
@@ -309,7 +309,7 @@ static verdict gate_b(layout how, rule_mutation change) {
     return v;
 }
 
-// --- tests -----------------------------------------------------------------------------------------------------
+// --- tests --------------------------------------------------------------------------------------
 static void expect_green(const char *what, bool oracle, const char *detail, const verdict *v) {
     char title[96];
     snprintf(title, sizeof title, "%s, %s, %s", what, oracle ? "double" : "f32", detail);
@@ -376,7 +376,7 @@ START_TEST(mutations_turn_both_gates_red) {
 }
 END_TEST
 
-// --- full size -------------------------------------------------------------------------------------------------
+// --- full size ----------------------------------------------------------------------------------
 static const aligner_config full = {
     .encoder = {.image_size = 448,
                 .stem = 64,

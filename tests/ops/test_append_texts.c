@@ -1,4 +1,5 @@
-// models/ops/append_texts.c: what was drawn on the device completes a batch's tables, the same on all devices.
+// models/ops/append_texts.c: what was drawn on the device completes a batch's tables, the same on
+// all devices.
 #include "tests/ops/helper_device.h"
 #include "tests/ops/helper_op_check.h"
 #include "tests/ops/helper_tape.h"
@@ -8,7 +9,7 @@
 enum { N = 41, COUNT = 5, TEXTS = 6, TAIL = 7, TOTAL = 30, GUARD = 3 };
 
 static const int32_t text_first[TEXTS + 1] = {0, 4, 4, 15, 16, 21, TOTAL}; // one is empty
-static const int32_t chosen[COUNT] = {5, 1, 0, 5, 2};                      // 9 + 0 + 4 + 9 + 11 tokens: 33 of 34 rows
+static const int32_t chosen[COUNT] = {5, 1, 0, 5, 2}; // 9 + 0 + 4 + 9 + 11 tokens: 33 of 34 rows
 
 typedef struct tables {
     int32_t ids[N + GUARD], positions[N + GUARD], rows[2 * N + GUARD];
@@ -21,10 +22,12 @@ static void append(tables *x, const int32_t *index, int64_t count, int64_t rows,
     for (int i = 0; i < TOTAL; i++) text_ids[i] = 100 + i;
     memset(x, 0x5a, sizeof *x);
     tables *on = device_hold(d, x, sizeof *x);
-    void *i = device_hold(d, index, COUNT * sizeof *index), *t = device_hold(d, text_ids, sizeof text_ids);
+    void *i = device_hold(d, index, COUNT * sizeof *index),
+         *t = device_hold(d, text_ids, sizeof text_ids);
     void *f = device_hold(d, text_first, sizeof text_first);
-    const appended_texts a = {i, t, f, on->ids, on->positions, on->rows, on->segments, on->keys_only, count, TEXTS,
-                              TAIL, rows, 1000, 32};
+    const appended_texts a = {
+        i,     t,     f,    on->ids, on->positions, on->rows, on->segments, on->keys_only,
+        count, TEXTS, TAIL, rows,    1000,          32};
     d->ops->append_texts(&a, d->stream);
     device_fetch(d, x, on, sizeof *x);
     device_fetch(d, NULL, i, 0);
@@ -32,7 +35,8 @@ static void append(tables *x, const int32_t *index, int64_t count, int64_t rows,
     device_fetch(d, NULL, f, 0);
 }
 
-// By hand: rows, tables and the filler behind them; nothing in front of the tail or behind the last row.
+// By hand: rows, tables and the filler behind them; nothing in front of the tail or behind the last
+// row.
 START_TEST(texts_stand_where_they_should) {
     tables x;
     device *d = test_device(_i);
@@ -59,10 +63,12 @@ START_TEST(texts_stand_where_they_should) {
         }
     }
     ck_assert_int_eq(row, N - 1);
-    ck_assert(x.ids[row] == 0 && x.positions[row] == 0 && x.rows[2 * row] == -1 && x.rows[2 * row + 1] == 0);
+    ck_assert(x.ids[row] == 0 && x.positions[row] == 0 && x.rows[2 * row] == -1 &&
+              x.rows[2 * row + 1] == 0);
     ck_assert(x.ids[TAIL - 1] == untouched && x.rows[2 * TAIL - 1] == untouched);
     for (int i = 0; i < GUARD; i++)
-        ck_assert(x.ids[N + i] == untouched && x.positions[N + i] == untouched && x.rows[2 * N + i] == untouched);
+        ck_assert(x.ids[N + i] == untouched && x.positions[N + i] == untouched &&
+                  x.rows[2 * N + i] == untouched);
     ck_assert_int_eq(x.segments[COUNT].q_first[1], untouched);
 }
 END_TEST
@@ -117,15 +123,23 @@ END_TEST
 
 // The ops reach the kernels with the right places, and refuse others.
 static void call(tape *t, int64_t tail, int64_t first, dtype type) {
-    tensor *index = tape_tensor_of(t, type, 1, (int64_t[]){2}), *numbers = tape_tensor_of(t, DTYPE_I32, 1, (int64_t[]){9});
+    tensor *index = tape_tensor_of(t, type, 1, (int64_t[]){2}),
+           *numbers = tape_tensor_of(t, DTYPE_I32, 1, (int64_t[]){9});
     tensor *table = tape_tensor_of(t, DTYPE_I32, 2, (int64_t[]){4, SEGMENT_COLUMNS});
     tensor *rows = tape_tensor_of(t, DTYPE_I32, 2, (int64_t[]){9, 2});
     for (int i = 0; i < 9; i++) ((int32_t *)numbers->data)[i] = i;
     ((int32_t *)index->data)[0] = 2, ((int32_t *)index->data)[1] = 0;
-    append_texts(t, &(append_texts_args){.index = index, .text_ids = numbers, .text_first = numbers,
-                                         .ids = tape_tensor_of(t, DTYPE_I32, 1, (int64_t[]){9}),
-                                         .positions = tape_tensor_of(t, DTYPE_I32, 1, (int64_t[]){9}), .rows = rows,
-                                         .segments = table, .keys_only = table, .tail = tail, .first_segment = first});
+    append_texts(t,
+                 &(append_texts_args){.index = index,
+                                      .text_ids = numbers,
+                                      .text_first = numbers,
+                                      .ids = tape_tensor_of(t, DTYPE_I32, 1, (int64_t[]){9}),
+                                      .positions = tape_tensor_of(t, DTYPE_I32, 1, (int64_t[]){9}),
+                                      .rows = rows,
+                                      .segments = table,
+                                      .keys_only = table,
+                                      .tail = tail,
+                                      .first_segment = first});
     point_segments(t, table, first, index, 10);
     const attention_segment *s = table->data;
     ck_assert_int_eq(s[first].k_first[1], tail);
@@ -133,9 +147,15 @@ static void call(tape *t, int64_t tail, int64_t first, dtype type) {
     ck_assert_int_eq(s[first].k_first[0], 20);
     ck_assert_int_eq(((int32_t *)rows->data)[2 * tail + 2], 1);
 }
-static void beyond_rows(tape *t) { call(t, 10, 0, DTYPE_I32); }
-static void beyond_segments(tape *t) { call(t, 0, 3, DTYPE_I32); }
-static void float_index(tape *t) { call(t, 0, 0, DTYPE_F32); }
+static void beyond_rows(tape *t) {
+    call(t, 10, 0, DTYPE_I32);
+}
+static void beyond_segments(tape *t) {
+    call(t, 0, 3, DTYPE_I32);
+}
+static void float_index(tape *t) {
+    call(t, 0, 0, DTYPE_F32);
+}
 
 START_TEST(ops) {
     tape t;
@@ -157,7 +177,8 @@ int main(void) {
         tcase_add_loop_test(tests, texts_stand_where_they_should, which[i], which[i] + 1);
         tcase_add_loop_test(tests, nothing_was_chosen, which[i], which[i] + 1);
         tcase_add_loop_test(tests, segments_are_pointed, which[i], which[i] + 1);
-        if (which[i] != ON_ORACLE) tcase_add_loop_test(tests, wrong_numbers, which[i], which[i] + 1);
+        if (which[i] != ON_ORACLE)
+            tcase_add_loop_test(tests, wrong_numbers, which[i], which[i] + 1);
     }
     tcase_add_test(tests, ops);
     suite_add_tcase(suite, tests);

@@ -25,8 +25,8 @@ void append_texts_oracle(const appended_texts *a, stream *s) {
     }
 }
 
-void point_segments_oracle(attention_segment *segments, const int32_t *index, int64_t count, int64_t tokens,
-                           stream *s) {
+void point_segments_oracle(attention_segment *segments, const int32_t *index, int64_t count,
+                           int64_t tokens, stream *s) {
     (void)s;
     for (int64_t i = 0; i < count; i++) {
         segments[i].k_first[0] = (int32_t)(tokens * index[i]);

@@ -86,14 +86,16 @@ START_TEST(aligner_step_in_single) {
 }
 END_TEST
 
-// An epoch's last batch of one record: no negatives, and ranks that get nothing and then something again. Kept
-// features. Weights stand still, so that all steps compare in f32.
+// An epoch's last batch of one record: no negatives, and ranks that get nothing and then something
+// again. Kept features. Weights stand still, so that all steps compare in f32.
 START_TEST(ranks_without_rows) {
-    static const char extra[] = "--set train.batch=3 --set optim.lr=0 --set optim.min_lr=0 --set optim.warmup_lr=0";
+    static const char extra[] =
+        "--set train.batch=3 --set optim.lr=0 --set optim.min_lr=0 --set optim.warmup_lr=0";
     train("aligner", "cpu", 1, "few", 9, extra); // 19 records: the seventh batch has one
     train("aligner", "cpu", 3, "fews", 9, extra);
     for (int k = 0; k < 3; k++) // not itc, which is 0 for one sample
-        compare_metrics(work, "few", "fews", 9, (const char *const[]){"loss", "itm", "lm"}[k], 1e-5);
+        compare_metrics(work, "few", "fews", 9, (const char *const[]){"loss", "itm", "lm"}[k],
+                        1e-5);
 }
 END_TEST
 

@@ -61,7 +61,7 @@ static void refused(int exit, const char *words, const char *part) {
     outcome_free(&o);
 }
 
-// --- training ------------------------------------------------------------------------------------
+// --- training -----------------------------------------------------------------------------------
 START_TEST(losses_stand_in_the_metrics) {
     const char *run = in_work("straight");
     run_expect_steps(run, STEPS);
@@ -107,7 +107,7 @@ START_TEST(recomputed) {
 }
 END_TEST
 
-// --- export --------------------------------------------------------------------------------------
+// --- export -------------------------------------------------------------------------------------
 static void expect_twin(const safetensors *s, const char *name, const char *of) {
     const safetensors_entry *a = safetensors_lookup(s, name), *b = safetensors_lookup(s, of);
     ck_assert(a && b && a->bytes == b->bytes);
@@ -120,24 +120,28 @@ START_TEST(exported) {
     safetensors *s;
     const safetensors_entry *e;
     int64_t third;
-    snprintf(words, sizeof words, "export %s/straight --format lavis --out %s/lavis.safetensors", work, work);
+    snprintf(words, sizeof words, "export %s/straight --format lavis --out %s/lavis.safetensors",
+             work, work);
     program_expect(0, "%s --verify", words);
     ck_assert_int_eq(safetensors_open(&s, in_work("lavis.safetensors")), 0);
-    expect_twin(s, "Qformer.cls.predictions.decoder.weight", "Qformer.bert.embeddings.word_embeddings.weight");
+    expect_twin(s, "Qformer.cls.predictions.decoder.weight",
+                "Qformer.bert.embeddings.word_embeddings.weight");
     expect_twin(s, "Qformer.cls.predictions.decoder.bias", "Qformer.cls.predictions.bias");
     e = safetensors_lookup(s, "Qformer.bert.embeddings.position_ids");
     ck_assert(e && e->type == DTYPE_I64 && e->rank == 2 && e->dim[0] == 1 && e->dim[1] > 3);
     memcpy(&third, (const char *)e->data + 2 * sizeof third, sizeof third);
     ck_assert_int_eq(third, 2);
-    ck_assert(safetensors_lookup(s, "visual_encoder.projector.model.3.bias") && safetensors_lookup(s, "query_tokens"));
+    ck_assert(safetensors_lookup(s, "visual_encoder.projector.model.3.bias") &&
+              safetensors_lookup(s, "query_tokens"));
     safetensors_close(s);
     refused(2, "export nowhere --format peft --out x", "there is lavis");
-    snprintf(words, sizeof words, "export %s/vocab.txt --format lavis --out %s/again.safetensors", work, work);
+    snprintf(words, sizeof words, "export %s/vocab.txt --format lavis --out %s/again.safetensors",
+             work, work);
     refused(1, words, "vocab.txt");
 }
 END_TEST
 
-// --- features ------------------------------------------------------------------------------------
+// --- features -----------------------------------------------------------------------------------
 // The one file in the folder CACHE whose name begins so.
 static void find_features(char out[1024], const char *cache, const char *split) {
     char text[2048];
@@ -201,7 +205,7 @@ START_TEST(features_that_do_not_fit) {
 }
 END_TEST
 
-// --- what it refuses -----------------------------------------------------------------------------
+// --- what it refuses ----------------------------------------------------------------------------
 START_TEST(another_vocabulary) {
     char extra[600];
     shell("cp -r %s %s", in_work("straight"), in_work("swapped"));
@@ -235,7 +239,7 @@ START_TEST(wrong_settings) {
 }
 END_TEST
 
-// --- embeddings ----------------------------------------------------------------------------------
+// --- embeddings ---------------------------------------------------------------------------------
 static void embed(int exit, const char *run, const char *out, const char *more) {
     program_expect(exit, "embed --checkpoint %s/%s --out %s/%s %s --quiet", work, run, work, out,
                    more);
@@ -350,12 +354,14 @@ START_TEST(embedding_goes_on) {
                    "train classifier %s --set data.shards=%s/shards --set run.dir=%s/classifier "
                    "--set run.max_steps=1 --quiet",
                    tiny_settings, work, work);
-    snprintf(words, sizeof words,
-             "embed --checkpoint %s/straight --out %s/whole.h5 %s --set model.encoder=%s/classifier", work,
-             work, more, work);
+    snprintf(
+        words, sizeof words,
+        "embed --checkpoint %s/straight --out %s/whole.h5 %s --set model.encoder=%s/classifier",
+        work, work, more, work);
     refused(1, words, "checkpoint");
-    snprintf(words, sizeof words, "embed --checkpoint %s/straight --out %s/whole.h5 %s --set data.crop=400",
-             work, work, more);
+    snprintf(words, sizeof words,
+             "embed --checkpoint %s/straight --out %s/whole.h5 %s --set data.crop=400", work, work,
+             more);
     refused(1, words, "crop 512");
 }
 END_TEST

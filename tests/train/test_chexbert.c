@@ -77,7 +77,7 @@ START_TEST(begins_from_a_run) {
 }
 END_TEST
 
-// --- label -----------------------------------------------------------------------------------------
+// --- label --------------------------------------------------------------------------------------
 // The line of TABLE that begins with ID, in OUT.
 static void find_line(char out[512], const char *table, const char *id) {
     const char *at = strstr(table, id);
@@ -106,7 +106,8 @@ START_TEST(labels_of_files) {
     snprintf(text, sizeof text, "{\"dicom_id\": \"d9\", \"report\": \"%s\"}\n", report);
     write_text("reports.jsonl", text);
     write_text("report.txt", report);
-    char *csv = labels_of(in_work("reports.csv"), ""), *json = labels_of(in_work("reports.jsonl"), "");
+    char *csv = labels_of(in_work("reports.csv"), ""),
+         *json = labels_of(in_work("reports.jsonl"), "");
     char *plain = labels_of(in_work("report.txt"), "--set train.batch=1");
     ck_assert_int_eq(strncmp(csv, "study_id,No Finding,", 20), 0);
     ck_assert_int_eq(strncmp(json, "dicom_id,", 9), 0);
@@ -126,13 +127,15 @@ START_TEST(labels_of_shards) {
     char out[300], text[2048];
     snprintf(out, sizeof out, "--out %s/labels.csv", work);
     free(labels_of(in_work("shards"), out));
-    program_expect(0, "ingest --source mimic %s/data --labels %s/labels.csv --out %s/again --quiet", work, work, work);
+    program_expect(0, "ingest --source mimic %s/data --labels %s/labels.csv --out %s/again --quiet",
+                   work, work, work);
     char *first = read_file(in_work("labels.csv"), NULL);
     snprintf(out, sizeof out, "--out %s/relabelled.csv", work);
     free(labels_of(in_work("again"), out));
     char *second = read_file(in_work("relabelled.csv"), NULL);
     ck_assert_str_eq(first, second);
-    outcome o = program("label %s/again --checkpoint %s/straight --out %s/third.csv", work, work, work);
+    outcome o =
+        program("label %s/again --checkpoint %s/straight --out %s/third.csv", work, work, work);
     snprintf(text, sizeof text, "of the labels that the shards hold 100.00 %% are the same");
     ck_assert_msg(strstr(o.err, text) != NULL, "%s", o.err);
     outcome_free(&o);

@@ -27,10 +27,13 @@ START_TEST(answers_and_labels) {
             seen[c] = true;
             memset(labels, LABEL_BLANK, sizeof labels);
             labels[c] = cases[i].label;
-            ck_assert_int_eq(chexbert_answer(h, labels), none ? cases[i].of_no_finding : cases[i].answer);
+            ck_assert_int_eq(chexbert_answer(h, labels),
+                             none ? cases[i].of_no_finding : cases[i].answer);
             chexbert_truth(truth, labels);
             for (int k = 0; k < CLASS_COUNT; k++) {
-                int8_t want = k != c ? LABEL_BLANK : none ? cases[i].truth_of_no_finding : cases[i].label;
+                int8_t want = k != c ? LABEL_BLANK
+                              : none ? cases[i].truth_of_no_finding
+                                     : cases[i].label;
                 ck_assert_int_eq(truth[k], want);
             }
         }
