@@ -166,98 +166,99 @@ static status open_value(text value) {
 #define TWO  "C\x08\0\0\0\0\0\0\x80?"
 #define FROM "cnumpy.core.numeric\n_frombuffer\n("
 
+static const text good_arrays[] = {
+    BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "tb"),
+    BYTES(RECONSTRUCT "(K\1K\2K\1\x86" FLOATS "\x89" TWO "tb"),
+    BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "tb(K\1K\2K\1\x86" FLOATS "\x89" TWO "tb"),
+    BYTES(FROM TWO FLOATS "K\1K\2\x86\x8c\1CtR"),
+};
+static const struct {
+    text value;
+    const char *says;
+} bad_arrays[] = {
+    // Bytes that do not fill the shape.
+    {BYTES(RECONSTRUCT "(K\1K\1K\3\x86" FLOATS "\x89" TWO "tb"), "does not fit its 8 bytes"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\1\x86" FLOATS "\x89" TWO "tb"), "does not fit its 8 bytes"},
+    {BYTES(RECONSTRUCT "(K\1K\0K\2\x86" FLOATS "\x89" TWO "tb"), "does not fit its 8 bytes"},
+    {BYTES(FROM TWO FLOATS "K\1K\3\x86\x8c\1CtR"), "does not fit its 8 bytes"},
+    {BYTES(RECONSTRUCT "(K\1J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86" FLOATS "\x89" TWO "tb"),
+     "does not fit its 8 bytes"},
+    {BYTES(RECONSTRUCT "(K\1(J\xff\xff\xff\x7fJ\xff\xff\xff\x7fJ\xff\xff\xff\x7ft" FLOATS "\x89" TWO
+                       "tb"),
+     "does not fit its 8 bytes"},
+    // Its size would be 8 again if it were counted modulo 2^64.
+    {BYTES(RECONSTRUCT "(K\1\x8a\x8\1\0\0\0\0\0\0@K\2\x86" FLOATS "\x89" TWO "tb"),
+     "does not fit its 8"},
+    // Parts that are no parts: the array says nothing.
+    {BYTES(RECONSTRUCT), "it must be float32"},
+    {BYTES(RECONSTRUCT "Nb"), "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89tb"), "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "Ntb"), "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "K\0" TWO "tb"), "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86N\x89" TWO "tb"), "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1N" FLOATS "\x89" TWO "tb"), "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1NK\2\x86" FLOATS "\x89" TWO "tb"), "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1J\xff\xff\xff\xffJ\xfe\xff\xff\xff\x86" FLOATS "\x89" TWO "tb"),
+     "must be float32"},
+    {BYTES(RECONSTRUCT "(K\1(K\1K\1K\1K\1K\1K\1K\1K\1K\2t" FLOATS "\x89" TWO "tb"),
+     "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89\x8c\x08"
+                       "abcdefghtb"),
+     "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "tbNb"), "it must be float32"},
+    {BYTES(FROM TWO FLOATS "K\1K\2\x86\x8c\1AtR"), "it must be float32"},
+    {BYTES(FROM TWO FLOATS "K\1K\2\x86tR"), "it must be float32"},
+    {BYTES(FROM "tR"), "it must be float32"},
+    // Types.
+    {BYTES(RECONSTRUCT "(K\1K\1K\1\x86"
+                       "cnumpy\ndtype\n\x8c\2O8\x85R\x89" TWO "tb"),
+     "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\1\x86"
+                       "cnumpy\ndtype\n)R\x89" TWO "tb"),
+     "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
+                       "cnumpy\ndtype\n\x8c\2f4\x85R(K\3\x8c\1?NNNtb\x89" TWO "tb"),
+     "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
+                       "cnumpy\ndtype\n\x8c\2f4\x85R(K\3\x8c\1<N\x8c\1xNtb\x89" TWO "tb"),
+     "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
+                       "cnumpy\ndtype\n\x8c\2f4\x85RNb\x89" TWO "tb"),
+     "it must be float32"},
+    {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
+                       "cnumpy\ndtype\n\x8c\2i4\x85R\x89" TWO "tb"),
+     "is of type I32"},
+    // A storage of what are no bytes.
+    {BYTES("ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_"
+           "bytes\nK\7\x85RK\0K\1K\1\x86K\1K\1\x86tR"),
+     "it must be float32"},
+    {BYTES("ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\n)"
+           "RK\0K\1K\1\x86K\1K\1\x86tR"),
+     "it must be float32"},
+    {BYTES("ctorch.storage\n_load_from_bytes\nC\1x\x85R"), "is no array"},
+    // Other things of numpy's.
+    {BYTES("cnumpy.core.multiarray\n_reconstruct\n)R"), "is no array"},
+    {BYTES("cnumpy.core.multiarray\n_reconstruct\ncnumpy\nmatrix\nK\0\x85"
+           "C\1b\x87R"),
+     "is no array"},
+    {BYTES(FLOATS), "is no array"},
+    {BYTES("cnumpy.core.multiarray\n_reconstruct\n)\x81"), "which is no class"},
+    {BYTES("cnumpy.core.multiarray\n_reconstruct\n}b"),
+     "changes numpy.core.multiarray._reconstruct"},
+    {BYTES("cnumpy\narray\n)R"), "calls numpy.array"},
+    {BYTES("cnumpy\nload\n\x8c\1x\x85R"), "calls numpy.load"},
+    {BYTES(RECONSTRUCT "K\1a"), "adds to something"},
+    {BYTES("cos\nsystem\n\x8c\2ls\x85R"), "calls os.system, which is no tensor"},
+};
+
 START_TEST(arrays_made_by_hand) {
-    static const text good[] = {
-        BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "tb"),
-        BYTES(RECONSTRUCT "(K\1K\2K\1\x86" FLOATS "\x89" TWO "tb"),
-        BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "tb(K\1K\2K\1\x86" FLOATS "\x89" TWO
-                          "tb"),
-        BYTES(FROM TWO FLOATS "K\1K\2\x86\x8c\1CtR"),
-    };
-    static const struct {
-        text value;
-        const char *says;
-    } cases[] = {
-        // Bytes that do not fill the shape.
-        {BYTES(RECONSTRUCT "(K\1K\1K\3\x86" FLOATS "\x89" TWO "tb"), "does not fit its 8 bytes"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\1\x86" FLOATS "\x89" TWO "tb"), "does not fit its 8 bytes"},
-        {BYTES(RECONSTRUCT "(K\1K\0K\2\x86" FLOATS "\x89" TWO "tb"), "does not fit its 8 bytes"},
-        {BYTES(FROM TWO FLOATS "K\1K\3\x86\x8c\1CtR"), "does not fit its 8 bytes"},
-        {BYTES(RECONSTRUCT "(K\1J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86" FLOATS "\x89" TWO "tb"),
-         "does not fit its 8 bytes"},
-        {BYTES(RECONSTRUCT "(K\1(J\xff\xff\xff\x7fJ\xff\xff\xff\x7fJ\xff\xff\xff\x7ft" FLOATS
-                           "\x89" TWO "tb"),
-         "does not fit its 8 bytes"},
-        // Its size would be 8 again if it were counted modulo 2^64.
-        {BYTES(RECONSTRUCT "(K\1\x8a\x8\1\0\0\0\0\0\0@K\2\x86" FLOATS "\x89" TWO "tb"),
-         "does not fit its 8"},
-        // Parts that are no parts: the array says nothing.
-        {BYTES(RECONSTRUCT), "it must be float32"},
-        {BYTES(RECONSTRUCT "Nb"), "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89tb"), "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "Ntb"), "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "K\0" TWO "tb"), "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86N\x89" TWO "tb"), "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1N" FLOATS "\x89" TWO "tb"), "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1NK\2\x86" FLOATS "\x89" TWO "tb"), "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1J\xff\xff\xff\xffJ\xfe\xff\xff\xff\x86" FLOATS "\x89" TWO "tb"),
-         "must be float32"},
-        {BYTES(RECONSTRUCT "(K\1(K\1K\1K\1K\1K\1K\1K\1K\1K\2t" FLOATS "\x89" TWO "tb"),
-         "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89\x8c\x08"
-                           "abcdefghtb"),
-         "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86" FLOATS "\x89" TWO "tbNb"), "it must be float32"},
-        {BYTES(FROM TWO FLOATS "K\1K\2\x86\x8c\1AtR"), "it must be float32"},
-        {BYTES(FROM TWO FLOATS "K\1K\2\x86tR"), "it must be float32"},
-        {BYTES(FROM "tR"), "it must be float32"},
-        // Types.
-        {BYTES(RECONSTRUCT "(K\1K\1K\1\x86"
-                           "cnumpy\ndtype\n\x8c\2O8\x85R\x89" TWO "tb"),
-         "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\1\x86"
-                           "cnumpy\ndtype\n)R\x89" TWO "tb"),
-         "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
-                           "cnumpy\ndtype\n\x8c\2f4\x85R(K\3\x8c\1?NNNtb\x89" TWO "tb"),
-         "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
-                           "cnumpy\ndtype\n\x8c\2f4\x85R(K\3\x8c\1<N\x8c\1xNtb\x89" TWO "tb"),
-         "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
-                           "cnumpy\ndtype\n\x8c\2f4\x85RNb\x89" TWO "tb"),
-         "it must be float32"},
-        {BYTES(RECONSTRUCT "(K\1K\1K\2\x86"
-                           "cnumpy\ndtype\n\x8c\2i4\x85R\x89" TWO "tb"),
-         "is of type I32"},
-        // A storage of what are no bytes.
-        {BYTES("ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_"
-               "bytes\nK\7\x85RK\0K\1K\1\x86K\1K\1\x86tR"),
-         "it must be float32"},
-        {BYTES("ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\n)"
-               "RK\0K\1K\1\x86K\1K\1\x86tR"),
-         "it must be float32"},
-        {BYTES("ctorch.storage\n_load_from_bytes\nC\1x\x85R"), "is no array"},
-        // Other things of numpy's.
-        {BYTES("cnumpy.core.multiarray\n_reconstruct\n)R"), "is no array"},
-        {BYTES("cnumpy.core.multiarray\n_reconstruct\ncnumpy\nmatrix\nK\0\x85"
-               "C\1b\x87R"),
-         "is no array"},
-        {BYTES(FLOATS), "is no array"},
-        {BYTES("cnumpy.core.multiarray\n_reconstruct\n)\x81"), "which is no class"},
-        {BYTES("cnumpy.core.multiarray\n_reconstruct\n}b"),
-         "changes numpy.core.multiarray._reconstruct"},
-        {BYTES("cnumpy\narray\n)R"), "calls numpy.array"},
-        {BYTES("cnumpy\nload\n\x8c\1x\x85R"), "calls numpy.load"},
-        {BYTES(RECONSTRUCT "K\1a"), "adds to something"},
-        {BYTES("cos\nsystem\n\x8c\2ls\x85R"), "calls os.system, which is no tensor"},
-    };
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        ck_assert_msg(!open_value(good[i]), "%zu: %s", i, status_text());
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof good_arrays / sizeof *good_arrays; i++)
+        ck_assert_msg(!open_value(good_arrays[i]), "%zu: %s", i, status_text());
+    for (size_t i = 0; i < sizeof bad_arrays / sizeof *bad_arrays; i++) {
         char label[100];
-        snprintf(label, sizeof label, "%zu: %s", i, cases[i].says);
-        expect_failure(open_value(cases[i].value), STATUS_FORMAT, label, "hand.pkl", cases[i].says);
+        snprintf(label, sizeof label, "%zu: %s", i, bad_arrays[i].says);
+        expect_failure(open_value(bad_arrays[i].value), STATUS_FORMAT, label, "hand.pkl",
+                       bad_arrays[i].says);
     }
 }
 END_TEST
