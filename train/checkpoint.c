@@ -22,7 +22,7 @@ enum { CONTENTS = sizeof content / sizeof *content, FORMAT_VERSION = 1, NAME_LEN
 // Files of a checkpoint: the vocabulary, the last of them, where the stage has one.
 static int contents(const run *r) { return CONTENTS - (r->stage->vocabulary ? 0 : 1); }
 
-static bool is_saved(const param *q) { return q->role != PARAM_CONSTANT; }
+static bool is_saved(const param *q) { return q->role != PARAM_CONSTANT && !q->apart; }
 static bool has_moments(const param *q) { return q->role == PARAM_WEIGHT && !q->frozen; }
 
 static void step_name(char name[NAME_LENGTH], int64_t step) {
@@ -43,60 +43,51 @@ static status run_folder(char out[PATH_SIZE], const run *r) {
 }
 
 // --- writing -------------------------------------------------------------------------------------------
-static status write_tensor(safetensors_writer *w, const params *p, const param *q, const void *block,
-                           const char *name) {
+static status write_tensor(safetensors_writer *w, const params *p, const param *q, const param_file *f,
+                           const void *block, const char *name) {
     float *values;
-    int64_t count = tensor_count(&q->value);
-    status rc = mem_new(&values, count, q->name);
+    status rc = mem_new(&values, f->count, name);
     if (rc) return rc;
-    rc = param_read(p, q, block, values);
-    if (!rc) rc = safetensors_write(w, name, values, (size_t)count * sizeof *values);
+    rc = param_read_file(p, q, f, block, values);
+    if (!rc) rc = safetensors_write(w, name, values, (size_t)f->count * sizeof *values);
     mem_free(values);
     return rc;
 }
 
-static status write_model(const run *r, const char *path) {
-    const params *p = &r->params;
-    safetensors_writer *w = NULL;
-    status rc = safetensors_create(&w, path);
-    for (size_t i = 0; i < p->count && !rc; i++) {
-        const param *q = p->item[i];
-        if (is_saved(q)) rc = safetensors_declare(w, q->name, DTYPE_F32, q->file_rank, q->file_dim);
-    }
-    for (size_t i = 0; i < p->count && !rc; i++) {
-        const param *q = p->item[i];
-        if (is_saved(q)) rc = write_tensor(w, p, q, param_block(p, q), q->name);
-    }
-    if (!rc) rc = safetensors_finish(w);
-    safetensors_writer_close(w);
-    return rc;
-}
-
-// "m.NAME" and "v.NAME", the two moments of a parameter.
-static const char *moment_name(char text[NAME_SIZE], int which, const char *name) {
-    return name_in(text, which ? "v" : "m", name);
-}
-
-static status write_optimizer(const run *r, const char *path) {
-    const params *p = &r->params;
-    const void *moments[2] = {r->optimizer.m, r->optimizer.v};
+// A file of what BLOCKS (each in the layout of P's values, NULL: of each parameter's own) hold of the
+// parameters that WANTED says, under "PREFIX.NAME".
+static status write_tensors(const params *p, bool (*wanted)(const param *), int blocks,
+                            const void *const *block, const char *const *prefix, const char *path) {
     char name[NAME_SIZE];
     safetensors_writer *w = NULL;
     status rc = safetensors_create(&w, path);
-    for (size_t i = 0; i < 2 * p->count && !rc; i++) {
-        const param *q = p->item[i / 2];
-        if (has_moments(q))
-            rc = safetensors_declare(w, moment_name(name, i % 2, q->name), DTYPE_F32, q->file_rank,
-                                     q->file_dim);
-    }
-    for (size_t i = 0; i < 2 * p->count && !rc; i++) {
-        const param *q = p->item[i / 2];
-        if (has_moments(q))
-            rc = write_tensor(w, p, q, moments[i % 2], moment_name(name, i % 2, q->name));
+    for (int writing = 0; writing < 2; writing++) { // all are declared before the first is written
+        for (size_t i = 0; i < p->count && !rc; i++) {
+            const param *q = p->item[i];
+            for (int j = 0; j < blocks * param_files(q) && !rc && wanted(q); j++) {
+                const int b = j / param_files(q);
+                const param_file part = param_file_at(q, j % param_files(q));
+                name_in(name, prefix[b], part.name);
+                rc = writing ? write_tensor(w, p, q, &part, block[b] ? block[b] : param_block(p, q), name)
+                             : safetensors_declare(w, name, DTYPE_F32, part.rank, part.dim);
+            }
+        }
     }
     if (!rc) rc = safetensors_finish(w);
     safetensors_writer_close(w);
     return rc;
+}
+
+static status write_model(const run *r, const char *path) {
+    return write_tensors(&r->params, is_saved, 1, (const void *const[]){NULL},
+                         (const char *const[]){""}, path);
+}
+
+// "m.NAME" and "v.NAME", the two moments of a parameter.
+static status write_optimizer(const run *r, const char *path) {
+    return write_tensors(&r->params, has_moments, 2,
+                         (const void *const[]){r->optimizer.m, r->optimizer.v},
+                         (const char *const[]){"m", "v"}, path);
 }
 
 static status write_manifest(run *r, const char *folder) {
@@ -242,11 +233,22 @@ static void complain(buffer *list, int *count, const char *what, const char *nam
     if ((*count)++ < 8) buffer_print(list, "%s%s %s", list->length ? "; " : "", what, name);
 }
 
-static bool same_shape(const param *q, const safetensors_entry *e) {
-    if (e->rank != q->file_rank || e->type != DTYPE_F32) return false;
+static bool same_shape(const param_file *f, const safetensors_entry *e) {
+    if (e->rank != f->rank || e->type != DTYPE_F32) return false;
     for (int i = 0; i < e->rank; i++)
-        if (e->dim[i] != q->file_dim[i]) return false;
+        if (e->dim[i] != f->dim[i]) return false;
     return true;
+}
+
+static status load_moment(params *p, const param *q, const param_file *f, const safetensors_entry *e,
+                          void *block) {
+    float *values;
+    status rc = mem_new(&values, f->count, f->name);
+    if (rc) return rc;
+    memcpy(values, e->data, e->bytes); // of whatever alignment
+    rc = param_write_file(p, q, f, block, values);
+    mem_free(values);
+    return rc;
 }
 
 // Copies every moment of FILE into BLOCK, after all of them were found to fit. PREFIX ("m" or "v") stands
@@ -255,26 +257,21 @@ static status load_moments(params *p, const safetensors *file, const char *path,
                            void *block) {
     char name[NAME_SIZE];
     buffer list = {0};
-    float *values = NULL;
     int wrong = 0;
     status rc = STATUS_OK;
     for (int pass = 0; pass < 2 && !wrong; pass++) {
         for (size_t i = 0; i < p->count && !rc; i++) {
             const param *q = p->item[i];
-            if (!has_moments(q)) continue;
-            const safetensors_entry *e = safetensors_lookup(file, name_in(name, prefix, q->name));
-            if (pass == 0) {
-                if (!e)
+            for (int j = 0; j < param_files(q) && !rc && has_moments(q); j++) {
+                const param_file f = param_file_at(q, j);
+                const safetensors_entry *e = safetensors_lookup(file, name_in(name, prefix, f.name));
+                if (pass)
+                    rc = load_moment(p, q, &f, e, block);
+                else if (!e)
                     complain(&list, &wrong, "missing", name);
-                else if (!same_shape(q, e))
+                else if (!same_shape(&f, e))
                     complain(&list, &wrong, "another shape or type:", name);
-                continue;
             }
-            rc = mem_new(&values, tensor_count(&q->value), name);
-            if (rc) break;
-            memcpy(values, e->data, e->bytes);
-            rc = param_write(p, q, block, values);
-            mem_free(values);
         }
     }
     if (!rc && wrong)

@@ -43,7 +43,7 @@ static const weight_entry *find_entry(char text[NAME_SIZE], const weights *file,
 }
 
 static bool wanted(const load_recipe *r, const param *q) {
-    return q->role != PARAM_CONSTANT && !matches(r->keep, q->name);
+    return q->role != PARAM_CONSTANT && q->apart == r->apart && !matches(r->keep, q->name);
 }
 
 // --- the table of what does not fit --------------------------------------------------------------
@@ -91,23 +91,24 @@ static bool may_grow(const load_recipe *r, const param *q) {
     return false;
 }
 
-static bool fits(const load_recipe *r, const param *q, const weight_entry *e) {
-    if (e->rank != q->file_rank) return false;
+static bool fits(const load_recipe *r, const param *q, const param_file *part, const weight_entry *e) {
+    if (e->rank != part->rank) return false;
     for (int i = 0; i < e->rank; i++)
-        if (e->dim[i] != q->file_dim[i] && (i || e->dim[0] > q->file_dim[0] || !may_grow(r, q))) return false;
+        if (e->dim[i] != part->dim[i] && (i || e->dim[0] > part->dim[0] || !may_grow(r, q))) return false;
     return true;
 }
 
-static void compare(findings *f, const load_recipe *r, const param *q, const weight_entry *e, const char *name) {
+static void compare(findings *f, const load_recipe *r, const param *q, const param_file *part,
+                    const weight_entry *e, const char *name) {
     char have[SHAPE_TEXT_SIZE], want[SHAPE_TEXT_SIZE];
-    shape_text(want, q->file_rank, q->file_dim);
+    shape_text(want, part->rank, part->dim);
     if (!e) {
         f->missing++;
         add_row(f, name, "-", want, "missing");
         return;
     }
     shape_text(have, e->rank, e->dim);
-    if (!fits(r, q, e)) {
+    if (!fits(r, q, part, e)) {
         f->misshapen++;
         add_row(f, name, have, want, "another shape");
     } else if (e->type == ELEMENT_COUNT) {
@@ -138,7 +139,7 @@ static void find_unknown(findings *f, load_counts *counts, const weights *file, 
     }
 }
 
-// TAKEN has room for one name per parameter.
+// TAKEN has room for PARAM_PIECES names per parameter.
 static void compare_all(findings *f, const params *p, const weights *file, const load_recipe *r,
                         load_counts *counts, const char **taken) {
     char name[NAME_SIZE];
@@ -147,14 +148,17 @@ static void compare_all(findings *f, const params *p, const weights *file, const
     f->count = f->missing = f->misshapen = f->unknown = 0;
     for (size_t i = 0; i < p->count; i++) {
         const param *q = p->item[i];
-        if (q->role == PARAM_CONSTANT) continue;
+        if (q->role == PARAM_CONSTANT || q->apart != r->apart) continue;
         if (!wanted(r, q)) {
             counts->kept++;
             continue;
         }
-        const weight_entry *e = find_entry(name, file, r, q->name);
-        compare(f, r, q, e, e ? e->name : name);
-        if (e) taken[count++] = e->name;
+        for (int j = 0; j < param_files(q); j++) {
+            const param_file part = param_file_at(q, j);
+            const weight_entry *e = find_entry(name, file, r, part.name);
+            compare(f, r, q, &part, e, e ? e->name : name);
+            if (e) taken[count++] = e->name;
+        }
     }
     find_unknown(f, counts, file, r, taken, count);
 }
@@ -162,7 +166,7 @@ static void compare_all(findings *f, const params *p, const weights *file, const
 static status check_all(const params *p, const weights *file, const load_recipe *r, load_counts *counts) {
     findings f = {.measuring = true};
     const char **taken = NULL;
-    status rc = mem_new(&taken, p->count, "names of tensors");
+    status rc = mem_new(&taken, PARAM_PIECES * p->count, "names of tensors");
     if (rc) return rc;
     compare_all(&f, p, file, r, counts, taken);
     f.measuring = false;
@@ -179,18 +183,19 @@ static status check_all(const params *p, const weights *file, const load_recipe 
 }
 
 // --- loading -------------------------------------------------------------------------------------
-static status load_one(params *p, weights *file, const param *q, const weight_entry *e) {
+static status load_one(params *p, weights *file, const param *q, const param_file *part,
+                       const weight_entry *e) {
     float *values;
-    status rc = mem_new(&values, tensor_count(&q->value), e->name);
+    status rc = mem_new(&values, part->count, e->name);
     if (rc) return rc;
-    if (e->count < tensor_count(&q->value)) rc = param_read(p, q, param_block(p, q), values);
+    if (e->count < part->count) rc = param_read_file(p, q, part, param_block(p, q), values);
     if (!rc) rc = weights_read_f32(file, e, values);
     for (int64_t i = 0; i < e->count && !rc; i++)
         if (!isfinite(values[i]))
             rc = status_fail(STATUS_FORMAT, "%s: \"%.200s\" holds %s at element %lld: weights must be finite "
                                             "numbers of f32's range", weights_path(file), e->name,
                              isnan(values[i]) ? "NaN" : "an infinity", (long long)i);
-    if (!rc) rc = param_write(p, q, param_block(p, q), values);
+    if (!rc) rc = param_write_file(p, q, part, param_block(p, q), values);
     mem_free(values);
     return rc;
 }
@@ -202,8 +207,11 @@ status params_load(params *p, weights *file, const load_recipe *recipe, load_cou
     for (size_t i = 0; i < p->count && !rc; i++) {
         const param *q = p->item[i];
         if (!wanted(recipe, q)) continue;
-        rc = load_one(p, file, q, find_entry(name, file, recipe, q->name));
-        counts->loaded += !rc;
+        for (int j = 0; j < param_files(q) && !rc; j++) {
+            const param_file part = param_file_at(q, j);
+            rc = load_one(p, file, q, &part, find_entry(name, file, recipe, part.name));
+            counts->loaded += !rc;
+        }
     }
     return rc;
 }

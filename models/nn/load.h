@@ -20,6 +20,7 @@ typedef struct load_recipe {
     // By a part of their names ("^" in front: by the beginning); NULL-ended.
     const char *const *keep;    // parameters that begin as the model began them
     const char *const *ignored; // tensors of the file that the model has no use for
+    bool apart;                 // for the parameters that stand apart (params.h), which are left alone otherwise
     bool strict;                // a tensor that is neither used nor ignored is an error, not a notice
 } load_recipe;
 

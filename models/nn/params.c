@@ -63,6 +63,46 @@ void param_file_shape(params *p, int rank, const int64_t *dim) {
     for (int i = 0; i < rank; i++) q->file_dim[i] = dim[i];
 }
 
+void param_pieces(params *p, int count, const param_piece *piece) {
+    if (p->failed) return;
+    param *q = p->item[p->count - 1];
+    int64_t rows = 0;
+    if (count > PARAM_PIECES) die("param_pieces: %d pieces of %s", count, q->name);
+    for (int i = 0; i < count; i++) {
+        char *name = arena_take(&p->names, strlen(piece[i].name) + 1);
+        q->piece[i] = (param_piece){strcpy(name, piece[i].name), piece[i].rows};
+        rows += piece[i].rows;
+    }
+    if (rows != q->file_dim[0]) die("param_pieces: %lld rows of %s", (long long)rows, q->name);
+    q->pieces = count;
+}
+
+int param_files(const param *q) {
+    return q->pieces ? q->pieces : 1;
+}
+
+param_file param_file_at(const param *q, int i) {
+    param_file f = {.name = q->name, .rank = q->file_rank, .count = tensor_count(&q->value)};
+    memcpy(f.dim, q->file_dim, sizeof f.dim);
+    if (!q->pieces) return f;
+    const int64_t row = f.count / q->file_dim[0];
+    f.name = q->piece[i].name;
+    f.dim[0] = q->piece[i].rows;
+    f.count = f.dim[0] * row;
+    for (int before = 0; before < i; before++) f.first += q->piece[before].rows * row;
+    return f;
+}
+
+int params_apart(params *p, const char *prefix) {
+    int apart = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        if (strncmp(p->item[i]->name, prefix, strlen(prefix))) continue;
+        p->item[i]->apart = true;
+        apart++;
+    }
+    return apart;
+}
+
 int params_freeze(params *p, const char *prefix) {
     int frozen = 0;
     for (size_t i = 0; i < p->count; i++) {
@@ -155,21 +195,30 @@ static double draw(init how, rng_key key, uint64_t element) {
     }
 }
 
-status params_init(params *p, uint64_t seed) {
+static status begin(params *p, uint64_t seed, bool apart) {
     float *values = NULL;
     status rc = STATUS_OK;
     for (size_t i = 0; i < p->count && !rc; i++) {
         param *q = p->item[i];
         int64_t count = tensor_count(&q->value);
-        if (q->role == PARAM_CONSTANT) continue; // its layer fills it
+        if (q->role == PARAM_CONSTANT || q->apart != apart) continue; // a constant's layer fills it
         rc = mem_new(&values, count, q->name);
         if (rc) break;
         rng_key key = {seed, rng_site(q->name), 0};
+#pragma omp parallel for schedule(static)
         for (int64_t e = 0; e < count; e++) values[e] = (float)draw(q->init, key, (uint64_t)e);
         rc = param_write(p, q, param_block(p, q), values);
         mem_free(values);
     }
     return rc;
+}
+
+status params_init(params *p, uint64_t seed) {
+    return begin(p, seed, false);
+}
+
+status params_init_apart(params *p, uint64_t seed) {
+    return begin(p, seed, true);
 }
 
 status param_fill(params *p, const char *name, const float *values) {
@@ -199,61 +248,80 @@ static int64_t memory_index(const param *q, int64_t e) {
     return (o * kk + place) * C + c;
 }
 
+// A parameter as one tensor in files.
+static param_file whole(const param *q) {
+    return (param_file){.name = q->name, .count = tensor_count(&q->value)};
+}
+
 // Between a block in the device's layout and HOST_TYPE (f32 or f64) in that of files.
-static status values_read(const params *p, const param *q, const void *block, void *out,
-                          dtype host_type) {
+static status values_read(const params *p, const param *q, const param_file *f, const void *block,
+                          void *out, dtype host_type) {
     device *d = p->device;
     dtype type = stored_type(p, q);
-    int64_t count = tensor_count(&q->value);
     size_t size = dtype_size(type);
     char *raw;
-    status rc = mem_take((void **)&raw, (size_t)count, size, q->name);
+    status rc = mem_take((void **)&raw, (size_t)f->count, size, f->name);
     if (rc) return rc;
-    d->download(d, raw, (const char *)block + (size_t)q->offset * size, (size_t)count * size);
-    for (int64_t e = 0; e < count; e++)
+    d->download(d, raw, (const char *)block + (size_t)(q->offset + f->first) * size,
+                (size_t)f->count * size);
+    for (int64_t e = 0; e < f->count; e++)
         element_put(out, e, element_get(raw, memory_index(q, e), type), host_type);
     mem_free(raw);
     return STATUS_OK;
 }
 
-static status upload_as(const params *p, const param *q, void *to, const void *values,
-                        dtype host_type, dtype type) {
+static status upload_as(const params *p, const param *q, const param_file *f, void *to,
+                        const void *values, dtype host_type, dtype type) {
     device *d = p->device;
-    int64_t count = tensor_count(&q->value);
     char *raw;
-    status rc = mem_take((void **)&raw, (size_t)count, dtype_size(type), q->name);
+    status rc = mem_take((void **)&raw, (size_t)f->count, dtype_size(type), f->name);
     if (rc) return rc;
-    for (int64_t e = 0; e < count; e++)
+#pragma omp parallel for schedule(static)
+    for (int64_t e = 0; e < f->count; e++)
         element_put(raw, memory_index(q, e), element_get(values, e, host_type), type);
-    d->upload(d, to, raw, (size_t)count * dtype_size(type));
+    d->upload(d, at(to, f->first, type), raw, (size_t)f->count * dtype_size(type));
     d->wait(d);
     mem_free(raw);
     return STATUS_OK;
 }
 
-static status values_write(const params *p, const param *q, void *block, const void *values,
-                           dtype host_type) {
+static status values_write(const params *p, const param *q, const param_file *f, void *block,
+                           const void *values, dtype host_type) {
     dtype type = stored_type(p, q);
-    status rc = upload_as(p, q, at(block, q->offset, type), values, host_type, type);
+    status rc = upload_as(p, q, f, at(block, q->offset, type), values, host_type, type);
     if (!rc && block == p->values && q->value.type != type)
-        rc = upload_as(p, q, q->value.data, values, host_type, q->value.type);
+        rc = upload_as(p, q, f, q->value.data, values, host_type, q->value.type);
     return rc;
 }
 
+status param_read_file(const params *p, const param *q, const param_file *f, const void *block,
+                       float *out) {
+    return values_read(p, q, f, block, out, DTYPE_F32);
+}
+
+status param_write_file(const params *p, const param *q, const param_file *f, void *block,
+                        const float *values) {
+    return values_write(p, q, f, block, values, DTYPE_F32);
+}
+
 status param_read(const params *p, const param *q, const void *block, float *out) {
-    return values_read(p, q, block, out, DTYPE_F32);
+    const param_file all = whole(q);
+    return values_read(p, q, &all, block, out, DTYPE_F32);
 }
 
 status param_read_f64(const params *p, const param *q, const void *block, double *out) {
-    return values_read(p, q, block, out, DTYPE_F64);
+    const param_file all = whole(q);
+    return values_read(p, q, &all, block, out, DTYPE_F64);
 }
 
 status param_write(const params *p, const param *q, void *block, const float *values) {
-    return values_write(p, q, block, values, DTYPE_F32);
+    const param_file all = whole(q);
+    return values_write(p, q, &all, block, values, DTYPE_F32);
 }
 
 status param_write_f64(const params *p, const param *q, void *block, const double *values) {
-    return values_write(p, q, block, values, DTYPE_F64);
+    const param_file all = whole(q);
+    return values_write(p, q, &all, block, values, DTYPE_F64);
 }
 
 status params_checksum(uint32_t *crc, const params *p, const char *prefix) {

@@ -32,11 +32,20 @@ typedef struct init {
     double scale; // that constant; U(-scale, scale); N(0, scale); N(0, scale) cut off at two scales
 } init;
 
+// A run of a parameter's rows that files hold as a tensor of its own: layers that read the same input
+// are one matrix in memory (q, k and v), and several in public checkpoints.
+typedef struct param_piece {
+    const char *name;
+    int64_t rows;
+} param_piece;
+enum { PARAM_PIECES = 3 };
+
 typedef struct param {
     const char *name;
     param_role role;
     init init;
     bool frozen;
+    bool apart;           // its values come from a file of their own: checkpoints do not hold them
     bool decay;           // weight decay applies (set by a rule of the stage)
     tensor value;         // conv weights: OHWI
     gradient grad;        // value.grad points here where the parameter trains
@@ -44,7 +53,17 @@ typedef struct param {
     bool conv;            // a convolution's weight: OHWI in memory, OIHW in files
     int file_rank;        // shape in checkpoint files
     int64_t file_dim[TENSOR_MAX_RANK];
+    int pieces; // 0: files hold the whole under its name
+    param_piece piece[PARAM_PIECES];
 } param;
+
+// What a file holds of a parameter under one name.
+typedef struct param_file {
+    const char *name;
+    int rank;
+    int64_t dim[TENSOR_MAX_RANK];
+    int64_t first, count; // elements of the parameter, in the order of files
+} param_file;
 
 typedef struct params {
     device *device; // borrowed
@@ -72,16 +91,25 @@ tensor *param_add_conv(params *p, const char *name, init how, int64_t O, int64_t
 // The latest parameter has this shape in files (same elements, same order).
 void param_file_shape(params *p, int rank, const int64_t *dim);
 
+// Files hold the latest parameter's rows as COUNT tensors with these names (copied) and numbers of rows.
+void param_pieces(params *p, int count, const param_piece *piece);
+// The tensors of Q in files: how many there are, and number I of them.
+int param_files(const param *q);
+param_file param_file_at(const param *q, int i);
+
 // Freezes every weight whose name starts with PREFIX; returns how many. Before params_allocate.
 int params_freeze(params *p, const char *prefix);
+// Those whose name starts with PREFIX stand apart: params_init and checkpoints pass them by.
+int params_apart(params *p, const char *prefix);
 
 status params_allocate(params *p);
 // Fills a constant from host memory, in the order of its elements.
 status param_fill(params *p, const char *name, const float *values);
 // The CRC-32 of the values, as f32 in the order of files, of all weights and buffers whose names begin with PREFIX.
 status params_checksum(uint32_t *crc, const params *p, const char *prefix);
-// Fills weights and buffers with their beginnings.
+// Fills weights and buffers with their beginnings: all but those that stand apart, or those alone.
 status params_init(params *p, uint64_t seed);
+status params_init_apart(params *p, uint64_t seed);
 // A step begins: no gradient has been touched, no use recorded.
 void params_begin(params *p);
 
@@ -91,6 +119,11 @@ param *params_find(const params *p, const char *name); // NULL if there is none
 // the parameter's layout: p->values for weights, or an optimizer's block with equal offsets.
 status param_read(const params *p, const param *q, const void *block, float *out);
 status param_write(const params *p, const param *q, void *block, const float *values);
+// The same of a part in files.
+status param_read_file(const params *p, const param *q, const param_file *f, const void *block,
+                       float *out);
+status param_write_file(const params *p, const param *q, const param_file *f, void *block,
+                        const float *values);
 // The same as f64, which loses nothing of what a device in double holds.
 status param_read_f64(const params *p, const param *q, const void *block, double *out);
 status param_write_f64(const params *p, const param *q, void *block, const double *values);
