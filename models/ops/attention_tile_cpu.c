@@ -3,61 +3,18 @@
 #include "models/ops/attention_tile_cpu.h"
 #include "models/ops/kernels.h"
 #include "models/ops/math_cpu.h"
+#include "models/ops/product_cpu.h"
 
 #include <float.h>
 #include <string.h>
 
-// A vector of the machine, at any address, and the block of sums that fills its registers.
-#if defined __AVX512F__
-enum { VECTOR = 16, BLOCK_ROWS = 8 };
-#elif defined __AVX__
-enum { VECTOR = 8, BLOCK_ROWS = 4 };
-#else
-enum { VECTOR = 4, BLOCK_ROWS = 4 };
-#endif
 enum { LANES = TILE_LANES, STEP = TILE_QUERIES };
-typedef float vector __attribute__((vector_size(VECTOR * 4), aligned(4), may_alias));
 
 // Words of 32 bits that wait for their products of 64, as many as fill a vector.
 enum { WORDS = VECTOR < 8 ? 2 : VECTOR / 2, GROUPS = LANES / WORDS };
 typedef uint64_t words __attribute__((vector_size(WORDS * 8)));
 
-#define INLINE static inline __attribute__((always_inline))
-
 // --- products ------------------------------------------------------------------------------------
-// BLOCK_ROWS x (VECTORS * VECTOR) sums; called with constants, so that all loops unroll.
-INLINE void product_block(int vectors, float *c, int64_t c_row, const float *a, int64_t a_row,
-                          int64_t a_column, const float *b, int64_t b_row, int64_t inner, int add) {
-    vector sum[BLOCK_ROWS][2] = {0};
-    for (int64_t k = 0; k < inner; k++)
-        for (int r = 0; r < BLOCK_ROWS; r++)
-            for (int v = 0; v < vectors; v++)
-                sum[r][v] +=
-                    a[r * a_row + k * a_column] * *(const vector *)(b + k * b_row + v * VECTOR);
-    for (int r = 0; r < BLOCK_ROWS; r++)
-        for (int v = 0; v < vectors; v++) {
-            vector *to = (vector *)(c + r * c_row + v * VECTOR);
-            if (add) sum[r][v] += *to;
-            *to = sum[r][v];
-        }
-}
-
-// c (rows, width) = a (rows, inner) b (inner, width), or += with ADD; rows in whole blocks, width
-// in LANES.
-INLINE void product(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column,
-                    const float *b, int64_t b_row, int64_t rows, int64_t width, int64_t inner,
-                    int add) {
-    int64_t j = 0;
-    for (; j + 2 * VECTOR <= width; j += 2 * VECTOR)
-        for (int64_t i = 0; i < rows; i += BLOCK_ROWS)
-            product_block(2, c + i * c_row + j, c_row, a + i * a_row, a_row, a_column, b + j, b_row,
-                          inner, add);
-    for (; j < width; j += VECTOR)
-        for (int64_t i = 0; i < rows; i += BLOCK_ROWS)
-            product_block(1, c + i * c_row + j, c_row, a + i * a_row, a_row, a_column, b + j, b_row,
-                          inner, add);
-}
-
 // scores (keys, lanes) = keys (keys, width) turned (width, lanes).
 static void scores_of(float *scores, const float *keys, const float *turned, int64_t count,
                       int64_t lanes, const attention_tile *t) {
