@@ -100,6 +100,27 @@ typedef struct appended_texts {
     int64_t sample, position; // of the first token of text 0, for the row map
 } appended_texts;
 
+// The parts of a LoRA (Hu et al. 2021) beside a linear layer of (N, K) to (N, O): part i adds to
+// columns FIRST to FIRST + n of its output. mid (N, R), R the sum of r, holds what parts' first
+// factors make of the input.
+enum { LORA_PARTS = 4, LORA_WIDEST = 256 };
+typedef struct lora_factors {
+    const void *a, *b; // (r, K), (n, r)
+    void *da, *db;     // wide; NULL: not wanted
+    int acc_a, acc_b;
+    int64_t r, n, first;
+    int64_t at; // its first column of mid: the sum of r before it
+    double scale;
+    rng_key key; // of its own dropout
+} lora_factors;
+typedef struct lora_shape {
+    lora_factors part[LORA_PARTS];
+    int parts;
+    int64_t N, K, O, R;
+    double rate;         // of the input, as dropout_shape's
+    const int32_t *rows; // (N, 2), or NULL: nothing is dropped
+} lora_shape;
+
 #define OP_KERNELS(X)                                                                              \
     /* conv2d: out (B,OH,OW,O), inp (B,H,W,C), weight (O,K,K,C), bias wide (O) or NULL */          \
     X(conv2d_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
@@ -265,7 +286,18 @@ typedef struct appended_texts {
     X(residual_norm_backward, (void *dx, void *dy, void *dweight, void *dbias, const void *dout,   \
                                const void *sum, const void *mean, const void *rstd,                \
                                const void *weight, const dropout_shape *z, int acc_x, int acc_y,   \
-                               int acc_weight, int acc_bias, dtype type, void *scratch, stream *s))
+                               int acc_weight, int acc_bias, dtype type, void *scratch,            \
+                               stream *s))                                                         \
+    /* lora: mid wide (N, R) = inp m A^T; out (N, O) += scale mid B^T. Backward: dmid and all db,  \
+       then all da and dinp, which is added to; NULL: not wanted */                                \
+    X(lora_down, (void *mid, const void *inp, const lora_shape *z, dtype type, void *scratch,      \
+                  stream *s))                                                                      \
+    X(lora_up, (void *out, const void *mid, const lora_shape *z, dtype type, void *scratch,        \
+                stream *s))                                                                        \
+    X(lora_up_backward, (void *dmid, const void *dout, const void *mid, const lora_shape *z,       \
+                         dtype type, void *scratch, stream *s))                                    \
+    X(lora_down_backward, (void *dinp, const void *dmid, const void *inp, const lora_shape *z,     \
+                           dtype type, void *scratch, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.
@@ -274,7 +306,8 @@ typedef struct appended_texts {
     X(linear_scratch, (int64_t M, int64_t N, int64_t K, dtype type, stream *s))                    \
     X(layer_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                        \
     X(attention_scratch, (const attention_shape *z, dtype type, stream *s))                        \
-    X(residual_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))
+    X(residual_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                     \
+    X(lora_scratch, (const lora_shape *z, dtype type, stream *s))
 
 struct op_kernels {
 #define X(name, args) void(*name) args;

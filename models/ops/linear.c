@@ -1,19 +1,28 @@
 // y = x W^T + b, as torch.nn.Linear: x (..., K), W (N, K), b (N) or none.
+#include "models/ops/linear_op.h"
 #include "models/ops/op_checks.h"
-#include "models/ops/ops.h"
 
-typedef struct linear_saved {
-    int64_t M, N, K;
-    size_t scratch;
-} linear_saved;
+#include <stdio.h>
+
+void linear_compute(tape *t, linear_size *z, tensor *y, const tensor *x, const tensor *weight,
+                    const tensor *bias) {
+    const int64_t N = weight->dim[0], K = weight->dim[1];
+    *z = (linear_size){.M = K ? tensor_count(x) / K : 0, .N = N, .K = K};
+    z->scratch = z->M ? t->device->ops->linear_scratch(z->M, N, K, y->type, t->device->stream) : 0;
+    size_t mark = tape_scratch_begin(t);
+    void *scratch = tape_scratch(t, z->scratch);
+    if (z->M)
+        t->device->ops->linear_forward(y->data, x->data, weight->data, bias ? bias->data : NULL,
+                                       z->M, N, K, y->type, scratch, t->device->stream);
+    tape_scratch_end(t, mark);
+}
 
 // With rows m: y[m,n] = sum_k x[m,k] W[n,k] + b[n], so
 //   dx[m,k] = sum_n dy[m,n] W[n,k],   dx = dy W
 //   dW[n,k] = sum_m dy[m,n] x[m,k],   dW = dy^T x
 //   db[n]   = sum_m dy[m,n].
-static void linear_rule(tape *t, const tape_node *node) {
-    const linear_saved *z = node->saved;
-    tensor *y = node->out[0], *x = node->in[0], *weight = node->in[1], *bias = node->in[2];
+void *linear_back(tape *t, const linear_size *z, tensor *y, tensor *x, tensor *weight,
+                  tensor *bias) {
     stream *s = t->device->stream;
     const void *dy = tape_output_gradient(y);
     int acc_x, acc_weight, acc_bias;
@@ -33,27 +42,33 @@ static void linear_rule(tape *t, const tape_node *node) {
         ops->linear_backward_input(dx, dy, weight->data, z->M, z->N, z->K, acc_x, y->type, scratch,
                                    s);
     tape_scratch_end(t, mark);
+    return dx;
 }
 
-tensor *linear(tape *t, tensor *inp, tensor *weight, tensor *bias) {
-    tensor_expect(weight, "linear weight", 2, (int64_t[]){-1, -1});
-    if (inp->rank < 1) die("linear inp: has rank 0, expected (..., K)");
+static void linear_rule(tape *t, const tape_node *node) {
+    linear_back(t, node->saved, node->out[0], node->in[0], node->in[1], node->in[2]);
+}
+
+tensor *linear_output(tape *t, const char *op, tensor *inp, tensor *weight, tensor *bias) {
+    char who[64];
+    snprintf(who, sizeof who, "%s weight", op);
+    tensor_expect(weight, who, 2, (int64_t[]){-1, -1});
+    snprintf(who, sizeof who, "%s inp", op);
+    if (inp->rank < 1) die("%s: has rank 0, expected (..., K)", who);
     int64_t N = weight->dim[0], K = weight->dim[1], dim[TENSOR_MAX_RANK];
     for (int i = 0; i < inp->rank; i++) dim[i] = inp->dim[i];
     dim[inp->rank - 1] = K;
-    tensor_expect(inp, "linear inp", inp->rank, dim);
-    if (bias) tensor_expect(bias, "linear bias", 1, &N);
-    linear_saved *z = tape_keep(t, sizeof *z);
-    *z = (linear_saved){.M = K ? tensor_count(inp) / K : 0, .N = N, .K = K};
+    tensor_expect(inp, who, inp->rank, dim);
+    snprintf(who, sizeof who, "%s bias", op);
+    if (bias) tensor_expect(bias, who, 1, &N);
     dim[inp->rank - 1] = N;
-    tensor *y = tape_tensor(t, inp->rank, dim);
-    z->scratch = z->M ? t->device->ops->linear_scratch(z->M, N, K, y->type, t->device->stream) : 0;
-    size_t mark = tape_scratch_begin(t);
-    void *scratch = tape_scratch(t, z->scratch);
-    if (z->M)
-        t->device->ops->linear_forward(y->data, inp->data, weight->data, bias ? bias->data : NULL,
-                                       z->M, N, K, y->type, scratch, t->device->stream);
-    tape_scratch_end(t, mark);
+    return tape_tensor(t, inp->rank, dim);
+}
+
+tensor *linear(tape *t, tensor *inp, tensor *weight, tensor *bias) {
+    tensor *y = linear_output(t, "linear", inp, weight, bias);
+    linear_size *z = tape_keep(t, sizeof *z);
+    linear_compute(t, z, y, inp, weight, bias);
     tape_record(t, "linear", linear_rule, z, &y, 1, (tensor *[]){inp, weight, bias}, 3);
     return y;
 }

@@ -117,3 +117,19 @@ tensor *linear_cross_entropy(tape *t, tensor *inp, tensor *weight, tensor *bias,
 // is dropped (RATE is 0, or the tape does not train).
 tensor *residual_norm(tape *t, tensor *x, tensor *y, tensor *rows, double rate, tensor *weight, tensor *bias,
                       double eps);
+// (..., K) x (N, K) [+ (N)] -> (..., N), and to it, for each part, scale * (drop(inp) a^T) b^T at
+// columns first to first + n, which no two parts share. Each part has its own dropout, that of
+// dropout_rows by ROWS (i32 (M, 2)); NULL where nothing is dropped. Without parts it is linear; else
+// inp is (M, K).
+typedef struct lora_part {
+    tensor *a, *b; // (r, K), (n, r)
+    int64_t first;
+    double scale;
+} lora_part;
+typedef struct lora_set {
+    lora_part part[LORA_PARTS];
+    int parts;
+    double dropout;
+    tensor *rows;
+} lora_set;
+tensor *linear_lora(tape *t, tensor *inp, tensor *weight, tensor *bias, const lora_set *l);

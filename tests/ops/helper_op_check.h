@@ -13,7 +13,7 @@
 #include "models/ops/ops.h"
 #include <check.h>
 
-enum { OP_MAX_INPUTS = 8 };
+enum { OP_MAX_INPUTS = 12 };
 
 typedef struct op_input {
     int rank;
