@@ -25,7 +25,7 @@ typedef struct loop {
     double started[2];   // clock when each of the two was launched
     double ended;        // and when the latest was seen to be done
     double lr[2];
-    int64_t samples[2];
+    int64_t samples[2], tokens[2];
     bool validated;      // the latest step has been scored
     buffer validation;   // its JSON object
 } loop;
@@ -106,6 +106,7 @@ static status launch_step(loop *l) {
     l->lr[slot] = schedule_lr(&r->schedule, r->step);
     status rc = step_launch(r, l->lr[slot]);
     l->samples[slot] = r->samples;
+    l->tokens[slot] = r->tokens;
     if (rc) comm_abort(r->comm, status_text()); // the others wait in a collective
     return rc;
 }
@@ -130,8 +131,10 @@ static status write_metrics(loop *l, int64_t step, double loss, const step_resul
         buffer_text(&line, ",\"loss_scale\":");
         buffer_json_number(&line, result->scale);
     }
-    buffer_print(&line, ",\"samples_per_second\":%.2f,\"ms\":%.2f",
-                 (double)l->samples[slot] / seconds, 1e3 * seconds);
+    buffer_print(&line, ",\"samples_per_second\":%.2f", (double)l->samples[slot] / seconds);
+    if (r->tokens)
+        buffer_print(&line, ",\"tokens_per_second\":%.1f", (double)l->tokens[slot] / seconds);
+    buffer_print(&line, ",\"ms\":%.2f", 1e3 * seconds);
     if (l->validated) {
         buffer_text(&line, ",\"validation\":");
         buffer_append(&line, l->validation.data, l->validation.length);

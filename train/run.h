@@ -42,6 +42,7 @@ typedef struct run {
     int64_t steps_per_epoch; // set by the stage
     int64_t samples;         // of the latest global batch; in a dry run of the largest; set by the stage
     int64_t own_samples;     // of them this rank's
+    int64_t tokens;          // of the latest global batch, where the stage counts them
     int64_t kind;            // set by the stage: batches of equal samples and kind have equal shapes
     const char *data_hash;   // changes when the data do; borrowed; set by the stage
     size_t batch_bytes;      // on the device, of what a step reads; set by the stage
@@ -69,6 +70,11 @@ struct stage {
     // Takes the batch of step r->step to where the step reads it on the device; says how many samples it
     // holds and where this rank's begin (tape.first_sample). Not called in dry runs.
     status (*batch)(run *r);
+    // A step may go through its batch in pieces, of which only one is in memory at a time: losses and
+    // gradients add up. How many the batch at hand has, at least 1, and taking number I to the device
+    // (batch has taken number 0), from what is in host memory. NULL: a single one.
+    int64_t (*pieces)(const run *r);
+    void (*piece)(run *r, int64_t i);
     // Records the step's loss (rank 0) from what is on the device alone: it may be replayed.
     tensor *(*loss)(run *r);
     // Scores the validation split: appends a JSON object to OUT and sets *SCORE. In a dry run it only

@@ -70,32 +70,51 @@ static int touched_slices(run *r) {
     return n;
 }
 
-// The loss and its parts, summed over ranks.
-static void keep_values(run *r, const tensor *loss) {
+// The loss and its parts, summed over pieces; behind the last one over ranks.
+static void keep_values(run *r, const tensor *loss, bool first, bool last) {
     device *d = r->device;
     const size_t size = dtype_size(loss->type);
     char *to = (char *)r->result->values;
-    int count = 1;
-    d->copy(d, to, loss->data, size);
-    for (; r->stage->parts && r->stage->parts[count - 1]; count++)
-        d->copy(d, to + (size_t)count * size, r->part[count - 1]->data, size);
-    r->comm->all_reduce_sum(r->comm, to, count, loss->type, d);
+    int count = 0;
+    for (; !count || (r->stage->parts && r->stage->parts[count - 1]); count++) {
+        const void *value = count ? r->part[count - 1]->data : loss->data;
+        char *sum = to + (size_t)count * size;
+        if (first)
+            d->copy(d, sum, value, size);
+        else
+            d->ops->add_forward(sum, sum, value, 1, loss->type, d->stream);
+    }
+    if (last) r->comm->all_reduce_sum(r->comm, to, count, loss->type, d);
 }
 
-// All of a step that may be recorded: nothing in it touches host memory. Leaves its result in r->result.
-static void launch_step(run *r) {
-    device *d = r->device;
+static int64_t pieces_of(const run *r) { return r->stage->pieces ? r->stage->pieces(r) : 1; }
+
+// Forward and backward of one piece. Sums over ranks may start in the last one's backward pass.
+static void launch_piece(run *r, bool first, bool last) {
     tape *t = &r->tape;
     adamw_progress *state = r->optimizer.progress;
     tape_begin(t, true);
-    params_begin(&r->params);
     t->training = true;
     t->step = (uint32_t)r->step;
+    t->parameter_ready = last && r->buckets ? buckets_ready : NULL;
     tensor *loss = r->stage->loss(r);
     bool wide = loss->type == DTYPE_F64;
-    keep_values(r, loss);
-    if (r->buckets) buckets_begin(r->buckets);
+    keep_values(r, loss, first, last);
+    if (r->buckets && last) buckets_begin(r->buckets);
     tape_backward_from(t, loss, wide ? (void *)&state->scaler.scale : (void *)&state->seed);
+}
+
+// All of a step that may be recorded: nothing in it touches host memory, unless there are several
+// pieces. Leaves its result in r->result.
+static void launch_step(run *r) {
+    device *d = r->device;
+    adamw_progress *state = r->optimizer.progress;
+    const int64_t pieces = pieces_of(r);
+    params_begin(&r->params);
+    for (int64_t i = 0; i < pieces; i++) {
+        if (i) r->stage->piece(r, i);
+        launch_piece(r, i == 0, i == pieces - 1);
+    }
     int slices = touched_slices(r);
     if (r->buckets) buckets_finish(r->buckets, r->slices, slices);
     adamw_step(&r->optimizer, d, r->params.values, r->params.gradients, r->slices, slices);
@@ -108,7 +127,7 @@ static void launch_step(run *r) {
 // --- recorded steps ------------------------------------------------------------------------------------
 // The entry of batches like this step's; NULL: this kind is not recorded.
 static step_graph *graph_of(run *r) {
-    if (!r->device->graph_begin || !config_bool(r->config, "run.graphs")) return NULL;
+    if (!r->device->graph_begin || pieces_of(r) > 1 || !config_bool(r->config, "run.graphs")) return NULL;
     for (int i = 0; i < STEP_GRAPHS; i++) {
         step_graph *g = &r->graphs[i];
         if (!g->seen) *g = (step_graph){.samples = r->samples, .own_samples = r->own_samples, .kind = r->kind};
