@@ -297,7 +297,19 @@ typedef struct lora_shape {
     X(lora_up_backward, (void *dmid, const void *dout, const void *mid, const lora_shape *z,       \
                          dtype type, void *scratch, stream *s))                                    \
     X(lora_down_backward, (void *dinp, const void *dmid, const void *inp, const lora_shape *z,     \
-                           dtype type, void *scratch, stream *s))
+                           dtype type, void *scratch, stream *s))                                  \
+    /* swiglu: out (rows, F) = silu(first half) * second half of inp (rows, 2 F) */                \
+    X(swiglu_forward, (void *out, const void *inp, int64_t rows, int64_t F, dtype type,            \
+                       stream *s))                                                                 \
+    X(swiglu_backward, (void *dinp, const void *dout, const void *inp, int64_t rows, int64_t F,    \
+                        int acc, dtype type, stream *s))                                           \
+    /* replace_rows: out, x (N, D), y (M, D), index (M), -1: not put; where (N): m or -1 */        \
+    X(replace_rows_forward, (void *out, int32_t *where, const void *x, const void *y,              \
+                             const int32_t *index, int64_t N, int64_t M, int64_t D, dtype type,    \
+                             stream *s))                                                           \
+    X(replace_rows_backward, (void *dx, void *dy, const void *dout, const int32_t *where,          \
+                              const int32_t *index, int64_t N, int64_t M, int64_t D, int acc_x,    \
+                              int acc_y, dtype type, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

@@ -117,6 +117,10 @@ tensor *linear_cross_entropy(tape *t, tensor *inp, tensor *weight, tensor *bias,
 // is dropped (RATE is 0, or the tape does not train).
 tensor *residual_norm(tape *t, tensor *x, tensor *y, tensor *rows, double rate, tensor *weight, tensor *bias,
                       double eps);
+// (N, 2 F) -> (N, F): silu of the first half times the second.
+tensor *swiglu(tape *t, tensor *inp);
+// x (N, D) with row index[m] replaced by y[m] (M, D); index i32 (M), none twice; below 0: y[m] is left out.
+tensor *replace_rows(tape *t, tensor *x, tensor *y, tensor *index);
 // (..., K) x (N, K) [+ (N)] -> (..., N), and to it, for each part, scale * (drop(inp) a^T) b^T at
 // columns first to first + n, which no two parts share. Each part has its own dropout, that of
 // dropout_rows by ROWS (i32 (M, 2)); NULL where nothing is dropped. Without parts it is linear; else
