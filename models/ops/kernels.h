@@ -309,7 +309,16 @@ typedef struct lora_shape {
                              stream *s))                                                           \
     X(replace_rows_backward, (void *dx, void *dy, const void *dout, const int32_t *where,          \
                               const int32_t *index, int64_t N, int64_t M, int64_t D, int acc_x,    \
-                              int acc_y, dtype type, stream *s))
+                              int acc_y, dtype type, stream *s))                                   \
+    /* rms_norm: (rows, D); sum = x + y, both NULL: it is x itself; dsum may be NULL; rstd (rows),  \
+       weight (D) wide; scratch for dweight alone */                                               \
+    X(rms_norm_forward, (void *out, void *sum, void *rstd, const void *x, const void *y,           \
+                         const void *weight, int64_t rows, int64_t D, double eps, dtype type,      \
+                         stream *s))                                                               \
+    X(rms_norm_backward, (void *dx, void *dy, void *dweight, const void *dout, const void *dsum,   \
+                          const void *sum, const void *rstd, const void *weight, int64_t rows,     \
+                          int64_t D, int acc_x, int acc_y, int acc_weight, dtype type,             \
+                          void *scratch, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.
@@ -319,7 +328,8 @@ typedef struct lora_shape {
     X(layer_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                        \
     X(attention_scratch, (const attention_shape *z, dtype type, stream *s))                        \
     X(residual_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                     \
-    X(lora_scratch, (const lora_shape *z, dtype type, stream *s))
+    X(lora_scratch, (const lora_shape *z, dtype type, stream *s))                                  \
+    X(rms_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))
 
 struct op_kernels {
 #define X(name, args) void(*name) args;

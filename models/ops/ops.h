@@ -137,3 +137,6 @@ typedef struct lora_set {
     tensor *rows;
 } lora_set;
 tensor *linear_lora(tape *t, tensor *inp, tensor *weight, tensor *bias, const lora_set *l);
+// s = x + y (y NULL: s is x), out = s / sqrt(mean(s^2) + eps) * weight: x, y (N, D), weight wide (D). *SUM is s, which
+// carries gradient as out does (y NULL: x itself); SUM NULL: nobody goes on from it.
+tensor *rms_norm(tape *t, tensor **sum, tensor *x, tensor *y, tensor *weight, double eps);
