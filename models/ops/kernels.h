@@ -121,6 +121,14 @@ typedef struct lora_shape {
     const int32_t *rows; // (N, 2), or NULL: nothing is dropped
 } lora_shape;
 
+// Heads of a fused projection: rows (N, (HQ + 2 HK) D) of queries, keys and values, each key and value head
+// written COPIES times (1, or HQ / HK).
+typedef struct heads_shape {
+    int64_t N, HQ, HK, D, P, copies;
+    const void *table;        // wide (P, D/2, 2): cosine and sine
+    const int32_t *positions; // (N): rows of the table
+} heads_shape;
+
 #define OP_KERNELS(X)                                                                              \
     /* conv2d: out (B,OH,OW,O), inp (B,H,W,C), weight (O,K,K,C), bias wide (O) or NULL */          \
     X(conv2d_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
@@ -318,7 +326,12 @@ typedef struct lora_shape {
     X(rms_norm_backward, (void *dx, void *dy, void *dweight, const void *dout, const void *dsum,   \
                           const void *sum, const void *rstd, const void *weight, int64_t rows,     \
                           int64_t D, int acc_x, int acc_y, int acc_weight, dtype type,             \
-                          void *scratch, stream *s))
+                          void *scratch, stream *s))                                               \
+    /* rotate_heads: q (N, HQ, D), k and v (N, HK copies, D), qkv: see heads_shape */              \
+    X(rotate_heads_forward, (void *q, void *k, void *v, const void *qkv, const heads_shape *z,     \
+                             dtype type, stream *s))                                               \
+    X(rotate_heads_backward, (void *dqkv, const void *dq, const void *dk, const void *dv,          \
+                              const heads_shape *z, int acc, dtype type, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.

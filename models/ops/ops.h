@@ -140,3 +140,12 @@ tensor *linear_lora(tape *t, tensor *inp, tensor *weight, tensor *bias, const lo
 // s = x + y (y NULL: s is x), out = s / sqrt(mean(s^2) + eps) * weight: x, y (N, D), weight wide (D). *SUM is s, which
 // carries gradient as out does (y NULL: x itself); SUM NULL: nobody goes on from it.
 tensor *rms_norm(tape *t, tensor **sum, tensor *x, tensor *y, tensor *weight, double eps);
+// qkv (N, (HQ + 2 HK) * D) -> q (N, HQ, D) and k, v: rotary positions on q and k (half-split convention). REPEAT: each
+// head of k and v HQ / HK times, (N, HQ, D); else (N, HK, D).
+typedef struct rotate_args {
+    tensor *table;     // wide (P, D/2, 2): cosine and sine per position
+    tensor *positions; // i32 (N): rows of the table
+    int64_t query_heads, key_heads;
+    bool repeat;
+} rotate_args;
+void rotate_heads(tape *t, tensor *out[3], tensor *qkv, const rotate_args *a);
