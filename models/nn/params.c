@@ -195,13 +195,14 @@ static double draw(init how, rng_key key, uint64_t element) {
     }
 }
 
-static status begin(params *p, uint64_t seed, bool apart) {
+static status begin(params *p, uint64_t seed, bool apart, const char *prefix) {
     float *values = NULL;
     status rc = STATUS_OK;
     for (size_t i = 0; i < p->count && !rc; i++) {
         param *q = p->item[i];
         int64_t count = tensor_count(&q->value);
         if (q->role == PARAM_CONSTANT || q->apart != apart) continue; // a constant's layer fills it
+        if (strncmp(q->name, prefix, strlen(prefix))) continue;
         rc = mem_new(&values, count, q->name);
         if (rc) break;
         rng_key key = {seed, rng_site(q->name), 0};
@@ -214,11 +215,11 @@ static status begin(params *p, uint64_t seed, bool apart) {
 }
 
 status params_init(params *p, uint64_t seed) {
-    return begin(p, seed, false);
+    return begin(p, seed, false, "");
 }
 
-status params_init_apart(params *p, uint64_t seed) {
-    return begin(p, seed, true);
+status params_init_apart(params *p, uint64_t seed, const char *prefix) {
+    return begin(p, seed, true, prefix);
 }
 
 status param_fill(params *p, const char *name, const float *values) {

@@ -107,9 +107,10 @@ status params_allocate(params *p);
 status param_fill(params *p, const char *name, const float *values);
 // The CRC-32 of the values, as f32 in the order of files, of all weights and buffers whose names begin with PREFIX.
 status params_checksum(uint32_t *crc, const params *p, const char *prefix);
-// Fills weights and buffers with their beginnings: all but those that stand apart, or those alone.
+// Fills weights and buffers with their beginnings: all but those that stand apart, or of these those whose
+// names start with PREFIX.
 status params_init(params *p, uint64_t seed);
-status params_init_apart(params *p, uint64_t seed);
+status params_init_apart(params *p, uint64_t seed, const char *prefix);
 // A step begins: no gradient has been touched, no use recorded.
 void params_begin(params *p);
 
