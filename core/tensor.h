@@ -44,12 +44,32 @@ typedef struct gradient {
     int uses;     // recorded calls that have not yet run backward
 } gradient;
 
+// A frozen matrix (N, K) in few bits, in the device's memory (borrowed), as models/nn/quantise.h makes
+// it.
+//   INT8: w[n, k] = codes[n, k] * scale[n].
+//   NF4 (Dettmers et al. 2023, QLoRA): numbers in the order of rows, in blocks of NF4_BLOCK, whose
+//   largest sizes are coded too: w = table[code] * size, and of block b
+//   size = table[16 + sizes[b]] * scale[b / NF4_SIZES] + offset.
+//   Two codes are in a byte, the first in its upper half; rows are whole blocks.
+typedef enum quantisation { QUANT_INT8, QUANT_NF4 } quantisation;
+enum { NF4_BLOCK = 64, NF4_SIZES = 256, NF4_TABLE = 16 + 256 };
+typedef struct quantised {
+    quantisation how;
+    const void *codes;    // int8 (N, K), or two in a byte (N * K / 2)
+    const float *scale;   // INT8 (N); NF4 (blocks / 256, rounded up)
+    const uint8_t *sizes; // NF4 (N * K / 64)
+    const float *table;   // NF4: the 16 values, then the 256 that code sizes
+    float offset;
+    int64_t tile; // rows that are made plain at once in long products; 0: as many as take 32 MB
+} quantised;
+
 typedef struct tensor {
     void *data;
     gradient *grad; // NULL: no gradient is wanted (inputs, frozen parameters)
     dtype type;
     int rank;
     int64_t dim[TENSOR_MAX_RANK]; // (dim[0], ..., dim[rank - 1])
+    const quantised *quantised;   // of a linear layer's weight: its numbers are there, not in DATA
 } tensor;
 
 // Number of elements; 1 for rank 0.
