@@ -13,7 +13,7 @@ typedef enum kind { CONV_FORWARD, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, MAT
 typedef struct recipe {
     int64_t kind, bias, acc, type;
     onednn_conv conv;
-    int64_t M, N, K, transposed;
+    int64_t M, N, K, transposed, a_row, out_row;
 } recipe;
 
 // The layer's two sides, its weight as oneDNN wants it, its weight as we have it.
@@ -193,8 +193,9 @@ static dnnl_status_t matmul_layouts(layout *l, const recipe *r) {
     const dnnl_dims_t weight = {K, N};
     const dnnl_dims_t normal = {N, 1}, turned = {1, K};
     const number type = number_of(r);
-    dnnl_status_t e = layout_strided(&l[INPUT], type, 2, (dnnl_dims_t){M, K}, (dnnl_dims_t){K, 1});
-    if (!e) e = layout_strided(&l[OUTPUT], type, 2, (dnnl_dims_t){M, N}, normal);
+    const dnnl_dims_t a_rows = {r->a_row, 1}, out_rows = {r->out_row, 1};
+    dnnl_status_t e = layout_strided(&l[INPUT], type, 2, (dnnl_dims_t){M, K}, a_rows);
+    if (!e) e = layout_strided(&l[OUTPUT], type, 2, (dnnl_dims_t){M, N}, out_rows);
     if (!e) e = layout_strided(&l[PLAIN], type, 2, weight, r->transposed ? turned : normal);
     if (!e && M >= PACK_ROWS) e = layout_any(&l[WEIGHT], type, 2, weight);
     if (!e && M < PACK_ROWS)
@@ -430,7 +431,9 @@ static operation *matmul_find(stream *s, const onednn_product *z, bool bias, boo
                                        .M = z->M,
                                        .N = z->N,
                                        .K = z->K,
-                                       .transposed = z->transposed});
+                                       .transposed = z->transposed,
+                                       .a_row = z->a_row ? z->a_row : z->K,
+                                       .out_row = z->out_row ? z->out_row : z->N});
 }
 
 size_t onednn_matmul_scratch(const onednn_product *z, stream *s) {

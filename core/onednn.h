@@ -1,8 +1,8 @@
 // oneDNN behind a plain header: convolutions and matrix products of the CPU device. No other file
 // includes oneDNN's headers; versions 2.x and 3.x are told apart in core/onednn.c alone.
 //
-// Images and weights are of the TYPE that the sizes name, f32 or bf16; sums run in f32 in both. Biases
-// and weights' gradients are f32.
+// Images and weights are of the TYPE that the sizes name, f32 or bf16; sums run in f32 in both.
+// Biases and weights' gradients are f32.
 //
 // What oneDNN prepares for one kind of call and one set of sizes is kept and found again, so that a
 // step prepares nothing. Memory comes from the caller: SCRATCH has at least the bytes that the
@@ -35,11 +35,12 @@ void onednn_conv_backward_weight(float *dweight, const void *dout, const void *i
                                  const onednn_conv *z, int acc, void *scratch, stream *s);
 
 // out (M, N) = a (M, K) b, + bias (N) unless NULL, + what is in out if acc (not both); b is (N, K)
-// where TRANSPOSED, else (K, N).
+// where TRANSPOSED, else (K, N). Rows of a and out may be parts of longer ones.
 typedef struct onednn_product {
     int64_t M, N, K;
     bool transposed;
     dtype type;
+    int64_t a_row, out_row; // from one row to the next; 0: K, N
 } onednn_product;
 
 size_t onednn_matmul_scratch(const onednn_product *z, stream *s);

@@ -145,8 +145,10 @@ static cublasStatus_t make_layouts(const functions *f, product *p, const cublas_
     turned = z->a_transposed != 0;
     if (!e)
         e = f->cublasLtMatrixLayoutCreate(&p->b, type, turned ? M : K, turned ? K : M,
-                                          turned ? z->M : z->K);
-    if (!e) e = f->cublasLtMatrixLayoutCreate(&p->out, number_of(z->out_type), N, M, z->N);
+                                          z->a_row ? z->a_row : turned ? z->M : z->K);
+    if (!e)
+        e = f->cublasLtMatrixLayoutCreate(&p->out, number_of(z->out_type), N, M,
+                                          z->out_row ? z->out_row : z->N);
     return e;
 }
 

@@ -34,6 +34,7 @@ typedef struct cublas_product {
     int64_t type, out_type; // a dtype each: f32, bf16, f16
     int64_t epilogue;       // a cublas_epilogue
     int64_t side_type;      // of the bias or its gradient, a dtype; f32 where it is left out
+    int64_t a_row, out_row; // from a row to the next in a longer one; 0: they lie behind each other
 } cublas_product;
 
 // Whether the library has an algorithm. It has one for every CUBLAS_PLAIN; what it documents beyond

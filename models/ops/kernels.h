@@ -331,7 +331,16 @@ typedef struct heads_shape {
     X(rotate_heads_forward, (void *q, void *k, void *v, const void *qkv, const heads_shape *z,     \
                              dtype type, stream *s))                                               \
     X(rotate_heads_backward, (void *dqkv, const void *dq, const void *dk, const void *dv,          \
-                              const heads_shape *z, int acc, dtype type, stream *s))
+                              const heads_shape *z, int acc, dtype type, stream *s))               \
+    /* quantised weights W (N, K): rows FIRST to FIRST + rows, plain; linear with them; dinp */    \
+    X(dequantise_rows, (void *out, const quantised *q, int64_t first, int64_t rows, int64_t K,     \
+                        dtype type, stream *s))                                                    \
+    X(linear_quantised_forward, (void *out, const void *inp, const quantised *q, const void *bias, \
+                                 int64_t M, int64_t N, int64_t K, dtype type, void *scratch,       \
+                                 stream *s))                                                       \
+    X(linear_quantised_backward_input, (void *dinp, const void *dout, const quantised *q,          \
+                                        int64_t M, int64_t N, int64_t K, int acc, dtype type,      \
+                                        void *scratch, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.
@@ -342,7 +351,9 @@ typedef struct heads_shape {
     X(attention_scratch, (const attention_shape *z, dtype type, stream *s))                        \
     X(residual_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                     \
     X(lora_scratch, (const lora_shape *z, dtype type, stream *s))                                  \
-    X(rms_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))
+    X(rms_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                          \
+    X(linear_quantised_scratch, (const quantised *q, int64_t M, int64_t N, int64_t K, dtype type,  \
+                                 stream *s))
 
 struct op_kernels {
 #define X(name, args) void(*name) args;

@@ -4,16 +4,32 @@
 
 #include <stdio.h>
 
+static size_t scratch_of(tape *t, const linear_size *z, const tensor *weight, dtype type) {
+    const struct op_kernels *ops = t->device->ops;
+    if (z->M == 0) return 0;
+    if (weight->quantised)
+        return ops->linear_quantised_scratch(weight->quantised, z->M, z->N, z->K, type,
+                                             t->device->stream);
+    return ops->linear_scratch(z->M, z->N, z->K, type, t->device->stream);
+}
+
+// A quantised weight (struct quantised in core/tensor.h) is frozen: x alone gets a gradient.
 void linear_compute(tape *t, linear_size *z, tensor *y, const tensor *x, const tensor *weight,
                     const tensor *bias) {
     const int64_t N = weight->dim[0], K = weight->dim[1];
+    if (weight->quantised && weight->grad) die("linear: a quantised weight cannot train");
     *z = (linear_size){.M = K ? tensor_count(x) / K : 0, .N = N, .K = K};
-    z->scratch = z->M ? t->device->ops->linear_scratch(z->M, N, K, y->type, t->device->stream) : 0;
+    z->scratch = scratch_of(t, z, weight, y->type);
     size_t mark = tape_scratch_begin(t);
     void *scratch = tape_scratch(t, z->scratch);
-    if (z->M)
-        t->device->ops->linear_forward(y->data, x->data, weight->data, bias ? bias->data : NULL,
-                                       z->M, N, K, y->type, scratch, t->device->stream);
+    const struct op_kernels *ops = t->device->ops;
+    const void *b = bias ? bias->data : NULL;
+    if (z->M && weight->quantised)
+        ops->linear_quantised_forward(y->data, x->data, weight->quantised, b, z->M, N, K, y->type,
+                                      scratch, t->device->stream);
+    else if (z->M)
+        ops->linear_forward(y->data, x->data, weight->data, b, z->M, N, K, y->type, scratch,
+                            t->device->stream);
     tape_scratch_end(t, mark);
 }
 
@@ -38,7 +54,10 @@ void *linear_back(tape *t, const linear_size *z, tensor *y, tensor *x, tensor *w
     } else if (dweight || dbias)
         ops->linear_backward_weight(dweight, dbias, dy, x->data, z->M, z->N, z->K, acc_weight,
                                     acc_bias, y->type, scratch, s);
-    if (dx && z->M)
+    if (dx && z->M && weight->quantised)
+        ops->linear_quantised_backward_input(dx, dy, weight->quantised, z->M, z->N, z->K, acc_x,
+                                             y->type, scratch, s);
+    else if (dx && z->M)
         ops->linear_backward_input(dx, dy, weight->data, z->M, z->N, z->K, acc_x, y->type, scratch,
                                    s);
     tape_scratch_end(t, mark);

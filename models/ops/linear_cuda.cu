@@ -7,16 +7,16 @@ extern "C" {
 }
 
 static cublas_product forward_product(int64_t M, int64_t N, int64_t K, bool bias, dtype type) {
-    return {M, N, K, 0, 1, 0, type, type, bias ? CUBLAS_BIAS : CUBLAS_PLAIN, DTYPE_F32};
+    return {M, N, K, 0, 1, 0, type, type, bias ? CUBLAS_BIAS : CUBLAS_PLAIN, DTYPE_F32, 0, 0};
 }
 
 static cublas_product input_product(int64_t M, int64_t N, int64_t K, int acc, dtype type) {
-    return {M, K, N, 0, 0, acc, type, type, CUBLAS_PLAIN, DTYPE_F32};
+    return {M, K, N, 0, 0, acc, type, type, CUBLAS_PLAIN, DTYPE_F32, 0, 0};
 }
 
 // dweight (N, K) f32 = dout^T inp; the bias's gradient is the sum over M of dout^T's rows.
 static cublas_product weight_product(int64_t M, int64_t N, int64_t K, int acc, bool bias, dtype type) {
-    return {N, K, M, 1, 0, acc, type, DTYPE_F32, bias ? CUBLAS_BIAS_GRADIENT : CUBLAS_PLAIN, DTYPE_F32};
+    return {N, K, M, 1, 0, acc, type, DTYPE_F32, bias ? CUBLAS_BIAS_GRADIENT : CUBLAS_PLAIN, DTYPE_F32, 0, 0};
 }
 
 size_t linear_scratch_cuda(int64_t M, int64_t N, int64_t K, dtype type, stream *s) {

@@ -60,12 +60,12 @@ static void linear_lora_rule(tape *t, const tape_node *node) {
     tape_scratch_end(t, mark);
 }
 
-static void expect_part(const lora_set *l, int i, const tensor *weight, int64_t R) {
+static void expect_part(const lora_set *l, int i, const tensor *weight, dtype type, int64_t R) {
     const lora_part *p = &l->part[i];
     tensor_expect(p->a, "linear_lora a", 2, (int64_t[]){-1, weight->dim[1]});
     tensor_expect(p->b, "linear_lora b", 2, (int64_t[]){-1, p->a->dim[0]});
-    op_expect_type(p->a, "linear_lora a", weight->type);
-    op_expect_type(p->b, "linear_lora b", weight->type);
+    op_expect_type(p->a, "linear_lora a", type);
+    op_expect_type(p->b, "linear_lora b", type);
     const int64_t n = p->b->dim[0], end = p->first + n;
     if (p->first < 0 || end > weight->dim[0])
         die("linear_lora: part %d has columns %lld to %lld of %lld", i, (long long)p->first,
@@ -95,7 +95,7 @@ static lora_shape shape_of(tape *t, const tensor *x, const tensor *weight, const
     }
     for (int i = 0; i < l->parts; i++) {
         const lora_part *p = &l->part[i];
-        expect_part(l, i, weight, z.R);
+        expect_part(l, i, weight, t->device->type, z.R);
         z.part[i] = (lora_factors){.a = p->a->data,
                                    .b = p->b->data,
                                    .r = p->a->dim[0],

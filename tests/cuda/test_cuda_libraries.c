@@ -112,7 +112,8 @@ static void expect_products(double f32_tolerance) {
         for (int i = 0; i < 16 * SIZES && !is_missing(types[t]); i++) {
             const int64_t *n = sizes[i / 16];
             cublas_product z = {n[0],       n[1],     n[2],     i & 1,        i >> 1 & 1,
-                                i >> 2 & 1, types[t], types[t], CUBLAS_PLAIN, DTYPE_F32};
+                                i >> 2 & 1, types[t], types[t], CUBLAS_PLAIN, DTYPE_F32,
+                                0,          0};
             if (i >> 3 & 1) z.out_type = DTYPE_F32;
             const bool f32 = types[t] == DTYPE_F32;
             expect_product(&z, f32 ? f32_tolerance : numbers_tolerance((dtype)z.out_type));
@@ -141,7 +142,7 @@ START_TEST(epilogues) {
         for (int e = CUBLAS_BIAS; e <= CUBLAS_BIAS_GRADIENT && !is_missing(types[t]); e++) {
             const int64_t *n = sizes[2];
             cublas_product z = {n[0],     n[1], n[2],    e == CUBLAS_BIAS_GRADIENT, 0, 0, types[t],
-                                types[t], e,    types[t]};
+                                types[t], e,    types[t], 0, 0};
             bool taken = cublas_product_takes(&z, gpu->stream);
             printf("epilogue %d in %s: %s\n", e, dtype_name(types[t]), taken ? "taken" : "refused");
             ck_assert(taken || types[t] == DTYPE_F32);

@@ -3,10 +3,11 @@
 #include "core/cuda/cublas.h"
 #include "core/memory.h"
 
-static double *as_doubles(const void *x, int64_t count, int64_t type) {
+static double *as_doubles(const void *x, int64_t rows, int64_t columns, int64_t row, int64_t type) {
     double *out;
-    if (mem_new(&out, count + 1, "doubles")) die("%s", status_text());
-    for (int64_t i = 0; i < count; i++) out[i] = element_get(x, i, (dtype)type);
+    if (mem_new(&out, rows * columns + 1, "doubles")) die("%s", status_text());
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++) out[r * columns + c] = element_get(x, r * row + c, (dtype)type);
     return out;
 }
 
@@ -17,7 +18,7 @@ static void run(void *out, const double *a, const double *b, const float *bias, 
             for (int64_t k = 0; k < z->K; k++)
                 sum += a[z->a_transposed ? k * z->M + m : m * z->K + k] *
                        b[z->b_transposed ? n * z->K + k : k * z->N + n];
-            int64_t at = m * z->N + n;
+            int64_t at = m * (z->out_row ? z->out_row : z->N) + n;
             element_put(out, at, sum + (z->acc ? element_get(out, at, (dtype)z->out_type) : 0),
                         (dtype)z->out_type);
         }
@@ -26,7 +27,9 @@ static void run(void *out, const double *a, const double *b, const float *bias, 
 void cublas_product_run(void *out, const void *a, const void *b, void *side, void *side2,
                         const cublas_product *z, stream *s) {
     (void)side2, (void)s;
-    double *A = as_doubles(a, z->M * z->K, z->type), *B = as_doubles(b, z->K * z->N, z->type);
+    const int64_t rows = z->a_transposed ? z->K : z->M, columns = z->a_transposed ? z->M : z->K;
+    double *A = as_doubles(a, rows, columns, z->a_row ? z->a_row : columns, z->type);
+    double *B = as_doubles(b, 1, z->K * z->N, 0, z->type);
     if (z->epilogue != CUBLAS_PLAIN && z->epilogue != CUBLAS_BIAS && z->epilogue != CUBLAS_BIAS_GRADIENT)
         die("cublas_shim: epilogue %lld", (long long)z->epilogue);
     if ((z->epilogue == CUBLAS_PLAIN) != !side) die("cublas_shim: an epilogue and its side belong together");

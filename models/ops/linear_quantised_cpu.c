@@ -1,0 +1,83 @@
+// Linear layers with weights in few bits. A few rows of x read the codes themselves; for more, the
+// weight becomes plain tile by tile, each in the type that the library multiplies.
+#include "core/onednn.h"
+#include "models/ops/few_rows_cpu.h"
+#include "models/ops/ops_cpu.h"
+#include "models/ops/quantised.h"
+
+void dequantise_rows_cpu(void *out, const quantised *q, int64_t first, int64_t rows, int64_t K,
+                         dtype type, stream *s) {
+    cpu_expect("dequantise_rows", type);
+    (void)s;
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < K; k += ROW) {
+            float buffer[ROW];
+            const int64_t n = row_length(k, K), at = r * K + k;
+            float *to = row_begin(buffer, out, at, n, 0, type);
+            quantised_read(to, q, first + r, K, k, n);
+            row_end(out, at, to, n, type);
+        }
+}
+
+// A tile's product: columns of out, or a sum over columns of dout.
+static onednn_product forward_tile(int64_t M, int64_t N, int64_t K, int64_t rows, dtype type) {
+    return (onednn_product){
+        .M = M, .N = rows, .K = K, .transposed = true, .type = type, .out_row = N};
+}
+
+static onednn_product backward_tile(int64_t M, int64_t N, int64_t K, int64_t rows, dtype type) {
+    return (onednn_product){.M = M, .N = K, .K = rows, .type = type, .a_row = N};
+}
+
+size_t linear_quantised_scratch_cpu(const quantised *q, int64_t M, int64_t N, int64_t K, dtype type,
+                                    stream *s) {
+    cpu_expect("linear_quantised", type);
+    size_t most = 0;
+    if (M == 0) return 0;
+    const int64_t rows = quantised_tile(q, N, K, type), kinds[2] = {rows, N % rows};
+    for (int i = 0; i < 2; i++) { // the tiles and the last one
+        const onednn_product there = forward_tile(M, N, K, kinds[i], type);
+        const onednn_product back = backward_tile(M, N, K, kinds[i], type);
+        if (kinds[i] == 0) continue;
+        const size_t a = onednn_matmul_scratch(&there, s), b = onednn_matmul_scratch(&back, s);
+        most = a > most ? a : most;
+        most = b > most ? b : most;
+    }
+    most += quantised_tile_bytes(q, N, K, type);
+    const size_t few = M <= QUANTISED_FEW ? few_rows_scratch(M, K) : 0;
+    return few > most ? few : most;
+}
+
+void linear_quantised_forward_cpu(void *out, const void *inp, const quantised *q, const void *bias,
+                                  int64_t M, int64_t N, int64_t K, dtype type, void *scratch,
+                                  stream *s) {
+    cpu_expect("linear_quantised", type);
+    if (M <= QUANTISED_FEW) {
+        few_rows_quantised(out, inp, q, bias, M, N, K, type, scratch);
+        return;
+    }
+    const int64_t step = quantised_tile(q, N, K, type);
+    char *rest = (char *)scratch + quantised_tile_bytes(q, N, K, type);
+    for (int64_t n = 0; n < N; n += step) {
+        const int64_t rows = N - n < step ? N - n : step;
+        const onednn_product z = forward_tile(M, N, K, rows, type);
+        dequantise_rows_cpu(scratch, q, n, rows, K, type, s);
+        onednn_matmul(element(out, n, type), inp, scratch, bias ? (const float *)bias + n : NULL,
+                      &z, 0, rest, s);
+    }
+}
+
+void linear_quantised_backward_input_cpu(void *dinp, const void *dout, const quantised *q,
+                                         int64_t M, int64_t N, int64_t K, int acc, dtype type,
+                                         void *scratch, stream *s) {
+    cpu_expect("linear_quantised", type);
+    const int64_t step = quantised_tile(q, N, K, type);
+    char *rest = (char *)scratch + quantised_tile_bytes(q, N, K, type);
+    for (int64_t n = 0; n < N; n += step) {
+        const int64_t rows = N - n < step ? N - n : step;
+        const onednn_product z = backward_tile(M, N, K, rows, type);
+        dequantise_rows_cpu(scratch, q, n, rows, K, type, s);
+        onednn_matmul(dinp, element(dout, n, type), scratch, NULL, &z, acc || n, rest, s);
+    }
+}

@@ -1,0 +1,19 @@
+// Sizes of quantised weights that the devices' kernels share. For models/ops/*_cpu.c and *_cuda.cu
+// only.
+#pragma once
+#include "models/ops/kernels.h"
+
+// Up to so many rows of x a weight's codes are read by the product itself; for more of them tiles
+// of the weight are made plain first.
+enum { QUANTISED_FEW = 16, QUANTISED_TILE = 32 << 20 };
+
+// Rows of the weight in a tile.
+static inline int64_t quantised_tile(const quantised *q, int64_t N, int64_t K, dtype type) {
+    int64_t rows = q->tile > 0 ? q->tile : QUANTISED_TILE / (K * (int64_t)dtype_size(type));
+    if (rows < 1) rows = 1;
+    return rows < N ? rows : N;
+}
+
+static inline size_t quantised_tile_bytes(const quantised *q, int64_t N, int64_t K, dtype type) {
+    return ((size_t)(quantised_tile(q, N, K, type) * K) * dtype_size(type) + 63) / 64 * 64;
+}
