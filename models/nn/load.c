@@ -183,35 +183,57 @@ static status check_all(const params *p, const weights *file, const load_recipe 
 }
 
 // --- loading -------------------------------------------------------------------------------------
-static status load_one(params *p, weights *file, const param *q, const param_file *part,
-                       const weight_entry *e) {
-    float *values;
-    status rc = mem_new(&values, part->count, e->name);
-    if (rc) return rc;
-    if (e->count < part->count) rc = param_read_file(p, q, part, param_block(p, q), values);
-    if (!rc) rc = weights_read_f32(file, e, values);
+// The numbers of E, which must be finite, where the parameter's are to go.
+static status read_finite(float *values, weights *file, const weight_entry *e) {
+    status rc = weights_read_f32(file, e, values);
     for (int64_t i = 0; i < e->count && !rc; i++)
         if (!isfinite(values[i]))
             rc = status_fail(STATUS_FORMAT, "%s: \"%.200s\" holds %s at element %lld: weights must be finite "
                                             "numbers of f32's range", weights_path(file), e->name,
                              isnan(values[i]) ? "NaN" : "an infinity", (long long)i);
-    if (!rc) rc = param_write_file(p, q, part, param_block(p, q), values);
+    return rc;
+}
+
+// CODES: of a parameter in few bits, which takes the rows of all its parts; else not used.
+static status load_part(params *p, weights *file, const param *q, const param_file *part,
+                        const weight_entry *e, quantise *codes) {
+    float *values;
+    const int64_t row = q->value.rank > 1 ? part->count / part->dim[0] : 1;
+    status rc = mem_new(&values, part->count, e->name);
+    if (rc) return rc;
+    if (e->count < part->count && !q->coded)
+        rc = param_read_file(p, q, part, param_block(p, q), values);
+    if (!rc) rc = read_finite(values, file, e);
+    if (!rc && q->coded)
+        rc = quantise_rows(codes, values, part->first / row, part->dim[0]);
+    else if (!rc)
+        rc = param_write_file(p, q, part, param_block(p, q), values);
     mem_free(values);
     return rc;
 }
 
-status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts) {
+static status load_one(params *p, weights *file, const load_recipe *r, param *q, load_counts *counts) {
     char name[NAME_SIZE];
+    quantise codes = {0};
+    status rc = STATUS_OK;
+    if (q->coded) rc = quantise_open(&codes, q->quantised.how, q->value.dim[0], q->value.dim[1]);
+    for (int j = 0; j < param_files(q) && !rc; j++) {
+        const param_file part = param_file_at(q, j);
+        rc = load_part(p, file, q, &part, find_entry(name, file, r, part.name), &codes);
+        counts->loaded += !rc;
+    }
+    if (!rc && q->coded) {
+        quantise_end(&codes);
+        param_code(p, q, &codes);
+    }
+    quantise_close(&codes);
+    return rc;
+}
+
+status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts) {
     *counts = (load_counts){0};
     status rc = check_all(p, file, recipe, counts);
-    for (size_t i = 0; i < p->count && !rc; i++) {
-        const param *q = p->item[i];
-        if (!wanted(recipe, q)) continue;
-        for (int j = 0; j < param_files(q) && !rc; j++) {
-            const param_file part = param_file_at(q, j);
-            rc = load_one(p, file, q, &part, find_entry(name, file, recipe, part.name));
-            counts->loaded += !rc;
-        }
-    }
+    for (size_t i = 0; i < p->count && !rc; i++)
+        if (wanted(recipe, p->item[i])) rc = load_one(p, file, recipe, p->item[i], counts);
     return rc;
 }

@@ -114,6 +114,18 @@ int params_freeze(params *p, const char *prefix) {
     return frozen;
 }
 
+int params_quantise(params *p, const char *part, quantisation how) {
+    int coded = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        param *q = p->item[i];
+        if (!q->frozen || q->value.rank != 2 || !strstr(q->name, part)) continue;
+        q->coded = true;
+        q->quantised.how = how;
+        coded++;
+    }
+    return coded;
+}
+
 static bool trains(const param *q) {
     return q->role == PARAM_WEIGHT && !q->frozen;
 }
@@ -147,6 +159,11 @@ static void lay_out(params *p) {
             continue;
         }
         size_t *bytes = q->role == PARAM_WEIGHT ? &p->frozen_bytes : &p->buffer_bytes;
+        if (q->coded) {
+            q->offset = (int64_t)*bytes;
+            *bytes += (quantise_bytes(q->quantised.how, q->value.dim[0], q->value.dim[1]) + 63) / 64 * 64;
+            continue;
+        }
         size_t size = dtype_size(q->value.type);
         q->offset = (int64_t)(*bytes / size);
         *bytes += (size_t)count * size;
@@ -157,6 +174,10 @@ static void lay_out(params *p) {
 static void place(params *p, param *q) {
     dtype wide = dtype_wide(p->device->type);
     bool narrow = trains(q) && q->value.type != wide;
+    if (q->coded) {
+        q->value.quantised = &q->quantised;
+        return;
+    }
     q->value.data = at(narrow ? p->narrow : param_block(p, q), q->offset, q->value.type);
     if (!trains(q)) return;
     q->grad = (gradient){.data = at(p->gradients, q->offset, wide), .type = wide};
@@ -195,6 +216,20 @@ static double draw(init how, rng_key key, uint64_t element) {
     }
 }
 
+void param_code(params *p, param *q, const quantise *codes) {
+    quantise_upload(&q->quantised, codes, p->device, (char *)p->frozen + q->offset);
+}
+
+static status code_all(params *p, param *q, const float *values) {
+    quantise z = {0};
+    status rc = quantise_open(&z, q->quantised.how, q->value.dim[0], q->value.dim[1]);
+    if (!rc) rc = quantise_rows(&z, values, 0, z.N);
+    if (!rc) quantise_end(&z);
+    if (!rc) param_code(p, q, &z);
+    quantise_close(&z);
+    return rc;
+}
+
 static status begin(params *p, uint64_t seed, bool apart, const char *prefix) {
     float *values = NULL;
     status rc = STATUS_OK;
@@ -208,7 +243,7 @@ static status begin(params *p, uint64_t seed, bool apart, const char *prefix) {
         rng_key key = {seed, rng_site(q->name), 0};
 #pragma omp parallel for schedule(static)
         for (int64_t e = 0; e < count; e++) values[e] = (float)draw(q->init, key, (uint64_t)e);
-        rc = param_write(p, q, param_block(p, q), values);
+        rc = q->coded ? code_all(p, p->item[i], values) : param_write(p, q, param_block(p, q), values);
         mem_free(values);
     }
     return rc;
@@ -258,6 +293,7 @@ static param_file whole(const param *q) {
 static status values_read(const params *p, const param *q, const param_file *f, const void *block,
                           void *out, dtype host_type) {
     device *d = p->device;
+    if (q->coded) die("param_read: %s is kept in few bits", q->name);
     dtype type = stored_type(p, q);
     size_t size = dtype_size(type);
     char *raw;

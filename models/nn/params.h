@@ -9,6 +9,7 @@
 // that is renewed after each update. Frozen matrices exist in the device's type alone.
 #pragma once
 #include "core/arena.h"
+#include "models/nn/quantise.h"
 #include "models/ops/ops.h"
 
 typedef enum param_role {
@@ -46,10 +47,12 @@ typedef struct param {
     init init;
     bool frozen;
     bool apart;           // its values come from a file of their own: checkpoints do not hold them
+    bool coded;           // a frozen matrix in few bits: its numbers are in QUANTISED alone
+    quantised quantised;
     bool decay;           // weight decay applies (set by a rule of the stage)
     tensor value;         // conv weights: OHWI
     gradient grad;        // value.grad points here where the parameter trains
-    int64_t offset;       // in elements of its block's copy of it
+    int64_t offset;       // in elements of its block's copy of it; of what is coded, in bytes
     bool conv;            // a convolution's weight: OHWI in memory, OIHW in files
     int file_rank;        // shape in checkpoint files
     int64_t file_dim[TENSOR_MAX_RANK];
@@ -102,6 +105,9 @@ int params_freeze(params *p, const char *prefix);
 // Those whose name starts with PREFIX stand apart: params_init and checkpoints pass them by.
 int params_apart(params *p, const char *prefix);
 
+// Frozen matrices whose names have PART in them are kept as HOW; returns how many. Before params_allocate.
+int params_quantise(params *p, const char *part, quantisation how);
+
 status params_allocate(params *p);
 // Fills a constant from host memory, in the order of its elements.
 status param_fill(params *p, const char *name, const float *values);
@@ -120,6 +126,8 @@ param *params_find(const params *p, const char *name); // NULL if there is none
 // the parameter's layout: p->values for weights, or an optimizer's block with equal offsets.
 status param_read(const params *p, const param *q, const void *block, float *out);
 status param_write(const params *p, const param *q, void *block, const float *values);
+// Takes the numbers of a coded parameter, of which all rows were given, to the device.
+void param_code(params *p, param *q, const quantise *codes);
 // The same of a part in files.
 status param_read_file(const params *p, const param *q, const param_file *f, const void *block,
                        float *out);
