@@ -212,6 +212,6 @@ tensor *qformer_match_logits(tape *t, const qformer *m, tensor *queries) {
 tensor *qformer_caption_loss(tape *t, const qformer *m, tensor *texts, tensor *target,
                              double count) {
     tensor *h = layer_norm_run(t, &m->transform_norm, gelu(t, linear_run(t, &m->transform, texts)));
-    return linear_cross_entropy(t, h, m->embeddings.word, m->decoder_bias, target,
+    return linear_cross_entropy(t, h, m->embeddings.word, m->decoder_bias, target, NULL,
                                 m->config.smoothing, count);
 }

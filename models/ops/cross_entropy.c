@@ -22,8 +22,8 @@ static void cross_entropy_rule(tape *t, const tape_node *node) {
     int acc;
     void *dx = tape_gradient(t, x, &acc);
     t->device->ops->cross_entropy_backward(
-        dx, tape_output_gradient(node->out[0]), x->data, saved->peak, saved->target, x->dim[0],
-        x->dim[1], saved->smoothing, saved->count, acc, x->type, t->device->stream);
+        dx, tape_output_gradient(node->out[0]), x->data, saved->peak, saved->target, NULL,
+        x->dim[0], x->dim[1], saved->smoothing, saved->count, acc, x->type, t->device->stream);
 }
 
 tensor *cross_entropy(tape *t, tensor *logits, tensor *target, double smoothing, double count) {
@@ -37,8 +37,8 @@ tensor *cross_entropy(tape *t, tensor *logits, tensor *target, double smoothing,
     tensor *peak = tape_tensor_of(t, wide, 2, (int64_t[]){logits->dim[0], 2});
     loss_saved *saved = tape_keep(t, sizeof *saved);
     *saved = (loss_saved){target->data, peak->data, smoothing, count};
-    t->device->ops->cross_entropy_forward(loss->data, peak->data, logits->data, target->data,
-                                          logits->dim[0], logits->dim[1], smoothing, count,
+    t->device->ops->cross_entropy_forward(loss->data, peak->data, logits->data, target->data, NULL,
+                                          logits->dim[0], logits->dim[1], smoothing, count, 0,
                                           logits->type, t->device->stream);
     tape_record(t, "cross_entropy", cross_entropy_rule, saved, &loss, 1, &logits, 1);
     return loss;

@@ -77,9 +77,13 @@ static double row_loss(float peak[2], const void *logits, int64_t at, int64_t C,
     return smoothing > 0 ? loss + smoothing * (l - sum / (double)C) : loss;
 }
 
+static double weight_of(const float *row_weight, int64_t r) {
+    return row_weight ? (double)row_weight[r] : 1;
+}
+
 void cross_entropy_forward_cpu(void *loss, void *peak, const void *logits, const int32_t *target,
-                               int64_t R, int64_t C, double smoothing, double count, dtype type,
-                               stream *s) {
+                               const void *row_weight, int64_t R, int64_t C, double smoothing,
+                               double count, int acc, dtype type, stream *s) {
     cpu_expect("cross_entropy", type);
     expect_targets(target, R, C, s);
     double part[SUM_BLOCKS], sum = 0;
@@ -91,22 +95,23 @@ void cross_entropy_forward_cpu(void *loss, void *peak, const void *logits, const
             float *own = (float *)peak + 2 * r;
             own[0] = own[1] = 0;
             if (counts(target[r], C))
-                rows += row_loss(own, logits, r * C, C, target[r], smoothing, type);
+                rows += row_loss(own, logits, r * C, C, target[r], smoothing, type) *
+                        weight_of(row_weight, r);
         }
         part[block] = rows;
     }
     for (int block = 0; block < SUM_BLOCKS; block++) sum += part[block];
-    *(float *)loss = (float)(sum / count);
+    *(float *)loss = (float)(sum / count + (acc ? (double)*(float *)loss : 0));
 }
 
 // DLOGITS may be LOGITS: a piece is read before it is written.
 void cross_entropy_backward_cpu(void *dlogits, const void *dloss, const void *logits,
-                                const void *peak, const int32_t *target, int64_t R, int64_t C,
-                                double smoothing, double count, int acc, dtype type, stream *s) {
+                                const void *peak, const int32_t *target, const void *row_weight,
+                                int64_t R, int64_t C, double smoothing, double count, int acc,
+                                dtype type, stream *s) {
     cpu_expect("cross_entropy", type);
     (void)s;
-    const double upstream = (double)*(const float *)dloss / count;
-    const float share = (float)(upstream * smoothing / (double)C);
+    const double of_all = (dloss ? (double)*(const float *)dloss : 1) / count;
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < R; r++) {
         if (!counts(target[r], C)) {
@@ -115,6 +120,8 @@ void cross_entropy_backward_cpu(void *dlogits, const void *dloss, const void *lo
         }
         const float *own = (const float *)peak + 2 * r;
         const float largest = own[0];
+        const double upstream = of_all * weight_of(row_weight, r);
+        const float share = (float)(upstream * smoothing / (double)C);
         const float factor = (float)(upstream / (double)own[1]);
         for (int64_t c = 0; c < C; c += ROW) {
             float buffer[2][ROW];

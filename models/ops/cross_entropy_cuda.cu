@@ -68,8 +68,8 @@ template <class T> static __device__ __forceinline__ row_sums row_sums_of(const 
 // block.
 template <class T>
 __global__ void __launch_bounds__(THREADS)
-    rows_kernel(double *partial, float *peak, const T *logits, const int32_t *target, int64_t R,
-                int64_t C, double smoothing) {
+    rows_kernel(double *partial, float *peak, const T *logits, const int32_t *target,
+                const float *row_weight, int64_t R, int64_t C, double smoothing) {
     SHARED(double, sums, WARPS);
     SHARED(float, most, WARPS);
     double loss = 0;
@@ -83,8 +83,9 @@ __global__ void __launch_bounds__(THREADS)
                 block_sum<THREADS>((double)(k.exps * expf(k.largest - largest)), sums);
             const double sum = block_sum<THREADS>((double)k.sum, sums);
             const double l = (double)largest + log(exps);
-            loss += (1 - smoothing) * (l - (double)widen(logits[r * C + y]));
-            if (smoothing > 0) loss += smoothing * (l - sum / (double)C);
+            double own = (1 - smoothing) * (l - (double)widen(logits[r * C + y]));
+            if (smoothing > 0) own += smoothing * (l - sum / (double)C);
+            loss += row_weight ? own * (double)row_weight[r] : own;
             if (threadIdx.x == 0) peak[2 * r] = largest, peak[2 * r + 1] = (float)exps;
         }
     }
@@ -92,32 +93,33 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 static __global__ void __launch_bounds__(THREADS)
-    total_kernel(float *loss, const double *partial, int64_t blocks, double count) {
+    total_kernel(float *loss, const double *partial, int64_t blocks, double count, int acc) {
     SHARED(double, parts, WARPS);
     double sum = 0;
     for (int64_t b = threadIdx.x; b < blocks; b += THREADS) sum += partial[b];
     sum = block_sum<THREADS>(sum, parts);
-    if (threadIdx.x == 0) *loss = (float)(sum / count);
+    if (threadIdx.x == 0) *loss = (float)(sum / count + (acc ? (double)*loss : 0));
 }
 
 template <class T>
-static void loss_all(void *loss, void *peak, const void *logits, const int32_t *target, int64_t R,
-                     int64_t C, double smoothing, double count, stream *s) {
+static void loss_all(void *loss, void *peak, const void *logits, const int32_t *target,
+                     const void *row_weight, int64_t R, int64_t C, double smoothing, double count,
+                     int acc, stream *s) {
     const char *name = "cross_entropy_forward";
     double *partial = stream_cuda(s)->partials;
     const unsigned blocks = blocks_for(R, BLOCKS);
     LAUNCH(s, name, (rows_kernel<T>), dim3(blocks), dim3(THREADS), partial, (float *)peak,
-           (const T *)logits, target, R, C, smoothing);
+           (const T *)logits, target, (const float *)row_weight, R, C, smoothing);
     LAUNCH(s, name, total_kernel, dim3(1), dim3(THREADS), (float *)loss, partial, (int64_t)blocks,
-           count);
+           count, acc);
 }
 
 void cross_entropy_forward_cuda(void *loss, void *peak, const void *logits, const int32_t *target,
-                                int64_t R, int64_t C, double smoothing, double count, dtype type,
-                                stream *s) {
+                                const void *row_weight, int64_t R, int64_t C, double smoothing,
+                                double count, int acc, dtype type, stream *s) {
     KERNEL_BEGIN(s);
-    FOR_TYPE("cross_entropy", type, loss_all, loss, peak, logits, target, R, C, smoothing, count,
-             s);
+    FOR_TYPE("cross_entropy", type, loss_all, loss, peak, logits, target, row_weight, R, C,
+             smoothing, count, acc, s);
 }
 
 // --- backward
@@ -147,17 +149,19 @@ static __device__ __forceinline__ void slope_at(T *dlogits, const T *logits, int
 template <class T>
 __global__ void __launch_bounds__(THREADS)
     slopes_kernel(T *dlogits, const float *dloss, const T *logits, const float *peak,
-                  const int32_t *target, int64_t R, int64_t C, double smoothing, double count,
-                  int acc) {
-    const double upstream = (double)*dloss / count;
-    row_slope k = {(float)(upstream * smoothing / (double)C), (float)(upstream * (1 - smoothing)),
-                   0, 0, 0};
+                  const int32_t *target, const float *row_weight, int64_t R, int64_t C,
+                  double smoothing, double count, int acc) {
+    const double of_all = (dloss ? (double)*dloss : 1) / count;
+    row_slope k = {0, 0, 0, 0, 0};
     const bool whole = ((uintptr_t)dlogits ^ (uintptr_t)logits) % 16 == 0;
     for (int64_t r = blockIdx.x; r < R; r += gridDim.x) {
         const T *row = logits + r * C;
         const row_plan p = row_plan_make(row, C, whole);
         k.target = target[r] < C ? target[r] : -1;
         if (k.target >= 0) {
+            const double upstream = row_weight ? of_all * (double)row_weight[r] : of_all;
+            k.share = (float)(upstream * smoothing / (double)C);
+            k.own = (float)(upstream * (1 - smoothing));
             k.largest = peak[2 * r];
             k.factor = (float)(upstream / (double)peak[2 * r + 1]);
         }
@@ -170,17 +174,18 @@ __global__ void __launch_bounds__(THREADS)
 
 template <class T>
 static void slopes_all(void *dlogits, const void *dloss, const void *logits, const void *peak,
-                       const int32_t *target, int64_t R, int64_t C, double smoothing, double count,
-                       int acc, stream *s) {
+                       const int32_t *target, const void *row_weight, int64_t R, int64_t C,
+                       double smoothing, double count, int acc, stream *s) {
     LAUNCH(s, "cross_entropy_backward", (slopes_kernel<T>), dim3(blocks_for(R, 1 << 16)),
            dim3(THREADS), (T *)dlogits, (const float *)dloss, (const T *)logits,
-           (const float *)peak, target, R, C, smoothing, count, acc);
+           (const float *)peak, target, (const float *)row_weight, R, C, smoothing, count, acc);
 }
 
 void cross_entropy_backward_cuda(void *dlogits, const void *dloss, const void *logits,
-                                 const void *peak, const int32_t *target, int64_t R, int64_t C,
-                                 double smoothing, double count, int acc, dtype type, stream *s) {
+                                 const void *peak, const int32_t *target, const void *row_weight,
+                                 int64_t R, int64_t C, double smoothing, double count, int acc,
+                                 dtype type, stream *s) {
     KERNEL_BEGIN(s);
-    FOR_TYPE("cross_entropy", type, slopes_all, dlogits, dloss, logits, peak, target, R, C,
-             smoothing, count, acc, s);
+    FOR_TYPE("cross_entropy", type, slopes_all, dlogits, dloss, logits, peak, target, row_weight, R,
+             C, smoothing, count, acc, s);
 }

@@ -251,15 +251,21 @@ typedef struct heads_shape {
                                        const uint8_t *target, const float *positive_weight,        \
                                        const float *mask, int64_t B, int64_t C, double count,      \
                                        int acc, dtype type, stream *s))                            \
-    /* cross_entropy: loss wide (1) over logits (R, C) of any type, target i32 (R), -1: the row is \
-       left out; peak wide (R, 2) = a row's largest logit m and its sum of exp(x - m); dlogits may \
-       be logits */                                                                                \
+    /* cross_entropy: loss wide (1), += where ACC, over logits (R, C) of any type, target i32 (R),  \
+       -1: the row is left out; row_weight wide (R) or NULL: ones; peak wide (R, 2) = a row's      \
+       largest logit m and its sum of exp(x - m); dloss NULL: 1; dlogits may be logits */          \
     X(cross_entropy_forward, (void *loss, void *peak, const void *logits, const int32_t *target,   \
-                              int64_t R, int64_t C, double smoothing, double count, dtype type,    \
-                              stream *s))                                                          \
+                              const void *row_weight, int64_t R, int64_t C, double smoothing,      \
+                              double count, int acc, dtype type, stream *s))                       \
     X(cross_entropy_backward, (void *dlogits, const void *dloss, const void *logits,               \
-                               const void *peak, const int32_t *target, int64_t R, int64_t C,      \
-                               double smoothing, double count, int acc, dtype type, stream *s))    \
+                               const void *peak, const int32_t *target, const void *row_weight,    \
+                               int64_t R, int64_t C, double smoothing, double count, int acc,      \
+                               dtype type, stream *s))                                             \
+    /* linear_cross_entropy of a frozen head: dinp (rows, D) = kept factor dloss row_weight[row];  \
+       row_weight wide (rows) or NULL: ones */                                                     \
+    X(linear_cross_entropy_backward, (void *dinp, const void *dloss, const void *kept,             \
+                                      const void *row_weight, double factor, int64_t rows,         \
+                                      int64_t D, int acc, dtype type, stream *s))                  \
     /* max_similarity: out wide (N, M), or (M, N) where by_text; winner (N, M): which q */         \
     X(max_similarity_forward, (void *out, int32_t *winner, const void *images, const void *texts,  \
                                const similarity_shape *z, dtype type, stream *s))                  \

@@ -31,6 +31,11 @@ static inline void op_zero_gradient(tape *t, const tensor *x, void *d, int acc) 
     if (d && !acc) t->device->zero(t->device, d, (size_t)tensor_count(x) * dtype_size(x->grad->type));
 }
 
+// Where row R of rows of WIDTH numbers of TYPE begins; NULL where there are none.
+static inline void *op_row(const void *data, int64_t r, int64_t width, dtype type) {
+    return data ? (void *)((uintptr_t)data + (size_t)(r * width) * dtype_size(type)) : NULL;
+}
+
 // Dies unless a loss with label smoothing is asked for with numbers that make sense.
 static inline void op_expect_smoothing(const char *op, double smoothing, double count) {
     if (!(smoothing >= 0 && smoothing <= 1))

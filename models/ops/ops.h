@@ -110,9 +110,15 @@ tensor *divide_by(tape *t, tensor *inp, tensor *divisor);
 // (R): for each row another sample, drawn by softmax(row) + 1e-4 among those of other groups, by the
 // draw of global sample t->first_sample + r. What is drawn where there is none: see draw_negatives.c.
 tensor *draw_negatives(tape *t, tensor *scores, int64_t first, tensor *group);
-// (N, D) x (V, D) + (V) wide, target i32 (N): cross_entropy of linear, whose logits exist once.
-tensor *linear_cross_entropy(tape *t, tensor *inp, tensor *weight, tensor *bias, tensor *target,
+// (N, D) x (V, D) [+ (V) wide], target i32 (N): cross_entropy of linear, each row's part of the sum times ROW_WEIGHT,
+// wide (N) without gradient (NULL: ones), before it is divided by COUNT. Where weight and bias are frozen or nothing
+// is recorded, logits exist for as many rows at a time as keep to LINEAR_CROSS_ENTROPY_CHUNK bytes; else once for all.
+enum { LINEAR_CROSS_ENTROPY_CHUNK = 64 << 20 };
+tensor *linear_cross_entropy(tape *t, tensor *inp, tensor *weight, tensor *bias, tensor *target, tensor *row_weight,
                              double smoothing, double count);
+// The same with another number of bytes; at least one row.
+tensor *linear_cross_entropy_within(tape *t, tensor *inp, tensor *weight, tensor *bias, tensor *target,
+                                    tensor *row_weight, double smoothing, double count, size_t bytes);
 // LN(x + dropout_rows(y)) in one pass: x, y (N, D), weight, bias (D), rows as in dropout_rows, NULL where nothing
 // is dropped (RATE is 0, or the tape does not train).
 tensor *residual_norm(tape *t, tensor *x, tensor *y, tensor *rows, double rate, tensor *weight, tensor *bias,

@@ -71,10 +71,10 @@ static void rows_run(loss_rows *k, device *d) {
     void *on = device_hold(d, peak, (size_t)(2 * k->R) * sizeof *peak);
     void *loss = device_hold(d, &k->loss, sizeof k->loss),
          *dloss = device_hold(d, &one, sizeof one);
-    d->ops->cross_entropy_forward(loss, on, x, target, k->R, k->C, k->smoothing, k->count,
-                                  DTYPE_F32, d->stream);
-    d->ops->cross_entropy_backward(dx, dloss, x, on, target, k->R, k->C, k->smoothing, k->count,
-                                   k->acc, DTYPE_F32, d->stream);
+    d->ops->cross_entropy_forward(loss, on, x, target, NULL, k->R, k->C, k->smoothing, k->count,
+                                  0, DTYPE_F32, d->stream);
+    d->ops->cross_entropy_backward(dx, dloss, x, on, target, NULL, k->R, k->C, k->smoothing,
+                                   k->count, k->acc, DTYPE_F32, d->stream);
     device_fetch(d, k->dx, dx, bytes);
     if (dx != x) device_fetch(d, NULL, x, bytes);
     device_fetch(d, NULL, target, 0);
@@ -214,13 +214,13 @@ START_TEST(cross_entropy_threads) {
     for (int threads = 1; threads < 6; threads++) {
         device *d;
         ck_assert_int_eq(device_open_cpu(&d, threads), 0);
-        cross_entropy_forward_cpu(&loss[threads - 1], peak, x, target, R, C, 0.1, R, DTYPE_F32,
+        cross_entropy_forward_cpu(&loss[threads - 1], peak, x, target, NULL, R, C, 0.1, R, 0, DTYPE_F32,
                                   d->stream);
         ck_assert(!memcmp(&loss[threads - 1], &loss[0], sizeof *loss));
         device_close(d);
     }
     for (int i = 0; i < R * C; i++) x[i] = 3;
-    cross_entropy_forward_cpu(&loss[0], peak, x, target, R, C, 0.1, R, DTYPE_F32,
+    cross_entropy_forward_cpu(&loss[0], peak, x, target, NULL, R, C, 0.1, R, 0, DTYPE_F32,
                               test_device(ON_CPU)->stream);
     ck_assert(fabsf(loss[0] - logf(C)) <= 2e-7f * loss[0]);
     free(x);
