@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "data/dataset.h"
 #include "data/sections.h"
+#include "data/tokenizer.h"
 #include "data/wordpiece.h"
 #include "train/commands.h"
 #include "train/signals.h"
@@ -13,13 +14,13 @@
 #include <string.h>
 
 static const option options[] = {
-    {"type", "wordpiece", "kind of vocabulary"},
-    {"out", "FILE", "the vocabulary (wordpiece: vocab.txt)"},
-    {"size", "N", "tokens, special ones included (default 30522)"},
-    {"min-frequency", "N", "of two neighbours that become one token (default 2)"},
-    {"alphabet", "N", "the most frequent characters that get tokens (default 1000)"},
-    {"extra", "TOKEN", "one more special token, such as [DEC] (repeatable)"},
-    {"cased", NULL, "keeps capitals and accents"},
+    {"type", "KIND", "wordpiece (BERT's family) or sentencepiece (LLaMA's)"},
+    {"out", "FILE", "the vocabulary (wordpiece: vocab.txt, sentencepiece: tokenizer.model)"},
+    {"size", "N", "tokens, special ones included (default 30522; sentencepiece: 32000)"},
+    {"min-frequency", "N", "wordpiece: of two neighbours that become one token (default 2)"},
+    {"alphabet", "N", "wordpiece: the most frequent characters that get tokens (default 1000)"},
+    {"extra", "TOKEN", "wordpiece: one more special token, such as [DEC] (repeatable)"},
+    {"cased", NULL, "wordpiece: keeps capitals and accents"},
     {"field", "NAME", "of JSON lines: the member that holds the text (default text)"},
     {"section", "NAME", "of shards: findings, impression, ... (default findings)"},
     {"split", "NAME", "of shards: train, validate or test (default train)"},
@@ -28,7 +29,8 @@ static const option options[] = {
 
 // Where texts go, and how they are read.
 typedef struct corpus {
-    wordpiece_trainer *trainer;
+    wordpiece_trainer *trainer; // NULL: they are kept
+    tokenizer_texts kept;
     const char *field;
     int section, split;
     int64_t texts;
@@ -38,6 +40,7 @@ static status take_text(corpus *c, const char *text, size_t length) {
     if (signals_pending())
         return status_fail(STATUS_INTERRUPTED, "stopped by signal %d", signals_pending());
     c->texts += length > 0;
+    if (!c->trainer) return length ? tokenizer_texts_add(&c->kept, text, length) : STATUS_OK;
     return wordpiece_trainer_add(c->trainer, text, length);
 }
 
@@ -148,11 +151,44 @@ static status train_wordpiece(const arguments *a, corpus *c, const char *out) {
     return rc;
 }
 
+// --- sentencepiece -------------------------------------------------------------------------------
+// Fewer special tokens, bytes and characters than this there never are.
+enum { PIECES_LEAST = 300, PIECES_USUAL = 32000 };
+
+static status refuse_others(const arguments *a) {
+    static const char *const others[] = {"min-frequency", "alphabet", "extra", "cased"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (argument_given(a, others[i]))
+            return status_fail(STATUS_USAGE, "--%s belongs to --type wordpiece", others[i]);
+    return STATUS_OK;
+}
+
+static status train_sentencepiece(const arguments *a, corpus *c, const char *out) {
+    buffer model = {0};
+    int64_t size = 0;
+    int32_t tokens = 0;
+    status rc = refuse_others(a);
+    if (!rc) rc = argument_int(a, "size", PIECES_LEAST, 1 << 20, PIECES_USUAL, &size);
+    if (!rc) rc = read_all(c, a);
+    if (!rc) rc = tokenizer_train_sentencepiece(&model, &tokens, &c->kept, (int32_t)size);
+    if (!rc) rc = file_write(out, model.data, model.length);
+    if (!rc && tokens < size)
+        log_warn("%d tokens, not %lld: no two neighbours are left to be one token", tokens,
+                 (long long)size);
+    if (!rc && argument_given(a, "json"))
+        printf("{\"tokens\":%d,\"texts\":%lld}\n", tokens, (long long)c->texts);
+    else if (!rc)
+        printf("%d tokens from %lld texts written to %s\n", tokens, (long long)c->texts, out);
+    tokenizer_texts_free(&c->kept);
+    buffer_free(&model);
+    return rc;
+}
+
 // --- the command ---------------------------------------------------------------------------------
 static const struct {
     const char *name;
     status (*train)(const arguments *a, corpus *c, const char *out);
-} types[] = {{"wordpiece", train_wordpiece}};
+} types[] = {{"wordpiece", train_wordpiece}, {"sentencepiece", train_sentencepiece}};
 enum { TYPES = sizeof types / sizeof *types };
 
 // The index of the option's value among KNOWN.

@@ -99,6 +99,8 @@ static const drill drills[] = {
     {"ingest --source folder %s --csv %s/table.csv --out %s/folder --quiet", "rm -rf %s/folder", NULL, 3, false},
     {"tokenizer train --type wordpiece %s/shards --out %s/vocabulary --size 150 --quiet", "rm -f %s/vocabulary",
      NULL, 2, false},
+    {"tokenizer train --type sentencepiece %s/shards --out %s/model --size 320 --quiet", "rm -f %s/model", NULL, 2,
+     false},
     {"inspect %s/shards", NULL, NULL, 0, false},
     {"inspect %s/ended", NULL, NULL, 0, false},
     {TRAIN "--set run.dir=%s/new --set run.max_steps=4", "rm -rf %s/new",

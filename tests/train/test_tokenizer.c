@@ -1,8 +1,9 @@
-// radialog tokenizer train: shards, text and JSON lines give the same vocabulary, its options, what
-// it refuses.
+// radialog tokenizer train, both kinds: shards, text and JSON lines give the same vocabulary, its
+// options, what it refuses.
 #include "core/files/fs.h"
 #include "data/dataset.h"
 #include "data/sections.h"
+#include "data/tokenizer.h"
 #include "data/wordpiece.h"
 #include "tests/train/helper_program.h"
 
@@ -97,19 +98,65 @@ START_TEST(options_count) {
 }
 END_TEST
 
+// LLaMA's settings; the same bytes from all three sources, and again.
+START_TEST(pieces) {
+    static const char text[] = "Heart  12 \xe4\xb8\xad\n";
+    static const char *const sources[] = {"shards", "lines.txt", "lines.jsonl --field report",
+                                          "shards"};
+    char path[PATH_SIZE];
+    tokenizer *t;
+    buffer ids = {0}, back = {0};
+    int32_t image;
+    write_findings();
+    for (int i = 0; i < 4; i++)
+        program_expect(0, "tokenizer train --type sentencepiece %s/%s --out %s/p%d --size 500",
+                       work, sources[i], work, i);
+    for (int i = 1; i < 4; i++) {
+        char a[PATH_SIZE], b[PATH_SIZE];
+        snprintf(a, sizeof a, "%s/p0", work);
+        snprintf(b, sizeof b, "%s/p%d", work, i);
+        ck_assert_msg(same_files(a, b), "%s differs from %s", b, a);
+    }
+    ck_assert(!path_join(path, sizeof path, work, "p0") && !tokenizer_open(&t, path));
+    tokenizer_ids named = tokenizer_named(t);
+    ck_assert(named.unknown == 0 && named.begin == 1 && named.end == 2 && named.pad == 0);
+    ck_assert_int_eq(tokenizer_size(t), 500);
+    ck_assert(!tokenizer_add(t, "<IMG>", true, &image) && image == 500);
+    ck_assert_int_eq(tokenizer_encode(t, text, sizeof text - 1, &ids), STATUS_OK);
+    int64_t count = (int64_t)(ids.length / sizeof(int32_t));
+    const int32_t *id = (const int32_t *)(const void *)ids.data;
+    ck_assert_int_eq(id[count - 1], 13); // the line's end is its byte
+    ck_assert_int_eq(id[count - 2], 3 + 0xad);
+    ck_assert_int_ne(id[count - 6], id[count - 7]); // digits are apart
+    ck_assert_int_eq(tokenizer_decode(t, id, count, true, &back), STATUS_OK);
+    ck_assert_str_eq(back.data, text);
+    tokenizer_close(t);
+    outcome o =
+        program("tokenizer train --type sentencepiece %s/lines.txt --out %s/p9 --json", work, work);
+    ck_assert(o.exit == 0 && strstr(o.out, "\"texts\":") && strstr(o.err, "not 32000"));
+    outcome_free(&o);
+    buffer_free(&ids), buffer_free(&back);
+}
+END_TEST
+
 START_TEST(refusals) {
     static const struct {
         int exit;
         const char *words, *parts; // %s: the work folder
     } cases[] = {
-        {2, "%s/caps.txt --out %s/v5", "--type is missing; there are wordpiece"},
-        {2, "%s/caps.txt --out %s/v5 --type bpe", "--type bpe; there are wordpiece"},
+        {2, "%s/caps.txt --out %s/v5", "--type is missing; there are wordpiece, sentencepiece"},
+        {2, "%s/caps.txt --out %s/v5 --type bpe", "--type bpe; there are wordpiece, sentencepiece"},
         {2, "%s/caps.txt --type wordpiece --section %s", "--section"},
         {2, "%s/caps.txt --type wordpiece --split %s", "there are train, validate, test"},
         {2, "%s/caps.txt --type wordpiece", "--out FILE is missing"},
         {2, "%s/caps.txt --out %s/v5 --type wordpiece --size 3",
          "--size takes a whole number from 16"},
         {2, "%s/caps.txt --out %s/v5 --type wordpiece --extra dec", "extra token 'dec'"},
+        {2, "%s/caps.txt --out %s/v5 --type sentencepiece --cased", "--cased belongs to"},
+        {2, "%s/caps.txt --out %s/v5 --type sentencepiece --size 299", "from 300"},
+        {1, "%s/none.txt --out %s/v5 --type sentencepiece", "none.txt"},
+        {1, "%s/nothing.txt --out %s/v5 --type sentencepiece", "no text"},
+        {1, "%s/many.txt --out %s/v5 --type sentencepiece --size 300", "cannot make 300 tokens"},
         {1, "%s/none.txt --out %s/v5 --type wordpiece", "none.txt"},
         {1, "%s --out %s/v5 --type wordpiece", "manifest.json"},
         {1, "%s/empty.txt --out %s/v5 --type wordpiece", "no words in the texts"},
@@ -122,6 +169,11 @@ START_TEST(refusals) {
     char path[PATH_SIZE];
     write_text("empty.txt", "\n \x01\n");
     write_text("caps.txt", "Heart HEART heart h\xc3\xa9 lungs lungs\nlungs\n");
+    write_text("nothing.txt", "\n\n");
+    buffer many = {0};
+    for (int c = 0; c < 60; c++) buffer_print(&many, "\xc4%c", 0x80 + c);
+    write_text("many.txt", many.data);
+    buffer_free(&many);
     write_text("bad.jsonl", "{\"text\": \"clear\"}\n{\"text\": 3}\n");
     write_text("odd.jsonl", "{\"text\"\n");
     write_text("v5", "what was here before");
@@ -147,6 +199,7 @@ int main(void) {
     tcase_add_unchecked_fixture(cases, setup, teardown);
     tcase_add_test(cases, three_sources);
     tcase_add_test(cases, options_count);
+    tcase_add_test(cases, pieces);
     tcase_add_test(cases, refusals);
     Suite *suite = suite_create("tokenizer");
     suite_add_tcase(suite, cases);
