@@ -4,7 +4,9 @@
 
 #include <cstdio>
 #include <exception>
+#include <sstream>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <sentencepiece_processor.h>
@@ -33,6 +35,17 @@ template <typename Act> int guarded(char *why, size_t room, Act act) {
     } catch (...) {
         return say(why, room, "an unknown exception");
     }
+}
+
+// "name=value" words, separated by blanks. As a map, since the library prints a string of settings.
+std::unordered_map<std::string, std::string> setting_map(const char *settings) {
+    std::unordered_map<std::string, std::string> out;
+    std::istringstream words(settings);
+    for (std::string word; words >> word;) {
+        const size_t equals = word.find('=');
+        if (equals != std::string::npos) out[word.substr(0, equals)] = word.substr(equals + 1);
+    }
+    return out;
 }
 
 class texts final : public sentencepiece::SentenceIterator {
@@ -97,7 +110,8 @@ int piece_library_train(const char *settings, const char *bytes, const size_t *e
     return guarded(why, room, [&] {
         texts source(bytes, end, count);
         std::string model;
-        const auto result = sentencepiece::SentencePieceTrainer::Train(settings, &source, &model);
+        const auto result =
+            sentencepiece::SentencePieceTrainer::Train(setting_map(settings), &source, &model);
         if (result.ok()) keep(context, model.data(), model.size());
         return result;
     });

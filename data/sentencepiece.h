@@ -21,7 +21,7 @@ int piece_library_encode(const piece_library *s, const char *text, size_t length
 
 typedef void piece_library_keep(void *context, const char *bytes, size_t count);
 // Gives the serialized model of COUNT texts, which end at END in BYTES, to KEEP, once. SETTINGS:
-// the trainer's own "--name=value" words.
+// the trainer's own, "name=value" with blanks between.
 int piece_library_train(const char *settings, const char *bytes, const size_t *end, size_t count,
                         piece_library_keep *keep, void *context, char *why, size_t room);
 

@@ -80,6 +80,7 @@ void piece_model_decode(const piece_model *m, const int32_t *ids, int64_t count,
 }
 
 // --- training ------------------------------------------------------------------------------------
+// The library leaves out whole texts for the sake of U+2585, which it keeps for itself.
 status tokenizer_texts_add(tokenizer_texts *t, const char *text, size_t length) {
     status rc = mem_grow((void **)&t->end, &t->room, t->count + 1, sizeof *t->end, "texts");
     if (rc) return rc;
@@ -87,7 +88,7 @@ status tokenizer_texts_add(tokenizer_texts *t, const char *text, size_t length) 
         uint32_t c;
         bool good;
         size_t taken = wordpiece_char(&c, &good, text + at, length - at);
-        if (!good)
+        if (!good || c == 0x2585)
             buffer_text(&t->bytes, "\xef\xbf\xbd");
         else
             buffer_append(&t->bytes, c ? text + at : " ", taken);
@@ -113,12 +114,12 @@ status tokenizer_train_sentencepiece(buffer *out, int32_t *count, const tokenize
     const size_t start = out->length;
     piece_model *m = NULL;
     snprintf(settings, sizeof settings,
-             "--model_type=bpe --vocab_size=%d --byte_fallback=true --split_digits=true "
-             "--normalization_rule_name=identity --remove_extra_whitespaces=false "
-             "--add_dummy_prefix=true --allow_whitespace_only_pieces=true "
-             "--character_coverage=0.99995 --unk_id=0 --bos_id=1 --eos_id=2 --pad_id=-1 "
-             "--hard_vocab_limit=false --num_threads=1 --max_sentence_length=1073741824 "
-             "--minloglevel=2",
+             "model_type=bpe vocab_size=%d byte_fallback=true split_digits=true "
+             "normalization_rule_name=identity remove_extra_whitespaces=false "
+             "add_dummy_prefix=true allow_whitespace_only_pieces=true "
+             "character_coverage=0.99995 unk_id=0 bos_id=1 eos_id=2 pad_id=-1 "
+             "hard_vocab_limit=false num_threads=1 max_sentence_length=1073741824 "
+             "minloglevel=2",
              size);
     if (!texts->bytes.length) return status_fail(STATUS_FORMAT, "no text to make a vocabulary of");
     if (piece_library_train(settings, texts->bytes.data, texts->end, texts->count, keep_model, out,

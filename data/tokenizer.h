@@ -62,7 +62,7 @@ void tokenizer_texts_free(tokenizer_texts *t);
 
 // Appends a model with LLaMA's settings to OUT: BPE with byte fallback, no normalisation, white
 // space kept, digits apart; <unk> 0, <s> 1, </s> 2. SIZE: tokens wanted; fewer come out where no
-// pairs are left (*COUNT). Bytes that are not UTF-8 count as U+FFFD, and a NUL as a blank. Errors:
-// FORMAT (no text, SIZE too small for special tokens, bytes and characters), MEMORY.
+// pairs are left (*COUNT). Bytes that are not UTF-8 and U+2585 count as U+FFFD, a NUL as a blank.
+// Errors: FORMAT (no text, SIZE too small for special tokens, bytes and characters), MEMORY.
 status tokenizer_train_sentencepiece(buffer *out, int32_t *count, const tokenizer_texts *texts,
                                      int32_t size);
