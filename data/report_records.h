@@ -29,7 +29,7 @@ typedef struct report_choice {
     int split;
     record_text section; // what a report is; records without it, or whose text is what pandas reads
                          // as missing, are left out
-    int64_t limit; // only the first so many of the others; 0: all
+    int64_t limit;       // only the first so many of the others; 0: all
     // Of these, in order: the records with a finding, once more the same, then as many of the
     // others (No Finding, or nothing positive), drawn by SEED without replacement, as make one
     // fourteenth.

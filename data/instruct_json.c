@@ -1,0 +1,240 @@
+// Conversations as JSON, in and out. The file is mapped and cut into its elements once; each is
+// parsed when its row is asked for, so that a file of a gigabyte costs sixteen bytes an element.
+// See instruct.h.
+#include "core/checksum.h"
+#include "core/files/file_map.h"
+#include "core/files/json.h"
+#include "core/files/fs.h"
+#include "data/instruct.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct element {
+    size_t at;
+    uint32_t length;
+    int32_t line;
+} element;
+
+struct instruct_json {
+    char *path;
+    file_map map;
+    element *list;
+    size_t count, capacity;
+    uint32_t crc;
+};
+
+// --- cutting ------------------------------------------------------------------------------------
+
+typedef struct cursor {
+    const char *text; // (size)
+    size_t size, at;
+    int64_t line;
+} cursor;
+
+static status bad_file(const instruct_json *j, const cursor *c, const char *what) {
+    return status_fail(STATUS_FORMAT, "%s:%lld: %s", j->path, (long long)c->line, what);
+}
+
+static void pass_space(cursor *c) {
+    for (; c->at < c->size && c->text[c->at] && strchr(" \t\r\n", c->text[c->at]); c->at++)
+        c->line += c->text[c->at] == '\n';
+}
+
+static char look(const cursor *c) {
+    return c->at < c->size ? c->text[c->at] : '\0';
+}
+
+// Moves behind the object that begins here: to the brace that closes it, texts passed over.
+static bool pass_object(cursor *c) {
+    int64_t depth = 0;
+    bool quoted = false;
+    for (; c->at < c->size; c->at++) {
+        const char x = c->text[c->at];
+        c->line += x == '\n';
+        if (quoted && x == '\\') {
+            c->at++;
+        } else if (x == '"') {
+            quoted = !quoted;
+        } else if (!quoted && (x == '{' || x == '[')) {
+            depth++;
+        } else if (!quoted && (x == '}' || x == ']') && !--depth) {
+            c->at++;
+            return true;
+        }
+    }
+    return false;
+}
+
+static status add_element(instruct_json *j, cursor *c) {
+    const cursor begin = *c;
+    if (look(c) != '{') return bad_file(j, c, "an element of the list must be an object");
+    if (!pass_object(c)) return bad_file(j, &begin, "the object that begins here is not closed");
+    const size_t length = c->at - begin.at;
+    if (length > INT32_MAX || c->line > INT32_MAX)
+        return bad_file(j, &begin, "the file is too large");
+    status rc =
+        mem_grow((void **)&j->list, &j->capacity, j->count + 1, sizeof *j->list, "conversations");
+    if (!rc) j->list[j->count++] = (element){begin.at, (uint32_t)length, (int32_t)begin.line};
+    return rc;
+}
+
+static status cut_list(instruct_json *j) {
+    cursor c = {.text = (const char *)j->map.data, .size = j->map.size, .line = 1};
+    pass_space(&c);
+    if (look(&c) != '[') return bad_file(j, &c, "must be a list of objects, as RaDialog writes it");
+    c.at++;
+    pass_space(&c);
+    bool more = look(&c) != ']';
+    while (more) {
+        status rc = add_element(j, &c);
+        if (rc) return rc;
+        pass_space(&c);
+        more = look(&c) == ',';
+        if (!more) break;
+        c.at++;
+        pass_space(&c);
+    }
+    if (look(&c) != ']') return bad_file(j, &c, "the list must go on with a comma or end with ]");
+    c.at++;
+    pass_space(&c);
+    if (c.at < c.size) return bad_file(j, &c, "text behind the list");
+    return j->count ? STATUS_OK
+                    : status_fail(STATUS_FORMAT, "%s: there is no conversation in it", j->path);
+}
+
+status instruct_json_open(instruct_json **out, const char *path) {
+    instruct_json *j = NULL;
+    *out = NULL;
+    status rc = mem_new(&j, 1, "conversations");
+    if (rc) return rc;
+    rc = mem_string(&j->path, path);
+    if (!rc) rc = file_map_open(&j->map, path);
+    if (!rc) j->crc = checksum_crc32(0, j->map.data, j->map.size);
+    if (!rc) rc = cut_list(j);
+    if (rc)
+        instruct_json_close(j);
+    else
+        *out = j;
+    return rc;
+}
+
+void instruct_json_close(instruct_json *j) {
+    if (!j) return;
+    file_map_close(&j->map);
+    mem_free(j->list);
+    mem_free(j->path);
+    mem_free(j);
+}
+
+uint32_t instruct_json_checksum(const instruct_json *j) {
+    return j->crc;
+}
+
+// --- rows ---------------------------------------------------------------------------------------
+
+static status take_member(buffer *out, json_value object, const char *key) {
+    const char *text;
+    status rc = json_member_text(&text, object, key);
+    if (!rc) buffer_text(out, text);
+    return rc ? rc : out->failed;
+}
+
+// The original leaves `input` empty; where it is not, it stands behind the instruction and a blank
+// (REFERENCE 5.6).
+static status take_input(buffer *prompt, json_value object) {
+    const json_value value = json_find(object, "input");
+    const char *text = "";
+    status rc = value.node ? json_text(&text, value) : STATUS_OK;
+    if (rc || !*text) return rc;
+    buffer_text(prompt, " ");
+    buffer_text(prompt, text);
+    return prompt->failed;
+}
+
+// Of what the texts are a task; ours names reports so.
+static const char *task_of(json_value object) {
+    static const char *const known[] = {"EL", "SU", "RQA", "CO", "RE", "CPbQA", "CPaQA"};
+    const json_value value = json_find(object, "task_type");
+    const char *text;
+    if (json_kind_of(value) != JSON_TEXT || json_text(&text, value)) return "report";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(text, known[i])) return known[i];
+    return "report";
+}
+
+static status read_row(instruct_text *out, instruct_skip *skip, const void *context, int split,
+                       int64_t i) {
+    const instruct_json *j = context;
+    const element *e = &j->list[i];
+    json *one = NULL;
+    (void)split;
+    *skip = INSTRUCT_SKIP_BAD_ROW;
+    status rc = json_parse(&one, j->path, (const char *)j->map.data + e->at, e->length, e->line);
+    json_value object = rc ? (json_value){0} : json_root(one);
+    if (!rc) rc = take_member(&out->id, object, "dicom");
+    if (!rc) rc = take_member(&out->prompt, object, "instruction");
+    if (!rc) rc = take_input(&out->prompt, object);
+    if (!rc) rc = take_member(&out->answer, object, "output");
+    if (!rc && !out->id.length) rc = json_fail(object, "names no image (dicom)");
+    if (!rc) out->task = task_of(object);
+    json_close(one);
+    return rc;
+}
+
+instruct_source instruct_json_source(const instruct_json *j, int split) {
+    instruct_source s = {.context = j, .row = read_row};
+    s.rows[split] = (int64_t)j->count;
+    return s;
+}
+
+// --- out ----------------------------------------------------------------------------------------
+
+static status write_records(FILE *file, const char *path, instruct_set *s, int split) {
+    buffer b = {0};
+    instruct_record r;
+    status rc = STATUS_OK;
+    buffer_text(&b, "[");
+    for (int64_t i = 0; i < instruct_count(s, split) && !rc; i++) {
+        rc = instruct_read(s, split, i, &r);
+        if (rc) break;
+        buffer_print(&b, "%s\n    {\n        \"instruction\": ", i ? "," : "");
+        buffer_json(&b, r.prompt);
+        buffer_text(&b, ",\n        \"input\": \"\",\n        \"output\": ");
+        buffer_json(&b, r.answer);
+        buffer_text(&b, ",\n        \"dicom\": ");
+        buffer_json(&b, r.id);
+        buffer_text(&b, "\n    }");
+        rc = b.failed;
+        if (!rc && fwrite(b.data, 1, b.length, file) != b.length)
+            rc = status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
+        b.length = 0;
+    }
+    buffer_text(&b, instruct_count(s, split) ? "\n]" : "]");
+    if (!rc) rc = b.failed;
+    if (!rc && fwrite(b.data, 1, b.length, file) != b.length)
+        rc = status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
+    buffer_free(&b);
+    return rc;
+}
+
+status instruct_json_write(const char *path, instruct_set *s, int split) {
+    char part[PATH_SIZE], folder[PATH_SIZE];
+    if (snprintf(part, sizeof part, "%s.tmp", path) >= (int)sizeof part)
+        return status_fail(STATUS_IO, "%s: the path is too long", path);
+    FILE *file = fopen(part, "w");
+    if (!file) return status_fail(STATUS_IO, "%s: cannot create: %s", part, strerror(errno));
+    status rc = write_records(file, part, s, split);
+    if (fclose(file) && !rc)
+        rc = status_fail(STATUS_IO, "%s: cannot write: %s", part, strerror(errno));
+    if (!rc) rc = file_sync(part);
+    if (!rc && rename(part, path))
+        rc = status_fail(STATUS_IO, "%s: cannot rename into place: %s", path, strerror(errno));
+    if (rc) unlink(part);
+    if (rc) return rc;
+    snprintf(folder, sizeof folder, "%s", path);
+    return file_sync(dirname(folder));
+}

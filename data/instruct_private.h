@@ -1,0 +1,41 @@
+// One shard of instruct data, for those who write, read and check them (data/instruct*.c).
+#pragma once
+#include "core/files/hdf5.h"
+#include "data/instruct.h"
+#include "data/shard.h"
+
+enum { INSTRUCT_TEXTS = 5 };
+
+// What stands at the front of a block.
+typedef struct block_head {
+    int32_t count, spans, images;
+    int32_t id, task, names, prompt, answer; // bytes: without the NUL; NAMES: with their NULs
+} block_head;
+_Static_assert(sizeof(block_head) == 32, "a block has no gaps");
+
+typedef struct instruct_shard {
+    char *path;
+    int fd;
+    int split;
+    char plan[PLAN_SIZE];
+    int64_t first_row, rows; // of the source
+    uint32_t seal;
+    int64_t records;      // N
+    int64_t *offset;      // (N + 1)
+    int32_t *length;      // (N)
+    int32_t *supervised;  // (N)
+    uint32_t *crc;        // (N)
+    int64_t place;        // of the blocks in the file
+    int64_t *skipped_row; // (S)
+    text_column skipped_reason, skipped_id, skipped_detail;
+} instruct_shard;
+
+// Errors: IO, FORMAT (names the file), MEMORY.
+status instruct_shard_open(instruct_shard **out, const char *path);
+void instruct_shard_close(instruct_shard *s); // accepts NULL
+// Gives back what only the writer needs.
+void instruct_shard_forget_skipped(instruct_shard *s);
+
+// Appends manifest.json's part that says the facts: members of an object, each behind a comma but
+// the first.
+void instruct_facts_print(buffer *out, const instruct_facts *f);

@@ -1,0 +1,23 @@
+// Reports of a data set as rows of instruct data: the prompt for a report, and the report.
+#pragma once
+#include "data/instruct.h"
+#include "data/prompts.h"
+#include "data/report_records.h"
+
+typedef enum findings_kind { FINDINGS_LABELS, FINDINGS_PREDICTIONS, FINDINGS_NONE } findings_kind;
+
+// All borrowed.
+typedef struct report_source {
+    const dataset *set;
+    const prompts *prompts;
+    record_text section;
+    int image_tokens;
+    report_list list[SPLIT_COUNT]; // of a split that is not wanted: empty
+    // What a split's prompts say of findings: its labels; what PREDICTED has; nothing, with the
+    // prompt that has no place for them.
+    findings_kind findings[SPLIT_COUNT];
+    const predictions *predicted[SPLIT_COUNT];
+} report_source;
+
+// S is borrowed until its rows have been read.
+instruct_source report_source_rows(const report_source *s);
