@@ -13,6 +13,7 @@
     X(command_label)                                                                               \
     X(command_classify)                                                                            \
     X(command_embed)                                                                               \
+    X(command_instruct)                                                                            \
     X(command_export)                                                                              \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \

@@ -237,6 +237,36 @@ const config_key aligner_keys[] = {
     {0},
 };
 
+// As RaDialog prepared its reports (REFERENCE 5.6 to 5.8, 6.6); prompts of our own.
+const config_key instruct_keys[] = {
+    {.section = "instruct", .name = "tokenizer", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "of the language model: its folder, tokenizer.model or tokenizer.json"},
+    {.section = "instruct", .name = "prompts", .type = CONFIG_PATH,
+     .standard = "\"configs/prompts/report.json\"",
+     .help = "system text, roles and prompts; or RaDialog's vicuna_prompts.json"},
+    {.section = "instruct", .name = "prompt", .type = CONFIG_TEXT, .standard = "\"\"",
+     .help = "of RaDialog's file: which prompt; empty: the one for reports with image and findings"},
+    {.section = "instruct", .name = "system", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "text file that replaces the prompts' system text; RaDialog's prompts need one"},
+    {.section = "instruct", .name = "template", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "what stands around a conversation, as RaDialog's vicuna_v11.json; empty: nothing"},
+    {.section = "instruct", .name = "section", .type = CONFIG_CHOICE,
+     .choices = "findings|impression|last_paragraph", .standard = "\"findings\"",
+     .help = "of the report, that is to be written; records without it are left out"},
+    {.section = "instruct", .name = "findings", .type = CONFIG_PATH, .standard = "\"labels\"",
+     .help = "what prompts say was found: labels, none, or a FILE of radialog classify (or RaDialog's "
+             "dump)"},
+    {.section = "instruct", .name = "findings_eval", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "the same in validate and test; empty: as instruct.findings"},
+    {.section = "instruct", .name = "stratify", .type = CONFIG_BOOL, .standard = "false",
+     .help = "training records with findings twice, others drawn to be one in fourteen"},
+    {.section = "instruct", .name = "cutoff", .type = CONFIG_INT, .min = 2, .max = 131072,
+     .standard = "600", .help = "ids of a record at most; what is behind them is cut off"},
+    {.section = "instruct", .name = "image_tokens", .type = CONFIG_INT, .min = 1, .max = 4096,
+     .standard = "32", .help = "that stand for an image: the aligner's queries"},
+    {0},
+};
+
 const config_key *const classifier_tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys, train_keys,
                                                optim_keys, encoder_keys, classifier_keys, NULL};
 

@@ -9,6 +9,8 @@ extern const config_key encoder_keys[];             // of BioViL-T
 extern const config_key text_keys[], bert_keys[];   // of stages that read reports
 extern const config_key classifier_keys[], chexbert_keys[], aligner_keys[];
 
+extern const config_key instruct_keys[]; // of radialog instruct
+
 extern const config_key *const classifier_tables[], *const chexbert_tables[], *const aligner_tables[];
 
 // What a checkpoint must say to be used without its run, as a configuration file: the keys of the section "data" in

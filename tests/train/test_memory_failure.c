@@ -101,6 +101,10 @@ static const drill drills[] = {
      NULL, 2, false},
     {"tokenizer train --type sentencepiece %s/shards --out %s/model --size 320 --quiet", "rm -f %s/model", NULL, 2,
      false},
+    {"instruct %s/shards --out %s/words --set instruct.cutoff=2000 "
+     "--set instruct.tokenizer=" TEST_DATA "/tokenizer/llama.model "
+     "--set instruct.findings_eval=none --set run.threads=2 --quiet --set instruct.prompts=" SOURCE_ROOT
+     "/configs/prompts/report.json", "rm -rf %s/words", NULL, 2, false},
     {"inspect %s/shards", NULL, NULL, 0, false},
     {"inspect %s/ended", NULL, NULL, 0, false},
     {TRAIN "--set run.dir=%s/new --set run.max_steps=4", "rm -rf %s/new",
