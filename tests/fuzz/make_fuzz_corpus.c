@@ -330,6 +330,62 @@ static void make_checkpoints(void) {
     }
 }
 
+static void make_prompts(void) {
+    static const char own[] =
+        "{\"format\": \"radialog-prompts\", \"version\": 1, \"system\": \"S\", \"roles\": [\"U\", \"A\"],\n"
+        "\"separators\": [\" \", \"</s>\"], \"report\": \"{image} {{x}} {findings}.\", \"image_token\": \"<I>\",\n"
+        "\"report_without_findings\": \"{image}\"}";
+    static const char theirs[] =
+        "{\"img_matching_examples_ig2_noexamples_IMG_findings\": \"I: <IMG><IMG>. {findings}\",\n"
+        "\"k\": \"{findings}{image}\", \"bad\": \"{image} {findings} {age} } {\"}";
+    static const char around[] = "{\"prompt_no_input\": \"<{instruction}>\", \"response_split\": \"A:\"}";
+    static const char *const keys[] = {"k", "bad"};
+    buffer b = {0};
+    buffer_append(&b, "\0", 1);
+    buffer_text(&b, own);
+    seed_buffer("prompts", "own", &b);
+    buffer_append(&b, "\3", 1);
+    part(&b, "System\r\n", 8);
+    part(&b, around, sizeof around - 1);
+    buffer_text(&b, theirs);
+    seed_buffer("prompts", "radialog", &b);
+    for (int i = 0; i < 2; i++) {
+        buffer_append(&b, "\5", 1);
+        part(&b, "System", 6);
+        part(&b, keys[i], strlen(keys[i]));
+        buffer_text(&b, theirs);
+        seed_buffer("prompts", keys[i], &b);
+    }
+}
+
+static void make_instruct(void) {
+    static const char manifest[] =
+        "{\"format\": \"radialog-instruct\", \"version\": 1, \"splits\": {\"train\": 2, \"validate\": 0, \"test\": 0},\n"
+        "\"tokenizer\": \"00000000\", \"vocabulary\": 10, \"image_token\": 9, \"queries\": 2, \"prompts\": \"00000000\",\n"
+        "\"cutoff\": 9, \"seed\": 0, \"stratified\": true, \"limit\": 3, \"section\": \"a\", \"source\": \"b\",\n"
+        "\"findings\": {\"train\": \"labels\", \"validate\": \"none\", \"test\": \"\"},\n"
+        "\"shards\": [{\"file\": \"fuzz.h5\", \"split\": \"train\", \"records\": 2}],\n"
+        "\"hashes\": {\"plan\": \"0123456789abcdef\", \"fuzz.h5\": \"SEALSEAL\"}}";
+    static const int32_t one[] = {5, 1, 1, 1, 1, 2, 1, 1, 1, 9, 9, 3, 2, 3, 5};
+    static const int32_t two[] = {8, 2, 2, 1, 1, 4, 1, 1, 1, 9, 9, 9, 9, 3, 4, 2, 5, 6, 7, 8};
+    buffer b = {0};
+    buffer_append(&b, "\0", 1);
+    seed_buffer("instruct", "good", &b);
+    buffer_append(&b, "\0", 1);
+    buffer_text(&b, manifest);
+    seed_buffer("instruct", "manifest", &b);
+    buffer_append(&b, "\1\5\2\0", 4);
+    buffer_append(&b, one, sizeof one);
+    buffer_append(&b, "d\0t\0d\0p\0a\0\0\0", 12);
+    seed_buffer("instruct", "block", &b);
+    buffer_append(&b, "\1\10\2\0", 4);
+    buffer_append(&b, two, sizeof two);
+    buffer_append(&b, "d\0t\0x\0y\0p\0a\0\0\0\0", 12);
+    seed_buffer("instruct", "images", &b);
+    seed_text("instruct", "json", "3[{\"instruction\": \"<IMG> {[ A:\", \"input\": \"\", \"output\": \"a \\\" } ]\",\n"
+                                  "\"dicom\": \"d1\", \"task_type\": \"SU\"},\n{\"dicom\": 3}, {\"a\" 1}]\n");
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: make_fuzz_corpus DIR\n");
@@ -349,5 +405,7 @@ int main(int argc, char **argv) {
     make_plans();
     make_checkpoints();
     make_wordpieces();
+    make_prompts();
+    make_instruct();
     return 0;
 }
