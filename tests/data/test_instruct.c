@@ -1,6 +1,5 @@
 // data/instruct.h: what a conversation's text becomes, id by id; folders of records of a data set,
-// for any number of threads, stopped and gone on with; conversations as JSON.
-#include "core/files/json.h"
+// for any number of threads, stopped and gone on with.
 #include "core/memory.h"
 #include "data/sections.h"
 #include "tests/data/helper_instruct.h"
@@ -16,14 +15,15 @@ typedef struct ids {
     int64_t count;
 } ids;
 
-// With the begin token, and nothing behind.
+// With the begin token, if there is one, and nothing behind.
 static ids encode(const char *text) {
-    ids out = {.id = {tokenizer_named(report_tokenizer).begin}, .count = 1};
+    const int32_t begin = tokenizer_named(report_tokenizer).begin;
+    ids out = {.id = {begin}, .count = begin >= 0};
     buffer b = {0};
     OK(tokenizer_encode(report_tokenizer, text, strlen(text), &b));
+    ck_assert_uint_lt(b.length, sizeof out.id - sizeof *out.id);
+    if (b.length) memcpy(out.id + out.count, b.data, b.length);
     out.count += (int64_t)(b.length / sizeof(int32_t));
-    ck_assert_int_le(out.count, 4096);
-    if (b.length) memcpy(out.id + 1, b.data, b.length);
     buffer_free(&b);
     return out;
 }
@@ -56,8 +56,15 @@ static built build(const char *prompt, const char *answer, int cutoff) {
 static const char question[] = "Film: <IMG> <IMG><IMG> <IMG>. ASSISTANT:";
 static const char answer[] = "The heart is large.";
 
+static const char *const tokenizers[] = {TEST_DATA "/tokenizer/llama.model",
+                                         TEST_DATA "/tokenizer/roberta",
+                                         TEST_DATA "/tokenizer/llama3.json"};
+
 // All cut-offs from too small to large enough: the ids, where learning begins, the end token.
 START_TEST(cutoffs) {
+    tokenizer_close(report_tokenizer);
+    OK(tokenizer_open(&report_tokenizer, tokenizers[_i]));
+    OK(tokenizer_add(report_tokenizer, PROMPTS_IMAGE_TOKEN, true, &report_image_token));
     const tokenizer_ids named = tokenizer_named(report_tokenizer);
     const ids prompt = encode(question),
               whole = encode("Film: <IMG> <IMG><IMG> <IMG>. ASSISTANT:The heart is large.");
@@ -72,7 +79,7 @@ START_TEST(cutoffs) {
                                          : INSTRUCT_SKIP_IMAGE);
         if (room) {
             const int64_t kept = whole.count < cutoff ? whole.count : cutoff,
-                          ends = whole.count < cutoff;
+                          ends = whole.count < cutoff && named.end >= 0;
             const int32_t *id = (const int32_t *)(const void *)(b.block.data + 32);
             ck_assert_int_eq(b.length, kept + ends);
             ck_assert_int_eq(b.supervised, kept + ends - prompt.count);
@@ -329,44 +336,6 @@ START_TEST(any_number_of_threads) {
 }
 END_TEST
 
-// More rows than one piece has, from JSON: the same for any number of threads.
-START_TEST(many_rows) {
-    buffer text = {0};
-    instruct_json *j;
-    buffer_text(&text, "[");
-    for (int i = 0; i < 300; i++)
-        buffer_print(&text,
-                     "%s{\"instruction\": \"%s\", \"input\": \"\", \"output\": \"%s %d.\", "
-                     "\"dicom\": \"d%d\"}",
-                     i ? ",\n" : "", i % 7 == 5 ? "no film" : question, "Number", i, i);
-    buffer_text(&text, "]\n");
-    write_text(at("many.json"), text.data);
-    buffer_free(&text);
-    OK(instruct_json_open(&j, at("many.json")));
-    const instruct_source from = instruct_json_source(j, SPLIT_TRAIN);
-    instruct_options o = instruct_options_of_tests("many1");
-    o.shard_rows = 170;
-    instruct_summary sum = expect_instruct(&from, &o, STATUS_OK);
-    ck_assert_int_eq(sum.skipped[INSTRUCT_SKIP_IMAGE], 43);
-    ck_assert_int_eq(sum.records, 257);
-    o.out = kept("many4");
-    o.threads = 4;
-    expect_instruct(&from, &o, STATUS_OK);
-    expect_same_folders(at("many1"), at("many4"));
-    instruct_set *s = open_instruct(at("many4"));
-    for (int64_t i = 0, row = 0; i < 257; i++, row++) {
-        instruct_record r;
-        char want[32];
-        row += row % 7 == 5;
-        snprintf(want, sizeof want, "Number %d.", (int)row);
-        OK(instruct_read(s, SPLIT_TRAIN, i, &r));
-        ck_assert_str_eq(r.answer, want);
-    }
-    instruct_close(s);
-    instruct_json_close(j);
-}
-END_TEST
-
 static int asked;
 static bool stop_at_third(void) {
     return ++asked == 3;
@@ -446,135 +415,6 @@ START_TEST(nothing_left) {
 }
 END_TEST
 
-// --- JSON ---------------------------------------------------------------------------------------
-
-// Out and in again: the same records.
-START_TEST(json_and_back) {
-    report_source rows = report_rows();
-    const instruct_source from = report_source_rows(&rows);
-    instruct_options o = instruct_options_of_tests("out");
-    instruct_json *j;
-    expect_instruct(&from, &o, STATUS_OK);
-    instruct_set *a = open_instruct(at("out"));
-    OK(instruct_json_write(at("out.json"), a, SPLIT_TRAIN));
-    OK(instruct_json_open(&j, at("out.json")));
-    const instruct_source again = instruct_json_source(j, SPLIT_VALIDATE);
-    o.out = kept("in");
-    expect_instruct(&again, &o, STATUS_OK);
-    instruct_set *b = open_instruct(at("in"));
-    ck_assert_int_eq(instruct_count(b, SPLIT_TRAIN), 0);
-    ck_assert_int_eq(instruct_count(b, SPLIT_VALIDATE), instruct_count(a, SPLIT_TRAIN));
-    for (int64_t i = 0; i < instruct_count(a, SPLIT_TRAIN); i++) {
-        instruct_record x, y;
-        OK(instruct_read(a, SPLIT_TRAIN, i, &x));
-        OK(instruct_read(b, SPLIT_VALIDATE, i, &y));
-        ck_assert_int_eq(x.count, y.count);
-        ck_assert_mem_eq(x.ids, y.ids, (size_t)x.count * sizeof *x.ids);
-        ck_assert_mem_eq(x.span, y.span, 2 * sizeof *x.span);
-        ck_assert_str_eq(x.prompt, y.prompt);
-        ck_assert_str_eq(x.answer, y.answer);
-        ck_assert_str_eq(x.image[0], y.image[0]);
-    }
-    instruct_close(a), instruct_close(b);
-    instruct_json_close(j);
-    report_rows_free(&rows);
-}
-END_TEST
-
-// The layout of json.dump(..., indent=4, ensure_ascii=False).
-START_TEST(json_layout) {
-    instruct_json *j;
-    static const char text[] =
-        "[\n    {\n        \"instruction\": \"<IMG><IMG><IMG><IMG>\\n\\\"q\\\" \xc3\xa9 A:\",\n"
-        "        \"input\": \"\",\n        \"output\": \"o \\\\\",\n"
-        "        \"dicom\": \"d1\"\n    },\n    {\n"
-        "        \"instruction\": \"<IMG><IMG><IMG><IMG>\",\n        \"input\": \"\",\n"
-        "        \"output\": \"x\",\n        \"dicom\": \"d1\"\n    }\n]";
-    write_text(at("layout.json"), text);
-    OK(instruct_json_open(&j, at("layout.json")));
-    const instruct_source from = instruct_json_source(j, SPLIT_TRAIN);
-    instruct_options o = instruct_options_of_tests("layout");
-    expect_instruct(&from, &o, STATUS_OK);
-    instruct_set *s = open_instruct(at("layout"));
-    OK(instruct_json_write(at("again.json"), s, SPLIT_TRAIN));
-    buffer b = read_whole(at("again.json"));
-    ck_assert_str_eq(b.data, text);
-    buffer_free(&b);
-    OK(instruct_json_write(at("again.json"), s, SPLIT_TEST));
-    b = read_whole(at("again.json"));
-    ck_assert_str_eq(b.data, "[]");
-    buffer_free(&b);
-    expect_failed(instruct_json_write(at("no/where.json"), s, SPLIT_TRAIN), STATUS_IO,
-                  "no/where.json", "");
-    instruct_close(s);
-    instruct_json_close(j);
-}
-END_TEST
-
-// Elements that are no conversations are left out, each with its line; others stay.
-START_TEST(json_rows) {
-    static const char text[] = "\n[ {\"instruction\": \"<IMG><IMG><IMG><IMG> {[ A:\", \"output\": "
-                               "\"a \\\" } ]\", \"dicom\": \"d1\",\n"
-                               "\"task_type\": \"CPbQA\", \"input\": \"more\"}\n,\n"
-                               "{\"instruction\": 3, \"output\": \"\", \"dicom\": \"d2\"},\n"
-                               "{\"instruction\": \"\", \"output\": \"x\", \"dicom\": \"\"},\n"
-                               "{\"instruction\": \"\", \"output\": \"x\"},\n"
-                               "{\"instruction\" \"\"},\n"
-                               "{\"instruction\": \"\", \"output\": \"\", \"dicom\": \"d3\"} ] \n";
-    instruct_json *j;
-    instruct_record r;
-    write_text(at("rows.json"), text);
-    OK(instruct_json_open(&j, at("rows.json")));
-    const instruct_source from = instruct_json_source(j, SPLIT_TEST);
-    instruct_options o = instruct_options_of_tests("rows");
-    instruct_summary sum = expect_instruct(&from, &o, STATUS_OK);
-    ck_assert_int_eq(sum.records, 1);
-    ck_assert_int_eq(sum.skipped[INSTRUCT_SKIP_BAD_ROW], 4);
-    ck_assert_int_eq(sum.skipped[INSTRUCT_SKIP_NO_ANSWER], 1);
-    buffer b = read_whole(at("rows/skipped.csv"));
-    for (int line = 5; line < 9; line++) {
-        char place[32];
-        snprintf(place, sizeof place, "rows.json:%d:", line);
-        ck_assert_msg(strstr(b.data, place), "%s lacks %s", b.data, place);
-    }
-    ck_assert_ptr_nonnull(strstr(b.data, "test,5,d3,empty answer,"));
-    buffer_free(&b);
-    instruct_set *s = open_instruct(at("rows"));
-    OK(instruct_read(s, SPLIT_TEST, 0, &r));
-    ck_assert_str_eq(r.task, "CPbQA");
-    ck_assert_str_eq(r.prompt, "<IMG><IMG><IMG><IMG> {[ A: more");
-    ck_assert_str_eq(r.answer, "a \" } ]");
-    instruct_close(s);
-    instruct_json_close(j);
-}
-END_TEST
-
-START_TEST(json_refusals) {
-    static const struct {
-        const char *text, *place, *says;
-    } cases[] = {
-        {"", "f.json:1", "must be a list"},
-        {"{\"a\": []}", "f.json:1", "must be a list"},
-        {"[]", "f.json", "no conversation"},
-        {"\n[3]", "f.json:2", "must be an object"},
-        {"[{},\n]", "f.json:2", "must be an object"},
-        {"[{}\n{}]", "f.json:2", "comma"},
-        {"[{},\n{\"a\": \"}\n", "f.json:2", "is not closed"},
-        {"[{}\n", "f.json:2", "must go on with a comma or end"},
-        {"[{}]\n3", "f.json:2", "text behind the list"},
-        {"[{\"\\", "f.json:1", "is not closed"},
-    };
-    instruct_json *j;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        write_text(at("f.json"), cases[i].text);
-        expect_failed(instruct_json_open(&j, at("f.json")), STATUS_FORMAT, cases[i].place,
-                      cases[i].says);
-        ck_assert_ptr_null(j);
-    }
-    expect_failed(instruct_json_open(&j, at("none.json")), STATUS_IO, "none.json", "");
-}
-END_TEST
-
 // --- failing memory -----------------------------------------------------------------------------
 
 START_TEST(failing_memory) {
@@ -612,7 +452,7 @@ int main(void) {
     TCase *cases = tcase_create("instruct");
     tcase_set_timeout(cases, 300);
     tcase_add_checked_fixture(cases, instruct_fixture_open, instruct_fixture_close);
-    tcase_add_test(cases, cutoffs);
+    tcase_add_loop_test(cases, cutoffs, 0, 3);
     tcase_add_test(cases, end_token_once);
     tcase_add_test(cases, records_left_out);
     tcase_add_test(cases, reports);
@@ -621,14 +461,9 @@ int main(void) {
     tcase_add_test(cases, what_prompts_say);
     tcase_add_test(cases, records_twice);
     tcase_add_test(cases, any_number_of_threads);
-    tcase_add_test(cases, many_rows);
     tcase_add_test(cases, goes_on);
     tcase_add_test(cases, other_options);
     tcase_add_test(cases, nothing_left);
-    tcase_add_test(cases, json_and_back);
-    tcase_add_test(cases, json_layout);
-    tcase_add_test(cases, json_rows);
-    tcase_add_test(cases, json_refusals);
     tcase_add_test(cases, failing_memory);
     Suite *suite = suite_create("instruct");
     suite_add_tcase(suite, cases);
