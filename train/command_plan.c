@@ -8,6 +8,7 @@
 #include "train/memory_plan.h"
 #include "train/settings.h"
 #include "train/stage_aligner.h"
+#include "train/stage_language.h"
 #include "train/stage_chexbert.h"
 #include "train/stage_classifier.h"
 
@@ -24,7 +25,8 @@ static const option options[] = {
 static const struct {
     const stage *stage;
     const config_key *const *tables;
-} stages[] = {{&stage_classifier, classifier_tables}, {&stage_chexbert, chexbert_tables}, {&stage_aligner, aligner_tables}};
+} stages[] = {{&stage_classifier, classifier_tables}, {&stage_chexbert, chexbert_tables}, {&stage_aligner, aligner_tables},
+              {&stage_lm, lm_tables}, {&stage_lora, lora_tables}};
 enum { STAGES = sizeof stages / sizeof *stages, MOST_RANKS = 4096 };
 
 // Host memory of a rank beside all that is counted: the program, its libraries and what they

@@ -8,6 +8,7 @@
 #include "train/stage_aligner.h"
 #include "train/stage_chexbert.h"
 #include "train/stage_classifier.h"
+#include "train/stage_language.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,3 +61,5 @@ static status train_with(const arguments *a, const stage *s, const config_key *c
 TRAIN(classifier, "trains the findings classifier")
 TRAIN(chexbert, "trains the report labeler")
 TRAIN(aligner, "trains the Q-Former that turns radiographs into tokens")
+TRAIN(lm, "trains a small language model whole")
+TRAIN(lora, "trains adapters and the image projection beside a frozen language model")

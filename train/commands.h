@@ -10,6 +10,8 @@
     X(command_train_classifier)                                                                    \
     X(command_train_chexbert)                                                                      \
     X(command_train_aligner)                                                                       \
+    X(command_train_lm)                                                                            \
+    X(command_train_lora)                                                                          \
     X(command_label)                                                                               \
     X(command_classify)                                                                            \
     X(command_embed)                                                                               \

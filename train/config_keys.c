@@ -267,6 +267,99 @@ const config_key instruct_keys[] = {
     {0},
 };
 
+const config_key language_keys[] = {
+    {.section = "data", .name = "instruct", .type = CONFIG_PATH, .standard = "\"instruct\"",
+     .help = "folder of conversations, as radialog instruct writes it"},
+    {.section = "data", .name = "limit", .type = CONFIG_INT, .min = 0, .max = 1e9,
+     .standard = "0", .help = "only the first conversations of the training split; 0: all"},
+    {.section = "data", .name = "embeddings", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "the images' tokens, as radialog embed writes them; empty: no images"},
+    {.section = "data", .name = "blank", .type = CONFIG_BOOL, .standard = "false",
+     .help = "replaces every image token by zeros: a control"},
+    {.section = "model", .name = "tokenizer", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "tokenizer.model or tokenizer.json; empty: of the folder model.base"},
+    {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "what to begin from: a model's folder, or for adapters an adapter's (PEFT's, or a run); empty: "
+             "random"},
+    {.section = "train", .name = "pack_tokens", .type = CONFIG_INT, .min = 8, .max = 1 << 24, .standard = "4096",
+     .help = "rows that are in memory at a time: conversations are packed behind each other, without padding"},
+    {.section = "train", .name = "share_prefix", .type = CONFIG_BOOL, .standard = "true",
+     .help = "compute what all conversations of a piece begin with once"},
+    {.section = "train", .name = "supervise", .type = CONFIG_CHOICE, .choices = "answers|all", .standard = "\"answers\"",
+     .help = "which tokens are learned: answers, or prompts as well"},
+    {.section = "train", .name = "weighting", .type = CONFIG_CHOICE, .choices = "token|reference",
+     .standard = "\"token\"",
+     .help = "of a step's loss: all tokens alike, or the mean of micro-batches' means, as transformers' Trainer"},
+    {.section = "train", .name = "micro_batch", .type = CONFIG_INT, .min = 1, .max = 65536, .standard = "2",
+     .help = "conversations of a mean in the reference's weighting; says nothing about memory"},
+    {.section = "train", .name = "region_layers", .type = CONFIG_INT, .min = 1, .max = 128, .standard = "1",
+     .help = "with train.recompute: layers of which only the output is kept"},
+    {.section = "train", .name = "batch", .type = CONFIG_DEFAULT, .standard = "128"},
+    {.section = "train", .name = "drop_last", .type = CONFIG_DEFAULT, .standard = "true"},
+    {.section = "train", .name = "validate_first", .type = CONFIG_DEFAULT, .standard = "true"},
+    {.section = "optim", .name = "eps", .type = CONFIG_DEFAULT, .standard = "1e-8"},
+    {.section = "optim", .name = "epsilon", .type = CONFIG_DEFAULT, .standard = "\"torch\""},
+    {.section = "optim", .name = "max_norm", .type = CONFIG_DEFAULT, .standard = "1"},
+    {.section = "optim", .name = "schedule", .type = CONFIG_DEFAULT, .standard = "\"linear\""},
+    {.section = "optim", .name = "warmup_steps", .type = CONFIG_DEFAULT, .standard = "100"},
+    {0},
+};
+
+// Small models that are trained whole; the sizes are those of the demo's.
+const config_key lm_keys[] = {
+    {.section = "model", .name = "width", .type = CONFIG_INT, .min = 2, .max = 65536, .standard = "256",
+     .help = "of hidden states (D)"},
+    {.section = "model", .name = "layers", .type = CONFIG_INT, .min = 1, .max = 128, .standard = "4",
+     .help = "of the transformer"},
+    {.section = "model", .name = "heads", .type = CONFIG_INT, .min = 1, .max = 1024, .standard = "8",
+     .help = "of queries; divides model.width"},
+    {.section = "model", .name = "key_heads", .type = CONFIG_INT, .min = 0, .max = 1024, .standard = "0",
+     .help = "of keys and values, shared by groups of queries; 0: as many"},
+    {.section = "model", .name = "inner", .type = CONFIG_INT, .min = 1, .max = 262144, .standard = "688",
+     .help = "width of the feed-forward part"},
+    {.section = "model", .name = "positions", .type = CONFIG_INT, .min = 2, .max = 1048576, .standard = "512",
+     .help = "the longest text in tokens"},
+    {.section = "model", .name = "eps", .type = CONFIG_FLOAT, .min = 1e-12, .max = 0.1, .standard = "1e-6",
+     .help = "of root mean square norms"},
+    {.section = "model", .name = "rope_base", .type = CONFIG_FLOAT, .min = 1, .max = 1e12, .standard = "10000",
+     .help = "of rotary positions"},
+    {.section = "model", .name = "tied", .type = CONFIG_BOOL, .standard = "false",
+     .help = "the head is the embedding"},
+    {.section = "run", .name = "dir", .type = CONFIG_DEFAULT, .standard = "\"runs/lm\""},
+    {.section = "optim", .name = "lr", .type = CONFIG_DEFAULT, .standard = "1e-3"},
+    {.section = "train", .name = "supervise", .type = CONFIG_DEFAULT, .standard = "\"all\""},
+    {0},
+};
+
+// As RaDialog fine-tuned Vicuna (REFERENCE 5.4, 5.8).
+const config_key lora_keys[] = {
+    {.section = "model", .name = "base", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "the frozen language model: a Hugging Face folder, or a checkpoint of train lm"},
+    {.section = "model", .name = "weights", .type = CONFIG_CHOICE, .choices = "file|random", .standard = "\"file\"",
+     .help = "of the base; random: only its config.json is read, for measurements"},
+    {.section = "model", .name = "storage", .type = CONFIG_CHOICE, .choices = "plain|int8|nf4",
+     .standard = "\"plain\"", .help = "of the base's linear layers: as run.precision, 8 bits with a scale per row, or "
+                                      "QLoRA's 4 bits with double quantisation"},
+    {.section = "model", .name = "image_width", .type = CONFIG_INT, .min = 0, .max = 65536, .standard = "768",
+     .help = "of image tokens, where plan has no embeddings at hand"},
+    {.section = "lora", .name = "rank", .type = CONFIG_INT, .min = 1, .max = 256, .standard = "8",
+     .help = "of the adapters (r)"},
+    {.section = "lora", .name = "alpha", .type = CONFIG_FLOAT, .min = 1e-6, .max = 1e6, .standard = "16",
+     .help = "what they add is scaled by alpha / rank"},
+    {.section = "lora", .name = "dropout", .type = CONFIG_FLOAT, .min = 0, .max = 0.999, .standard = "0.05",
+     .help = "of their inputs, in training"},
+    {.section = "lora", .name = "rank_stabilised", .type = CONFIG_BOOL, .standard = "false",
+     .help = "scale by alpha / sqrt(rank) instead (rsLoRA)"},
+    {.section = "lora", .name = "targets", .type = CONFIG_TEXTS, .standard = "[\"q_proj\", \"v_proj\"]",
+     .help = "linear layers that get adapters"},
+    {.section = "run", .name = "dir", .type = CONFIG_DEFAULT, .standard = "\"runs/lora\""},
+    {.section = "train", .name = "weighting", .type = CONFIG_DEFAULT, .standard = "\"reference\""},
+    {.section = "train", .name = "epochs", .type = CONFIG_DEFAULT, .standard = "10"},
+    {.section = "train", .name = "validate_every", .type = CONFIG_DEFAULT, .standard = "400"},
+    {.section = "optim", .name = "lr", .type = CONFIG_DEFAULT, .standard = "3e-4"},
+    {0},
+};
+
 const config_key *const classifier_tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys, train_keys,
                                                optim_keys, encoder_keys, classifier_keys, NULL};
 
@@ -274,6 +367,8 @@ const config_key *const chexbert_tables[] = {run_keys,   data_keys, text_keys,  
                                              optim_keys, bert_keys, chexbert_keys, NULL};
 const config_key *const aligner_tables[] = {run_keys,   data_keys, image_keys, text_keys,    pixel_keys, train_keys,
                                             optim_keys, encoder_keys, bert_keys,  aligner_keys, NULL};
+const config_key *const lm_tables[] = {run_keys, train_keys, optim_keys, language_keys, lm_keys, NULL};
+const config_key *const lora_tables[] = {run_keys, train_keys, optim_keys, language_keys, lora_keys, NULL};
 
 // One value as JSON, by its key's type.
 static void print_value(buffer *out, const config *c, const config_key *key) {

@@ -1,0 +1,88 @@
+// What the training of a language model reads: conversations of an instruct folder in batches that are
+// packed into pieces, and the image tokens they are about.
+//
+// A step's global batch is cut into the ranks' slices, and each slice into pieces of at most
+// train.pack_tokens rows, of which one is on the device at a time. What a step means depends neither
+// on pieces nor on ranks: every supervised token carries its weight in the loss (DESIGN, ranks).
+#pragma once
+#include "core/comm.h"
+#include "core/config.h"
+#include "data/embeddings.h"
+#include "data/instruct.h"
+#include "data/order.h"
+#include "models/llama.h"
+
+// How a step's loss weighs its tokens: all alike, or the mean of micro-batches' means, as
+// transformers' Trainer has it (REFERENCE 5.8).
+typedef enum language_weighting { WEIGHT_TOKEN, WEIGHT_REFERENCE } language_weighting;
+
+// A conversation in host memory; its ids and spans lie in its batch's buffers.
+typedef struct language_item {
+    llama_sample sample;
+    int64_t first_image; // of the batch's images
+    int images;
+} language_item;
+
+typedef struct language_piece {
+    int64_t first, count; // items
+    int32_t shared;       // rows of the prefix that they share
+} language_piece;
+
+// One split: its records, their order, and the latest batch.
+typedef struct language_split {
+    instruct_set *data; // borrowed
+    int split;
+    int64_t *record; // (count): numbers in the split
+    int64_t count;
+    batch_order *order;
+    order_step step;
+    int64_t *batch; // (order_most): records of the global batch
+
+    language_item *item;    // (order_most): this rank's
+    language_piece *piece;  // (order_most)
+    int64_t pieces;
+    buffer ids, spans;      // i32, of all items
+    buffer images;          // const char *: dicom ids, whose texts are in NAMES
+    buffer names;
+    int64_t tokens, targets; // of the global batch; of pieces' rows without filler
+} language_split;
+
+typedef struct language_options {
+    int64_t batch, micro_batch, pack_tokens;
+    language_weighting weighting;
+    bool everything; // all tokens behind the first are supervised, prompts too
+    bool share;      // common prefixes once per piece
+    int32_t image_token;
+    int rank, ranks;
+    uint64_t seed;
+    bool shuffle, drop_last;
+    int64_t limit; // records; 0: all
+} language_options;
+
+// Errors: FORMAT (no record; a record longer than a piece), MEMORY.
+status language_split_open(language_split *s, instruct_set *data, int split,
+                           const language_options *o);
+void language_split_close(language_split *s);
+// Reads the batch of STEP and cuts it into pieces: at least one, which may be empty.
+status language_split_batch(language_split *s, const language_options *o, int64_t step);
+
+// What the device holds of a piece.
+typedef struct language_inputs {
+    llama_batch batch;
+    tensor images;   // (M, image_width), of the device's type; NULL data: none
+    void *staging;   // the same in host memory
+    float *row;      // (queries, width): of one image
+    int64_t queries;
+} language_inputs;
+
+// IMAGE_WIDTH 0: no images. QUERIES: rows of an image.
+status language_inputs_open(language_inputs *in, device *d, const llama_room *room,
+                            int64_t image_width, int64_t queries);
+void language_inputs_close(language_inputs *in, device *d);
+size_t language_inputs_bytes(const device *d, const llama_room *room, int64_t image_width);
+// Takes piece I of the latest batch to the device, with its images from FILES (split by split; COUNT of
+// them, each image in one). BLANK: zeros instead. IO, FORMAT: an image that no file has is named.
+status language_inputs_load(language_inputs *in, device *d, const language_split *s, int64_t i,
+                            embeddings *const *files, int count, bool blank, int32_t image_token);
+// The images of IN's piece for llama_loss: NULL where the model takes none.
+tensor *language_images(language_inputs *in);

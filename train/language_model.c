@@ -1,0 +1,89 @@
+#include "train/language_model.h"
+
+#include <string.h>
+
+const char language_image_token[] = "<IMG>";
+
+status language_tokenizer(tokenizer **out, const char *path, const char *base, int32_t *token) {
+    *out = NULL;
+    *token = -1;
+    if (!*path) path = base;
+    if (!*path)
+        return status_fail(STATUS_USAGE, "model.tokenizer: name a tokenizer: tokenizer.model or "
+                                         "tokenizer.json of the language model, or one of radialog "
+                                         "tokenizer train --type sentencepiece");
+    status rc = tokenizer_open(out, path);
+    if (!rc) rc = tokenizer_add(*out, language_image_token, true, token);
+    return rc;
+}
+
+status language_lm_config(llama_config *out, const config *c, int32_t vocabulary) {
+    const int64_t heads = config_int(c, "model.heads"), keys = config_int(c, "model.key_heads");
+    *out = (llama_config){
+        .vocabulary = vocabulary,
+        .width = config_int(c, "model.width"),
+        .inner = config_int(c, "model.inner"),
+        .positions = config_int(c, "model.positions"),
+        .layers = (int)config_int(c, "model.layers"),
+        .heads = (int)heads,
+        .key_heads = (int)(keys ? keys : heads),
+        .eps = config_float(c, "model.eps"),
+        .rope = {.base = config_float(c, "model.rope_base")},
+        .tied = config_bool(c, "model.tied"),
+        .region_layers = config_int(c, "train.region_layers"),
+    };
+    if (out->width % heads || out->width / heads % 2)
+        return status_fail(STATUS_USAGE, "model.width %lld: must be an even multiple of model.heads "
+                                         "(%lld)", (long long)out->width, (long long)heads);
+    if (keys && heads % keys)
+        return status_fail(STATUS_USAGE, "model.key_heads %lld: must divide model.heads (%lld)",
+                           (long long)keys, (long long)heads);
+    out->head_width = (int)(out->width / heads);
+    return STATUS_OK;
+}
+
+static status check_targets(const lora_config *l) {
+    static const char *const known[] = {"q_proj", "k_proj",  "v_proj",   "o_proj",
+                                        "gate_proj", "up_proj", "down_proj"};
+    for (int i = 0; i < l->targets; i++) {
+        bool found = false;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+            found |= !strcmp(l->target[i], known[k]);
+        if (!found)
+            return status_fail(STATUS_USAGE, "lora.targets: \"%s\" is no linear layer of the model: "
+                                             "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
+                                             "down_proj", l->target[i]);
+    }
+    return STATUS_OK;
+}
+
+status language_lora_config(llama_config *out, const config *c, int32_t vocabulary,
+                            int64_t image_width) {
+    const char *base = config_text(c, "model.base");
+    if (!*base)
+        return status_fail(STATUS_USAGE, "model.base: name the language model: a Hugging Face folder, "
+                                         "or a checkpoint of `radialog train lm`");
+    status rc = llama_config_read(out, base);
+    if (rc) return rc;
+    if (out->vocabulary < vocabulary) out->vocabulary = vocabulary; // tables may have spare rows
+    out->image_width = image_width;
+    out->region_layers = config_int(c, "train.region_layers");
+    out->lora = (lora_config){
+        .rank = config_int(c, "lora.rank"),
+        .alpha = config_float(c, "lora.alpha"),
+        .dropout = config_float(c, "lora.dropout"),
+        .rank_stabilised = config_bool(c, "lora.rank_stabilised"),
+    };
+    out->lora.targets = config_texts(c, "lora.targets", out->lora.target, LORA_NAMES);
+    return check_targets(&out->lora);
+}
+
+void language_freeze_base(params *p, const char *storage) {
+    static const char *const base[] = {"model.", "lm_head."};
+    for (int i = 0; i < 2; i++) {
+        params_freeze(p, base[i]);
+        params_apart(p, base[i]);
+    }
+    if (!strcmp(storage, "int8")) params_quantise(p, "_proj.", QUANT_INT8);
+    if (!strcmp(storage, "nf4")) params_quantise(p, "_proj.", QUANT_NF4);
+}
