@@ -6,6 +6,8 @@
 #include "core/files/json.h"
 #include "data/tokenizer_private.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 // --- small helpers -------------------------------------------------------------------------------
@@ -27,14 +29,23 @@ static status flag(bool *out, json_value object, const char *name) {
     return is_set(value) ? json_bool(out, value) : STATUS_OK;
 }
 
-// The error of the line above with the place in the file in front.
+// The latest error with the value's place in front.
 static status at_value(status rc, json_value value) {
     char text[1024], place[JSON_PLACE_SIZE];
     if (rc != STATUS_FORMAT) return rc;
-    size_t length = strnlen(status_text(), sizeof text - 1);
-    memcpy(text, status_text(), length);
-    text[length] = 0;
+    snprintf(text, sizeof text, "%s", status_text());
     return status_fail(rc, "%s%s", json_place(place, value), text);
+}
+
+// As json_fail, without the value's key: the texts here name what they speak of.
+static status __attribute__((format(printf, 2, 3)))
+place_fail(json_value value, const char *format, ...) {
+    char text[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    return at_value(status_fail(STATUS_FORMAT, "%s", text), value);
 }
 
 // --- tokenizer.json ------------------------------------------------------------------------------
@@ -45,21 +56,21 @@ static status read_split(bpe_options *o, json_value part) {
     status rc = json_member_text(&behavior, part, "behavior");
     if (!rc) rc = flag(&invert, part, "invert");
     if (!rc && !regex.node)
-        return json_fail(part,
-                         "a Split without a pattern {\"Regex\": ...}, which is not supported");
+        return place_fail(part,
+                          "a Split without a pattern {\"Regex\": ...}, which is not supported");
     if (!rc) rc = json_text(&pattern, regex);
     if (rc) return rc;
     if (strcmp(behavior, "Isolated") || invert)
-        return json_fail(part, "a Split that is %s%.32s; only Isolated ones are supported",
-                         invert ? "inverted and " : "", behavior);
+        return place_fail(part, "a Split that is %s%.32s; only Isolated ones are supported",
+                          invert ? "inverted and " : "", behavior);
     for (int i = 0; i < BPE_PATTERNS; i++) {
         o->pattern = (bpe_pattern)i;
         if (!strcmp(pattern, bpe_patterns[i])) return STATUS_OK;
     }
-    return json_fail(regex,
-                     "the pre-tokenizer's pattern %.200s is none of the known ones (GPT-2's and "
-                     "LLaMA-3's)",
-                     pattern);
+    return place_fail(regex,
+                      "the pre-tokenizer's pattern %.200s is none of the known ones (GPT-2's and "
+                      "LLaMA-3's)",
+                      pattern);
 }
 
 static status read_byte_level(bpe_options *o, json_value part, bool split) {
@@ -68,12 +79,12 @@ static status read_byte_level(bpe_options *o, json_value part, bool split) {
     status rc = is_set(value) ? json_bool(&own, value) : STATUS_OK;
     if (!rc) rc = flag(&o->prefix, part, "add_prefix_space");
     if (!rc && own == split)
-        return json_fail(part, split ? "ByteLevel with a pattern of its own behind a Split, which "
-                                       "is not supported"
-                                     : "ByteLevel without a pattern and no Split before it, which "
-                                       "is not supported");
+        return place_fail(part, split ? "ByteLevel with a pattern of its own behind a Split, which "
+                                        "is not supported"
+                                      : "ByteLevel without a pattern and no Split before it, which "
+                                        "is not supported");
     if (!rc && split && o->prefix)
-        return json_fail(part, "add_prefix_space behind a Split is not supported");
+        return place_fail(part, "add_prefix_space behind a Split is not supported");
     if (!split) o->pattern = BPE_GPT2;
     return rc;
 }
@@ -83,7 +94,8 @@ static status read_pre_tokenizer(bpe_options *o, json_value root) {
     json_value part = json_find(root, "pre_tokenizer"), list = part;
     bool split = false;
     status rc = STATUS_OK;
-    if (!is_set(part)) return json_fail(root, "no pre_tokenizer; only byte-level BPE is supported");
+    if (!is_set(part))
+        return place_fail(root, "no pre_tokenizer; only byte-level BPE is supported");
     if (!strcmp(type_of(part), "Sequence")) {
         rc = json_member(&list, part, "pretokenizers");
         if (!rc) rc = json_list(list);
@@ -91,28 +103,28 @@ static status read_pre_tokenizer(bpe_options *o, json_value root) {
         split = !rc && part.node && !strcmp(type_of(part), "Split");
         if (split) rc = read_split(o, part);
         if (split) part = json_next(part);
-        if (!rc && json_next(part).node)
-            return json_fail(json_next(part),
-                             "pre-tokenizer '%.64s' behind '%.64s' is not supported",
-                             type_of(json_next(part)), type_of(part));
+        if (!rc && part.node && json_next(part).node)
+            return place_fail(json_next(part),
+                              "pre-tokenizer '%.64s' behind '%.64s' is not supported",
+                              type_of(json_next(part)), type_of(part));
     }
     if (rc) return rc;
     if (!part.node || strcmp(type_of(part), "ByteLevel"))
-        return json_fail(part.node ? part : list,
-                         "pre-tokenizer '%.64s' where ByteLevel is expected; it is not supported",
-                         type_of(part));
+        return place_fail(part.node ? part : list,
+                          "pre-tokenizer '%.64s' where ByteLevel is expected; it is not supported",
+                          type_of(part));
     return read_byte_level(o, part, split);
 }
 
 static status check_parts(json_value root) {
     json_value normalizer = json_find(root, "normalizer"), decoder = json_find(root, "decoder");
     if (is_set(normalizer))
-        return json_fail(normalizer, "normalizer '%.64s' is not supported; only files without one",
-                         type_of(normalizer));
-    if (!is_set(decoder)) return json_fail(root, "no decoder; ByteLevel is expected");
+        return place_fail(normalizer, "normalizer '%.64s' is not supported; only files without one",
+                          type_of(normalizer));
+    if (!is_set(decoder)) return place_fail(root, "no decoder; ByteLevel is expected");
     if (strcmp(type_of(decoder), "ByteLevel"))
-        return json_fail(decoder, "decoder '%.64s' is not supported; ByteLevel is expected",
-                         type_of(decoder));
+        return place_fail(decoder, "decoder '%.64s' is not supported; ByteLevel is expected",
+                          type_of(decoder));
     return STATUS_OK;
 }
 
@@ -124,15 +136,15 @@ static status check_model(json_value model) {
     status rc = STATUS_OK;
     json_value value = json_find(model, "type");
     if (value.node && strcmp(type_of(model), "BPE"))
-        return json_fail(value, "the model is '%.64s'; only BPE is supported", type_of(model));
+        return place_fail(value, "the model is '%.64s'; only BPE is supported", type_of(model));
     for (int i = 0; i < 2 && !rc; i++) {
         value = json_find(model, affixes[i]);
         if (is_set(value)) rc = json_text(&text, value);
-        if (!rc && *text) return json_fail(value, "'%.64s' is not supported", text);
+        if (!rc && *text) return place_fail(value, "'%.64s' is not supported", text);
     }
     value = json_find(model, "dropout");
     if (!rc && is_set(value)) rc = json_number(&dropout, value);
-    if (!rc && dropout != 0) return json_fail(value, "dropout %g is not supported", dropout);
+    if (!rc && dropout != 0) return place_fail(value, "dropout %g is not supported", dropout);
     return rc;
 }
 
@@ -141,7 +153,7 @@ static status read_vocabulary(bpe **out, const bpe_options *o, json_value vocabu
     if (rc) return rc;
     size_t count = json_count(vocabulary);
     if (!count || count > TOKENS_MAX)
-        return json_fail(vocabulary, "%zu tokens; 1 to %d are expected", count, TOKENS_MAX);
+        return place_fail(vocabulary, "%zu tokens; 1 to %d are expected", count, TOKENS_MAX);
     rc = bpe_new(out, o, (int32_t)count);
     for (json_value v = json_first(vocabulary); v.node && !rc; v = json_next(v)) {
         int64_t id;
@@ -169,7 +181,7 @@ static status read_merge(bpe *b, json_value v) {
         rc = json_text(&left, v);
         return rc ? rc : at_value(merge_text(b, left, strlen(left)), v);
     }
-    if (json_count(v) != 2) return json_fail(v, "a merge of %zu tokens", json_count(v));
+    if (json_count(v) != 2) return place_fail(v, "a merge of %zu tokens", json_count(v));
     json_value first = json_first(v);
     rc = json_text(&left, first);
     if (!rc) rc = json_text(&right, json_next(first));
@@ -202,8 +214,8 @@ static status read_added(tokenizer *t, json_value v) {
     a.length = strlen(text);
     a.id = (int32_t)id;
     if (!a.length || a.length > TOKEN_TEXT_MAX)
-        return json_fail(v, "an added token of %zu bytes; 1 to %d are expected", a.length,
-                         TOKEN_TEXT_MAX);
+        return place_fail(v, "an added token of %zu bytes; 1 to %d are expected", a.length,
+                          TOKEN_TEXT_MAX);
     return at_value(tokenizer_put(t, &a), v);
 }
 
@@ -243,9 +255,7 @@ static status read_merge_lines(bpe *b, const char *path) {
         if (!rc) rc = merge_text(b, begin, length);
         if (rc == STATUS_FORMAT) {
             char why[512];
-            size_t kept = strnlen(status_text(), sizeof why - 1);
-            memcpy(why, status_text(), kept);
-            why[kept] = 0;
+            snprintf(why, sizeof why, "%s", status_text());
             rc = status_fail(rc, "%s:%d: %s", path, line, why);
         }
     }

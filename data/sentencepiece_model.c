@@ -171,8 +171,8 @@ static status read_model(piece_model *m, wire w) {
         rc = read_field(&w, &f);
         if (rc || !f.number || f.number > 5 || f.number == 4) continue;
         rc = needs(&w, &f, 2, parts[f.number]);
-        wire inside = {f.bytes, f.bytes + f.size, w.name};
         if (rc) break;
+        wire inside = {f.bytes, f.bytes + f.size, w.name};
         if (f.number == 1) rc = read_piece(m, inside);
         if (f.number == 2) rc = read_trainer(m, inside);
         if (f.number == 3 || f.number == 5) rc = read_normalizer(m, inside, f.number == 5);

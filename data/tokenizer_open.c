@@ -39,7 +39,8 @@ static status find_named(tokenizer *t, const char *config) {
         json_value value = config ? json_find(json_root(document), known[i].key) : (json_value){0};
         const char *text = named_text(value), *const one[] = {text, NULL};
         *id[i] = first_of(t, text ? one : known[i].usual);
-        if (text && *id[i] < 0) rc = json_fail(value, "'%.64s' is not in the vocabulary", text);
+        if (text && *id[i] < 0)
+            rc = json_fail(value, "is '%.64s', which is not in the vocabulary", text);
     }
     json_close(document);
     return rc;
@@ -91,13 +92,13 @@ static status add_listed(tokenizer *t, json_value list, json_value map) {
     int32_t first = t->size;
     size_t count = rc ? 0 : json_count(list);
     if (!rc && count > ADDED_MAX)
-        return json_fail(list, "%zu added tokens; at most %d", count, ADDED_MAX);
+        return json_fail(list, "holds %zu added tokens; at most %d", count, ADDED_MAX);
     json_value *by_id = NULL;
     if (!rc) rc = mem_new(&by_id, count + 1, "added tokens");
     for (json_value v = rc ? (json_value){0} : json_first(list); v.node && !rc; v = json_next(v)) {
         int64_t id;
         rc = json_int(&id, v, first, first + (int64_t)count - 1);
-        if (!rc && by_id[id - first].node) rc = json_fail(v, "the same id twice");
+        if (!rc && by_id[id - first].node) rc = json_fail(v, "has an id that another one has");
         if (!rc) by_id[id - first] = v;
     }
     for (size_t i = 0; i < count && !rc; i++) {
@@ -107,7 +108,8 @@ static status add_listed(tokenizer *t, json_value list, json_value map) {
         if (map.node)
             for (json_value v = json_first(map); v.node; v = json_next(v)) take_manner(&a, v);
         if (!a.length || a.length > TOKEN_TEXT_MAX)
-            rc = json_fail(by_id[i], "%zu bytes; 1 to %d are expected", a.length, TOKEN_TEXT_MAX);
+            rc = json_fail(by_id[i], "has %zu bytes; 1 to %d are expected", a.length,
+                           TOKEN_TEXT_MAX);
         if (!rc) rc = tokenizer_put(t, &a);
     }
     mem_free(by_id);
@@ -138,7 +140,7 @@ static status json_file_kind(file_kind *out, json_value root) {
     if (rc) return rc;
     *out = json_kind_of(json_find(root, "model")) == JSON_OBJECT ? FILE_JSON : FILE_VOCABULARY;
     if (*out == FILE_VOCABULARY && json_kind_of(json_first(root)) != JSON_NUMBER)
-        return json_fail(root, "neither a tokenizer.json (no \"model\" in it) nor a vocab.json");
+        return json_fail(root, "is neither a tokenizer.json (no \"model\" in it) nor a vocab.json");
     return STATUS_OK;
 }
 
