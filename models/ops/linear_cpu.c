@@ -1,5 +1,6 @@
 #include "core/onednn.h"
 #include "models/ops/column_sums_cpu.h"
+#include "models/ops/few_rows_cpu.h"
 #include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
@@ -33,7 +34,10 @@ void linear_forward_cpu(void *out, const void *inp, const void *weight, const vo
                         int64_t N, int64_t K, dtype type, void *scratch, stream *s) {
     cpu_expect("linear", type);
     onednn_product z = forward_product(M, N, K, type);
-    onednn_matmul(out, inp, weight, bias, &z, 0, scratch, s);
+    if (few_rows_take(M, N, K, type))
+        few_rows_linear(out, inp, weight, bias, M, N, K, type);
+    else
+        onednn_matmul(out, inp, weight, bias, &z, 0, scratch, s);
 }
 
 void linear_backward_input_cpu(void *dinp, const void *dout, const void *weight, int64_t M,

@@ -14,6 +14,8 @@ static const linear_case cases[] = {
     {12, 64, 48, true},    {101, 37, 53, false}, {2047, 3, 5, true}, // the last with a plain weight
     {2048, 3, 5, true},                                              // the first with a packed one
     {2500, 40, 33, false}, {3, 521, 4, true}, // the last: more sums of a bias than at once
+    {1, 8, 64, true},      {4, 12, 160, false},  {5, 4, 96, true}, // a few rows of whole vectors
+    {13, 16, 32, false},   {16, 8, 1056, true},  {17, 8, 64, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
