@@ -1,6 +1,7 @@
 // make_fuzz_corpus DIR: writes the first seeds of every fuzz target as DIR/NAME/seed-WHAT. What a long run
 // found since then stands beside them in tests/fuzz/corpus/ and is kept by scripts/fuzz.sh.
 #include "core/files/fs.h"
+#include "core/files/gguf.h"
 #include "core/files/hdf5.h"
 #include "core/files/safetensors.h"
 #include "core/config.h"
@@ -190,6 +191,31 @@ static void make_safetensors(void) {
     must(safetensors_create(&w, place("safetensors", "empty")));
     must(safetensors_finish(w));
     safetensors_writer_close(w);
+}
+
+static void make_gguf(void) {
+    static const int64_t shape[] = {2, 3};
+    static const float values[6] = {1, 2, 3, 4, 5, 6};
+    gguf_writer *w;
+    must(gguf_create(&w, place("gguf", "two")));
+    must(gguf_note_text(w, "general.type", "adapter"));
+    must(gguf_note_u32(w, "general.alignment", 32));
+    must(gguf_note_f32(w, "adapter.lora.alpha", 16));
+    must(gguf_declare(w, "blk.0.attn_q.weight.lora_a", DTYPE_F32, 2, shape));
+    must(gguf_declare(w, "h", DTYPE_F16, 1, shape));
+    must(gguf_write(w, "blk.0.attn_q.weight.lora_a", values, sizeof values));
+    must(gguf_write(w, "h", values, 4));
+    must(gguf_finish(w));
+    gguf_writer_close(w);
+    must(gguf_create(&w, place("gguf", "empty")));
+    must(gguf_finish(w));
+    gguf_writer_close(w);
+    // Lists, which the writer does not know: of numbers and of texts.
+    seed("gguf", "lists",
+         "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
+         "\1\0\0\0\0\0\0\0a\11\0\0\0\5\0\0\0\2\0\0\0\0\0\0\0\1\0\0\0\2\0\0\0"
+         "\1\0\0\0\0\0\0\0b\11\0\0\0\10\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0xy",
+         24 + 33 + 35);
 }
 
 static void make_hdf5(void) {
@@ -399,6 +425,7 @@ int main(int argc, char **argv) {
     make_sections();
     make_images();
     make_safetensors();
+    make_gguf();
     make_hdf5();
     make_shards();
     make_manifest();
