@@ -10,7 +10,7 @@
 #include <string.h>
 
 // Numbers are copied and converted in pieces of so many elements.
-enum { PIECE = 1 << 16, WIDEST = 8, PARTS_MAX = 4096, INDEX_LIMIT = 64 << 20 };
+enum { PIECE = WEIGHT_PIECE, WIDEST = 8, PARTS_MAX = 4096, INDEX_LIMIT = 64 << 20 };
 
 // One file: either of the two.
 typedef struct part {
@@ -289,6 +289,16 @@ status weights_read_f32(weights *w, const weight_entry *e, float *out) {
 
 status weights_read_f64(weights *w, const weight_entry *e, double *out) {
     return read_numbers(w, e, NULL, out);
+}
+
+status weights_piece(weights *w, const weight_entry *e, int64_t first, int64_t count, const void **out) {
+    if (e->type == ELEMENT_COUNT)
+        return status_fail(STATUS_FORMAT, "%s: \"%.200s\" is of type %s, which is not supported", w->path,
+                           e->name, e->type_name);
+    if (first < 0 || count < 0 || count > PIECE || first > e->count - count)
+        die("weights_piece %s: elements %lld + %lld of %lld", e->name, (long long)first, (long long)count,
+            (long long)e->count);
+    return piece_of(w, e, first, count, out);
 }
 
 status weights_checksum(weights *w, const weight_entry *e, uint32_t *crc) {

@@ -39,5 +39,9 @@ const weight_entry *weights_lookup(const weights *w, const char *name); // NULL:
 // All numbers of E in row-major order. An ELEMENT_COUNT type is FORMAT.
 status weights_read_f32(weights *w, const weight_entry *e, float *out);   // (e->count)
 status weights_read_f64(weights *w, const weight_entry *e, double *out);  // (e->count)
+// The bytes of elements FIRST to FIRST + COUNT - 1, as the file holds them, in *OUT: of whatever alignment,
+// valid until the next call for W. COUNT is at most WEIGHT_PIECE.
+enum { WEIGHT_PIECE = 1 << 16 };
+status weights_piece(weights *w, const weight_entry *e, int64_t first, int64_t count, const void **out);
 // CRC-32 of the little-endian, row-major bytes.
 status weights_checksum(weights *w, const weight_entry *e, uint32_t *crc);
