@@ -1,19 +1,27 @@
-// radialog export: a checkpoint's weights as other programs load them. So far the aligner's, under
-// LAVIS' names.
-#include "core/files/fs.h"
+// radialog export: a checkpoint's weights as other programs load them. The aligner's, under LAVIS'
+// names, stand here; adapters of language models in train/export_*.c.
 #include "core/files/safetensors.h"
 #include "core/log.h"
+#include "core/nearest.h"
 #include "train/checkpoint.h"
 #include "train/commands.h"
+#include "train/export.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const option options[] = {
-    {"format", "lavis",
-     "names of LAVIS' Blip2Qformer and of RaDialog's checkpoint_4.pth (its \"model\")"},
-    {"out", "FILE", "the weights, safetensors"},
-    {"verify", NULL, "read the file again and compare every number"},
+    {"format", "NAME",
+     "peft, gguf or merged, of a LoRA run; lavis, of an aligner: names of LAVIS' "
+     "Blip2Qformer and of RaDialog's checkpoint_4.pth (its \"model\")"},
+    {"out", "PATH", "what is written: a file (gguf, lavis) or a folder (peft, merged)"},
+    {"base", "FOLDER",
+     "the language model beside which the adapter was trained, a Hugging Face folder"},
+    {"base-name", "NAME",
+     "what an adapter's configuration calls its base, such as lmsys/vicuna-7b-v1.3"},
+    {"type", "f32|f16", "numbers of a GGUF file; f32 where it is not given"},
+    {"shard-mb", "N", "most MiB in one file of merged weights; 4096 where it is not given"},
+    {"verify", NULL, "read what was written again and compare"},
     {0},
 };
 
@@ -97,29 +105,63 @@ static status write_file(const safetensors *from, const char *path) {
     return rc;
 }
 
-static status export(const arguments *a) {
+static status export_lavis(const export_options *o) {
     char path[PATH_SIZE];
     safetensors *from = NULL;
-    const char *format = argument(a, "format"), *out = argument(a, "out");
-    if (!out) return status_fail(STATUS_USAGE, "--out FILE is missing: where the weights go");
-    if (!format || strcmp(format, "lavis"))
-        return status_fail(STATUS_USAGE, "--format %s: there is lavis",
-                           format ? format : "is missing");
-    if (a->positionals != 1)
-        return status_fail(STATUS_USAGE, "name one run, checkpoint folder or model.safetensors");
-    status rc = checkpoint_file(path, sizeof path, a->positional[0]);
+    status rc = checkpoint_file(path, sizeof path, o->checkpoint);
     if (!rc) rc = safetensors_open(&from, path);
     if (!rc) rc = check_aligner(from, path);
-    if (!rc) rc = write_file(from, out);
-    if (!rc && argument_given(a, "verify")) rc = verify(from, out);
+    if (!rc) rc = write_file(from, o->out);
+    if (!rc && o->verify) rc = verify(from, o->out);
     safetensors_close(from);
     return rc;
+}
+
+static const char *const format_names[] = {"lavis", "peft", "gguf", "merged"};
+enum { FORMATS = sizeof format_names / sizeof *format_names };
+static status (*const forms[FORMATS])(const export_options *) = {export_lavis, export_peft,
+                                                                 export_gguf, export_merged};
+
+static status find_format(const char *name, int *out) {
+    if (!name) return status_fail(STATUS_USAGE, "--format is missing: lavis, peft, gguf or merged");
+    for (*out = 0; *out < FORMATS; ++*out)
+        if (!strcmp(name, format_names[*out])) return STATUS_OK;
+    return status_fail(STATUS_USAGE,
+                       "--format %s: there is lavis, peft, gguf and merged; did "
+                       "you mean %s?",
+                       name, nearest_name(name, format_names, FORMATS));
+}
+
+static status read_type(const char *text, dtype *out) {
+    *out = text && !strcmp(text, "f16") ? DTYPE_F16 : DTYPE_F32;
+    if (!text || *out == DTYPE_F16 || !strcmp(text, "f32")) return STATUS_OK;
+    return status_fail(STATUS_USAGE, "--type %s: there is f32 and f16", text);
+}
+
+static status export(const arguments *a) {
+    int format;
+    int64_t shard = 0;
+    export_options o = {
+        .checkpoint = a->positionals ? a->positional[0] : NULL,
+        .out = argument(a, "out"),
+        .base = argument(a, "base"),
+        .base_name = argument(a, "base-name"),
+        .verify = argument_given(a, "verify"),
+    };
+    if (!o.out) return status_fail(STATUS_USAGE, "--out PATH is missing: where the weights go");
+    status rc = find_format(argument(a, "format"), &format);
+    if (!rc && a->positionals != 1)
+        rc = status_fail(STATUS_USAGE, "name one run, checkpoint folder or file of weights");
+    if (!rc) rc = read_type(argument(a, "type"), &o.type);
+    if (!rc) rc = argument_int(a, "shard-mb", 1, 1 << 20, 4096, &shard);
+    o.shard_bytes = shard << 20;
+    return rc ? rc : forms[format](&o);
 }
 
 const command command_export = {
     .name = "export",
     .positional = "CHECKPOINT",
-    .summary = "a checkpoint's weights under the names that other programs know",
+    .summary = "a checkpoint's weights as other programs load them",
     .options = options,
     .run = export,
 };

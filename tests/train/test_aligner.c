@@ -134,7 +134,7 @@ START_TEST(exported) {
     ck_assert(safetensors_lookup(s, "visual_encoder.projector.model.3.bias") &&
               safetensors_lookup(s, "query_tokens"));
     safetensors_close(s);
-    refused(2, "export nowhere --format peft --out x", "there is lavis");
+    refused(2, "export nowhere --format pft --out x", "there is lavis");
     snprintf(words, sizeof words, "export %s/vocab.txt --format lavis --out %s/again.safetensors",
              work, work);
     refused(1, words, "vocab.txt");

@@ -1,0 +1,497 @@
+// Adapters as `radialog export` writes them for PEFT, llama.cpp and transformers: names, numbers,
+// the order of rows, what is refused. Base and run are small folders of random numbers made here.
+#include "core/files/gguf.h"
+#include "core/files/json.h"
+#include "core/files/safetensors.h"
+#include "core/files/weights.h"
+#include "core/rng.h"
+#include "tests/train/helper_program.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// All sizes differ, so that nothing fits by chance.
+enum { WIDTH = 24, HEADS = 6, KEYS = 2, HEAD = 4, INNER = 40, LAYERS = 2, WORDS = 33, RANK = 3 };
+enum { IMAGE = 10, QUERY_ROWS = HEADS * HEAD, KEY_ROWS = KEYS * HEAD };
+static const double alpha = 7.5;
+
+static char work[256];
+
+static const char *in_work(const char *name) {
+    static char text[8][1024];
+    static int next;
+    char *out = text[next++ % 8];
+    snprintf(out, sizeof text[0], "%s/%s", work, name);
+    return out;
+}
+
+// --- what is exported ---------------------------------------------------------------------------
+// Number I of the tensor NAME: a multiple of 2^-10 between -1 and 1, exact in f16 (11 bits).
+static float value(const char *name, int64_t i) {
+    const rng_key key = {.seed = 5, .site = rng_site(name)};
+    return (float)((int)rng_below(key, 0, (uint64_t)i, 2047) - 1023) * 0x1p-10f;
+}
+
+typedef struct shape {
+    char name[96];
+    int64_t rows, columns; // columns 0: a vector
+} shape;
+
+static void declare(safetensors_writer *w, const shape *s, dtype type) {
+    ck_assert_int_eq(
+        safetensors_declare(w, s->name, type, s->columns ? 2 : 1, (int64_t[]){s->rows, s->columns}),
+        0);
+}
+
+static void write_numbers(safetensors_writer *w, const shape *s, dtype type) {
+    for (int64_t i = 0; i < s->rows * (s->columns ? s->columns : 1); i++) {
+        double bytes;
+        element_put(&bytes, 0, (double)value(s->name, i), type);
+        ck_assert_int_eq(safetensors_write(w, s->name, &bytes, dtype_size(type)), 0);
+    }
+}
+
+static void write_tensors(const char *path, const shape *s, int count, dtype type) {
+    safetensors_writer *w;
+    ck_assert_int_eq(safetensors_create(&w, path), 0);
+    for (int i = 0; i < count; i++) declare(w, &s[i], type);
+    for (int i = 0; i < count; i++) write_numbers(w, &s[i], type);
+    ck_assert_int_eq(safetensors_finish(w), 0);
+    safetensors_writer_close(w);
+}
+
+static void write_text(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+static const struct {
+    const char *name;
+    int64_t rows, columns;
+    bool adapted;
+} linear[] = {
+    {"self_attn.q_proj", QUERY_ROWS, WIDTH, true}, {"self_attn.k_proj", KEY_ROWS, WIDTH, true},
+    {"self_attn.v_proj", KEY_ROWS, WIDTH, true},   {"self_attn.o_proj", WIDTH, QUERY_ROWS, false},
+    {"mlp.gate_proj", INNER, WIDTH, false},        {"mlp.up_proj", INNER, WIDTH, false},
+    {"mlp.down_proj", WIDTH, INNER, true},
+};
+enum { LINEAR = sizeof linear / sizeof *linear };
+
+static shape shape_of(int64_t rows, int64_t columns, const char *format, int layer,
+                      const char *module) {
+    shape s = {.rows = rows, .columns = columns};
+    snprintf(s.name, sizeof s.name, format, layer, module);
+    return s;
+}
+
+static void make_base(const char *folder, dtype type) {
+    char path[1024];
+    shape s[64];
+    int n = 0;
+    mkdir(folder, 0777);
+    s[n++] = shape_of(WORDS, WIDTH, "model.embed_tokens.weight", 0, "");
+    for (int layer = 0; layer < LAYERS; layer++) {
+        for (int i = 0; i < LINEAR; i++)
+            s[n++] = shape_of(linear[i].rows, linear[i].columns, "model.layers.%d.%s.weight", layer,
+                              linear[i].name);
+        s[n++] = shape_of(WIDTH, 0, "model.layers.%d.input_layernorm.weight", layer, "");
+        s[n++] = shape_of(WIDTH, 0, "model.layers.%d.post_attention_layernorm.weight", layer, "");
+        s[n++] = shape_of(HEAD / 2, 0, "model.layers.%d.self_attn.rotary_emb.inv_freq", layer, "");
+    }
+    s[n++] = shape_of(WIDTH, 0, "model.norm.weight", 0, "");
+    s[n++] = shape_of(WORDS, WIDTH, "lm_head.weight", 0, "");
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    write_tensors(path, s, n, type);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    char config[1024];
+    snprintf(config, sizeof config,
+             "{\"model_type\": \"llama\", \"hidden_size\": %d, \"num_attention_heads\": %d, "
+             "\"num_key_value_heads\": %d, \"head_dim\": %d, \"intermediate_size\": %d, "
+             "\"num_hidden_layers\": %d, \"vocab_size\": %d}",
+             WIDTH, HEADS, KEYS, HEAD, INNER, LAYERS, WORDS);
+    write_text(path, config);
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    write_text(path, "{\"a tokenizer\": 1}");
+}
+
+static void make_run(const char *folder, const char *stabilised) {
+    char path[1024], config[512];
+    shape s[64];
+    int n = 0;
+    mkdir(folder, 0777);
+    for (int layer = 0; layer < LAYERS; layer++)
+        for (int i = 0; i < LINEAR; i++) {
+            if (!linear[i].adapted) continue;
+            s[n++] = shape_of(RANK, linear[i].columns,
+                              "base_model.model.model.layers.%d.%s.lora_A.weight", layer,
+                              linear[i].name);
+            s[n++] =
+                shape_of(linear[i].rows, RANK, "base_model.model.model.layers.%d.%s.lora_B.weight",
+                         layer, linear[i].name);
+        }
+    s[n++] = shape_of(WIDTH, IMAGE, "base_model.model.model.img_proj_layer.weight", 0, "");
+    s[n++] = shape_of(WIDTH, 0, "base_model.model.model.img_proj_layer.bias", 0, "");
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    write_tensors(path, s, n, DTYPE_F32);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    snprintf(
+        config, sizeof config,
+        "{\"model\": {\"image_width\": %d}, \"lora\": {\"rank\": %d, \"alpha\": %g, \"dropout\": "
+        "0.05, \"rank_stabilised\": %s, \"targets\": [\"q_proj\", \"k_proj\", \"v_proj\", "
+        "\"down_proj\"]}}",
+        IMAGE, RANK, alpha, stabilised);
+    write_text(path, config);
+}
+
+static void setup(void) {
+    workspace_make(work);
+    make_base(in_work("base"), DTYPE_F32);
+    make_base(in_work("base16"), DTYPE_F16);
+    make_run(in_work("run"), "false");
+    make_run(in_work("stable"), "true");
+}
+
+static void teardown(void) {
+    workspace_remove(work);
+}
+
+static void refused(int exit, const char *part, const char *words) {
+    outcome o = program("export %s", words);
+    ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s: exit %d, expected %d and '%s'\n%s",
+                  words, o.exit, exit, part, o.err);
+    outcome_free(&o);
+}
+
+static const char *words_of(const char *format, const char *a, const char *b, const char *c) {
+    static char text[2048];
+    snprintf(text, sizeof text, format, a, b, c);
+    return text;
+}
+
+// --- peft ---------------------------------------------------------------------------------------
+static void expect_numbers(const char *path, int count) {
+    weights *w;
+    float numbers[2048];
+    ck_assert_msg(weights_open(&w, path) == 0, "%s", status_text());
+    ck_assert_int_eq((int)weights_count(w), count);
+    for (size_t k = 0; k < weights_count(w); k++) {
+        const weight_entry *e = weights_at(w, k);
+        ck_assert(e->type == ELEMENT_F32 && e->count <= 2048);
+        ck_assert_int_eq(weights_read_f32(w, e, numbers), 0);
+        for (int64_t i = 0; i < e->count; i++)
+            ck_assert_msg(numbers[i] == value(e->name, i), "%s: number %d", e->name, (int)i);
+    }
+    weights_close(w);
+}
+
+START_TEST(as_peft) {
+    json *config;
+    const char *text;
+    double number;
+    program_expect(0, "export %s --format peft --out %s --base-name some/base --verify",
+                   in_work("run"), in_work("peft"));
+    expect_numbers(in_work("peft/adapter_model.safetensors"), 2 * 4 * LAYERS);
+    expect_numbers(in_work("peft/img_proj.safetensors"), 2);
+    ck_assert_int_eq(json_read(&config, in_work("peft/adapter_config.json"), 0), 0);
+    json_value root = json_root(config), list;
+    ck_assert(!json_member_text(&text, root, "base_model_name_or_path") &&
+              !strcmp(text, "some/base"));
+    ck_assert(!json_member_text(&text, root, "peft_type") && !strcmp(text, "LORA"));
+    ck_assert(!json_member_number(&number, root, "lora_alpha") && number == alpha);
+    ck_assert(!json_member_number(&number, root, "r") && number == RANK);
+    ck_assert(!json_member(&list, root, "target_modules") && json_count(list) == 4);
+    json_close(config);
+}
+END_TEST
+
+// PEFT's folder is itself something to export, and gives the same bytes. No path of this machine in
+// it.
+START_TEST(peft_again) {
+    program_expect(0, "export %s --format peft --out %s --verify", in_work("stable"),
+                   in_work("one"));
+    program_expect(0, "export %s --format peft --out %s --verify", in_work("one"), in_work("two"));
+    ck_assert(same_files(in_work("one/adapter_model.safetensors"),
+                         in_work("two/adapter_model.safetensors")));
+    ck_assert(same_files(in_work("one/adapter_config.json"), in_work("two/adapter_config.json")));
+    char *config = read_file(in_work("one/adapter_config.json"), NULL);
+    ck_assert(strstr(config, "\"base_model_name_or_path\": null") && !strstr(config, work));
+    ck_assert_ptr_nonnull(strstr(config, "\"use_rslora\": true"));
+    free(config);
+}
+END_TEST
+
+// --- gguf ---------------------------------------------------------------------------------------
+// Where the converter of llama.cpp puts row ROW of a matrix of HEADS heads: it reads the rows as
+// (heads, 2, half), swaps the last two and reads them as rows again.
+static int64_t moved(int64_t row, int64_t rows, int heads) {
+    const int64_t half = rows / heads / 2;
+    const int64_t head = row / (2 * half), which = row / half % 2, place = row % half;
+    return (head * half + place) * 2 + which;
+}
+
+static void expect_gguf(const gguf *g, const char *name, const char *of, int64_t rows,
+                        int64_t columns, int heads, dtype type) {
+    const gguf_entry *e = gguf_lookup(g, name);
+    ck_assert_msg(e && e->type == type && e->rank == 2 && e->dim[0] == rows && e->dim[1] == columns,
+                  "%s", name);
+    for (int64_t i = 0; i < rows * columns; i++) {
+        const int64_t row = i / columns, to = heads ? moved(row, rows, heads) : row;
+        const double found = element_get(e->data, to * columns + i % columns, type);
+        ck_assert_msg(found == (double)value(of, i), "%s: row %d, expected in row %d", name,
+                      (int)row, (int)to);
+    }
+}
+
+static void expect_pair(const gguf *g, int layer, const char *name, int i, int heads, dtype type) {
+    char to[96], from[96];
+    snprintf(to, sizeof to, "blk.%d.%s.weight.lora_a", layer, name);
+    snprintf(from, sizeof from, "base_model.model.model.layers.%d.%s.lora_A.weight", layer,
+             linear[i].name);
+    expect_gguf(g, to, from, RANK, linear[i].columns, 0, type);
+    to[strlen(to) - 1] = 'b';
+    from[strlen(from) - strlen("A.weight")] = 'B';
+    expect_gguf(g, to, from, linear[i].rows, RANK, heads, type);
+}
+
+static void expect_adapter(const char *path, dtype type, double wanted) {
+    gguf *g;
+    double number = 0;
+    ck_assert_msg(gguf_open(&g, path) == 0, "%s", status_text());
+    ck_assert_str_eq(gguf_text(g, "general.architecture"), "llama");
+    ck_assert_str_eq(gguf_text(g, "general.type"), "adapter");
+    ck_assert_str_eq(gguf_text(g, "adapter.type"), "lora");
+    ck_assert(gguf_number(g, "adapter.lora.alpha", &number));
+    ck_assert_msg(fabs(number - wanted) <= 1e-6 * wanted, "alpha %g, expected %g", number, wanted);
+    ck_assert_uint_eq(gguf_count(g), 2 * 4 * LAYERS);
+    for (int layer = 0; layer < LAYERS; layer++) {
+        expect_pair(g, layer, "attn_q", 0, HEADS, type);
+        expect_pair(g, layer, "attn_k", 1, KEYS, type);
+        expect_pair(g, layer, "attn_v", 2, 0, type);
+        expect_pair(g, layer, "ffn_down", 6, 0, type);
+    }
+    gguf_close(g);
+}
+
+START_TEST(as_gguf) {
+    program_expect(0, "export %s --format gguf --base %s --out %s --verify", in_work("run"),
+                   in_work("base"), in_work("wide.gguf"));
+    expect_adapter(in_work("wide.gguf"), DTYPE_F32, alpha);
+    program_expect(0, "export %s --format gguf --base %s --out %s --type f16 --verify",
+                   in_work("stable"), in_work("base"), in_work("half.gguf"));
+    // llama.cpp's scale is alpha / rank; this one is alpha / sqrt(rank).
+    expect_adapter(in_work("half.gguf"), DTYPE_F16, alpha * sqrt(RANK));
+}
+END_TEST
+
+// --- merged -------------------------------------------------------------------------------------
+static double merged_value(const char *name, int64_t i, int64_t K, double scale) {
+    char module[128], a[192], b[192];
+    double sum = 0;
+    snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+    snprintf(a, sizeof a, "base_model.model.%s.lora_A.weight", module);
+    snprintf(b, sizeof b, "base_model.model.%s.lora_B.weight", module);
+    for (int r = 0; r < RANK; r++)
+        sum += (double)value(b, i / K * RANK + r) * (double)value(a, r * K + i % K);
+    return (double)value(name, i) + scale * sum;
+}
+
+static bool is_adapted(const char *name) {
+    for (int i = 0; i < LINEAR; i++)
+        if (linear[i].adapted && strstr(name, linear[i].name)) return true;
+    return false;
+}
+
+static void expect_merged(const char *path, element_type type, double scale, double unit) {
+    weights *w;
+    float numbers[2048];
+    int adapted = 0;
+    ck_assert_msg(weights_open(&w, path) == 0, "%s", status_text());
+    ck_assert_uint_eq(weights_count(w), 3 + 9 * LAYERS); // without the tables of rotary positions
+    for (size_t k = 0; k < weights_count(w); k++) {
+        const weight_entry *e = weights_at(w, k);
+        const bool here = is_adapted(e->name);
+        adapted += here;
+        ck_assert(e->type == type && e->count <= 2048);
+        ck_assert_int_eq(weights_read_f32(w, e, numbers), 0);
+        for (int64_t i = 0; i < e->count; i++) {
+            const double wanted = here ? merged_value(e->name, i, e->dim[1], scale)
+                                       : (double)value(e->name, i),
+                         most = here ? fmax(unit * fabs(wanted), 1e-7) : 0;
+            ck_assert_msg(fabs((double)numbers[i] - wanted) <= most,
+                          "%s: number %d: %g, expected %g", e->name, (int)i, (double)numbers[i],
+                          wanted);
+        }
+    }
+    ck_assert_int_eq(adapted, 4 * LAYERS);
+    weights_close(w);
+}
+
+START_TEST(as_merged) {
+    program_expect(0, "export %s --format merged --base %s --out %s --verify", in_work("run"),
+                   in_work("base"), in_work("merged"));
+    expect_merged(in_work("merged/model.safetensors"), ELEMENT_F32, alpha / RANK, 0x1.01p-24);
+    ck_assert(same_files(in_work("merged/config.json"), in_work("base/config.json")));
+    ck_assert(same_files(in_work("merged/tokenizer.json"), in_work("base/tokenizer.json")));
+    expect_numbers(in_work("merged/img_proj.safetensors"), 2);
+    program_expect(0, "export %s --format merged --base %s --out %s --verify", in_work("stable"),
+                   in_work("base16"), in_work("merged16"));
+    expect_merged(in_work("merged16/model.safetensors"), ELEMENT_F16, alpha / sqrt(RANK),
+                  0x1.01p-11);
+}
+END_TEST
+
+// A base of 3 MiB in files of 1: the embedding, which is larger, has one for itself.
+static void make_wide_base(const char *folder) {
+    char path[1024];
+    shape s[] = {{"model.embed_tokens.weight", 60000, WIDTH / 4},
+                 {"model.norm.weight", WIDTH, 0},
+                 {"lm_head.weight", 60000, WIDTH / 4},
+                 {"model.layers.0.self_attn.q_proj.weight", QUERY_ROWS, WIDTH}};
+    mkdir(folder, 0777);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    write_tensors(path, s, 4, DTYPE_F32);
+    ck_assert_int_eq(symlink(in_work("base/config.json"), in_work("large/config.json")), 0);
+    snprintf(path, sizeof path, "%s/small/config.json", work);
+    mkdir(in_work("small"), 0777);
+    write_text(
+        path,
+        "{\"lora\": {\"rank\": 3, \"alpha\": 7.5, \"dropout\": 0, \"rank_stabilised\": false, "
+        "\"targets\": [\"q_proj\"]}}");
+    shape lora[] = {
+        {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", RANK, WIDTH},
+        {"base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight", QUERY_ROWS, RANK}};
+    write_tensors(in_work("small/model.safetensors"), lora, 2, DTYPE_F32);
+}
+
+START_TEST(in_several_files) {
+    weights *w;
+    make_wide_base(in_work("large"));
+    program_expect(0, "export %s --format merged --base %s --out %s --shard-mb 1 --verify",
+                   in_work("small"), in_work("large"), in_work("parts"));
+    ck_assert_int_eq(weights_open(&w, in_work("parts/model.safetensors.index.json")), 0);
+    ck_assert_str_eq(weights_format(w), "index of 4 files");
+    ck_assert_uint_eq(weights_count(w), 4);
+    const weight_entry *q = weights_lookup(w, "model.layers.0.self_attn.q_proj.weight");
+    float numbers[QUERY_ROWS * WIDTH];
+    ck_assert_int_eq(weights_read_f32(w, q, numbers), 0);
+    for (int i = 0; i < QUERY_ROWS * WIDTH; i++)
+        ck_assert(fabs((double)numbers[i] - merged_value(q->name, i, WIDTH, alpha / RANK)) <= 1e-6);
+    weights_close(w);
+    // What was merged is a base: in files of several, read through their index.
+    program_expect(0, "export %s --format merged --base %s --out %s --verify", in_work("small"),
+                   in_work("parts"), in_work("whole"));
+    ck_assert(access(in_work("whole/model.safetensors"), R_OK) == 0);
+    ck_assert(access(in_work("whole/img_proj.safetensors"), R_OK) != 0); // this adapter has none
+}
+END_TEST
+
+// --- refusals -----------------------------------------------------------------------------------
+static void make_other_base(const char *folder, const char *from, const char *to) {
+    char command[2048];
+    snprintf(command, sizeof command, "cp -r %s %s && sed -i 's/%s/%s/' %s/config.json",
+             in_work("base"), folder, from, to, folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(wrong_bases) {
+    make_other_base(in_work("fewer"), "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3");
+    make_other_base(in_work("lower"), "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+    make_other_base(in_work("wider"), "\"intermediate_size\": 40", "\"intermediate_size\": 44");
+    refused(1, "k_proj is (12, 24), the adapter's is (8, 24)",
+            words_of("%s --format gguf --base %s --out %s", in_work("run"), in_work("fewer"),
+                     in_work("x.gguf")));
+    refused(1, "has no layer model.layers.1.self_attn.q_proj",
+            words_of("%s --format merged --base %s --out %s", in_work("run"), in_work("lower"),
+                     in_work("x")));
+    refused(1, "down_proj is (24, 44), the adapter's is (24, 40)",
+            words_of("%s --format peft --base %s --out %s", in_work("run"), in_work("wider"),
+                     in_work("x")));
+    // Sizes that its weights do not have.
+    make_other_base(in_work("liar"), "\"hidden_size\": 24", "\"hidden_size\": 24");
+    shape q = {"model.layers.0.self_attn.q_proj.weight", QUERY_ROWS + 4, WIDTH};
+    write_tensors(in_work("liar/model.safetensors"), &q, 1, DTYPE_F32);
+    refused(1, "q_proj.weight has another shape",
+            words_of("%s --format merged --base %s --out %s", in_work("run"), in_work("liar"),
+                     in_work("x")));
+    ck_assert(access(in_work("x"), F_OK) && access(in_work("x.tmp"), F_OK) &&
+              access(in_work("x.gguf"), F_OK));
+}
+END_TEST
+
+START_TEST(missing_and_present) {
+    refused(2, "--base FOLDER is missing",
+            words_of("%s --format gguf --out %s%s", in_work("run"), in_work("y"), ""));
+    refused(2, "did you mean peft",
+            words_of("%s --format pft --out %s%s", in_work("run"), "y", ""));
+    refused(2, "--type bf16",
+            words_of("%s --format gguf --out %s --type %s", in_work("run"), "y", "bf16"));
+    refused(1, "nowhere", words_of("%s --format peft --out %s%s", in_work("nowhere"), "y", ""));
+    mkdir(in_work("empty"), 0777);
+    refused(1, "model.safetensors",
+            words_of("%s --format peft --out %s%s", in_work("empty"), in_work("y"), ""));
+    refused(1, "is no checkpoint of `radialog train lora`",
+            words_of("%s --format peft --out %s%s", in_work("base"), in_work("y"), ""));
+    refused(2, "is there already",
+            words_of("%s --format peft --out %s%s", in_work("run"), in_work("base"), ""));
+    refused(2, "is there already",
+            words_of("%s --format gguf --base %s --out %s", in_work("run"), in_work("base"),
+                     in_work("base/config.json")));
+    mkdir(in_work("bare"), 0777);
+    ck_assert_int_eq(symlink(in_work("base/config.json"), in_work("bare/config.json")), 0);
+    refused(1, "holds no model.safetensors",
+            words_of("%s --format merged --base %s --out %s", in_work("run"), in_work("bare"),
+                     in_work("y")));
+    ck_assert(access(in_work("y"), F_OK) && access(in_work("y.tmp"), F_OK));
+}
+END_TEST
+
+static void spoil(const char *folder, const shape *s, int count, const char *part) {
+    make_run(folder, "false");
+    char path[1024];
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    write_tensors(path, s, count, DTYPE_F32);
+    refused(1, part, words_of("%s --format peft --out %s%s", folder, in_work("z"), ""));
+}
+
+START_TEST(adapters_that_are_none) {
+#define MODULE "base_model.model.model.layers.0.self_attn.q_proj"
+    const shape a = {MODULE ".lora_A.weight", RANK, WIDTH},
+                b = {MODULE ".lora_B.weight", WIDTH, RANK},
+                wide = {MODULE ".lora_B.weight", WIDTH, RANK + 1},
+                other = {"base_model.model.model.norm.weight", WIDTH, 0},
+                half = {"base_model.model.model.img_proj_layer.bias", WIDTH, 0};
+    spoil(in_work("s1"), (shape[]){a}, 1, "has no lora_B");
+    spoil(in_work("s2"), (shape[]){b}, 1, "has no lora_A");
+    spoil(in_work("s3"), (shape[]){a, wide}, 2, "has not the adapter's rank");
+    spoil(in_work("s4"), (shape[]){a, b, other}, 3, "is neither an adapter");
+    spoil(in_work("s5"), (shape[]){a, b, half}, 3, "half an image projection");
+    spoil(in_work("s6"), (shape[]){half}, 1, "holds no adapter");
+    ck_assert(access(in_work("z"), F_OK));
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("export_lora");
+    TCase *c = tcase_create("export_lora");
+    tcase_set_timeout(c, 300);
+    tcase_add_unchecked_fixture(c, setup, teardown);
+    tcase_add_test(c, as_peft);
+    tcase_add_test(c, peft_again);
+    tcase_add_test(c, as_gguf);
+    tcase_add_test(c, as_merged);
+    tcase_add_test(c, in_several_files);
+    tcase_add_test(c, wrong_bases);
+    tcase_add_test(c, missing_and_present);
+    tcase_add_test(c, adapters_that_are_none);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
