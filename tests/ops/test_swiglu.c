@@ -1,8 +1,10 @@
+#include "tests/ops/helper_device.h"
 #include "tests/ops/helper_op_check.h"
 #include "tests/ops/helper_tape.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static tensor *run(tape *t, tensor **in, const void *context) {
     (void)context;
@@ -30,11 +32,26 @@ START_TEST(swiglu_extremes) {
 }
 END_TEST
 
+// Without rows nothing is touched.
+START_TEST(swiglu_no_rows) {
+    device *d = test_device(_i);
+    if (!d) return;
+    double one = 7, back;
+    void *block = device_hold(d, &one, sizeof one);
+    d->ops->swiglu_forward(block, block, 0, 8, d->type, d->stream);
+    d->ops->swiglu_backward(block, block, block, 0, 8, 0, d->type, d->stream);
+    device_fetch(d, &back, block, sizeof back);
+    ck_assert(!memcmp(&one, &back, sizeof one));
+    ck_assert_int_eq(device_failed(d), STATUS_OK);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("swiglu");
     TCase *tests = tcase_create("swiglu");
     tcase_add_test(tests, swiglu_shapes);
     tcase_add_test(tests, swiglu_extremes);
+    tcase_add_loop_test(tests, swiglu_no_rows, 0, TEST_DEVICES);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
