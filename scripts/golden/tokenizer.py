@@ -13,6 +13,7 @@ vocab.json and merges.txt). A line is, with tabs between,
 
     e NAME TEXT IDS             ids of TEXT, none added at its ends
     d NAME SKIP IDS TEXT        text of IDS (skip_special_tokens)
+    w PATTERN TEXT LENGTHS      bytes of the words of TEXT before merging, by the pattern of gpt2 or llama3
 
 where all bytes of TEXT but printable ASCII without % stand as %XX. Characters that Oniguruma, which tokenizers
 uses, puts in another class than utf8proc are left out of tables for byte-level BPE: none but those that one of the
@@ -276,6 +277,19 @@ def golden_lines(name, t):
             yield decode_line(name, t, skip, t.encode(text + SPECIAL[name][1] + text))
 
 
+def word_lines():
+    from tokenizers import Regex, pre_tokenizers
+    draw = random.Random(7)
+    texts = [x for x in TRAPS if 0 < len(x) < 150] + PIECES + [a + b for a in PIECES for b in draw.sample(PIECES, 3)]
+    texts += [random_text(draw, WORDS, SPECIAL["json"]) for _ in range(60)]
+    for name, pattern in (("gpt2", GPT2), ("llama3", LLAMA3)):
+        split = pre_tokenizers.Split(Regex(pattern), "isolated")
+        for text in dict.fromkeys(texts):
+            if 0 < len(text) < 300 and not any("\ud800" <= c < "\ue000" for c in text):
+                lengths = [len(word.encode()) for word, _ in split.pre_tokenize_str(text)]
+                yield "w\t%s\t%s\t%s\n" % (name, escape(text.encode()), " ".join(map(str, lengths)))
+
+
 def main(words):
     if not words:
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -284,8 +298,8 @@ def main(words):
         make_json(FOLDER / "llama3.json")
         make_roberta(FOLDER / "roberta")
         paths = {"llama": "llama.model", "listed": "listed", "json": "llama3.json", "roberta": "roberta"}
-        wordpiece.write(FOLDER / "table.txt", (line for name, path in paths.items()
-                                               for line in golden_lines(name, reference(name, FOLDER / path))))
+        lines = [line for name, path in paths.items() for line in golden_lines(name, reference(name, FOLDER / path))]
+        wordpiece.write(FOLDER / "table.txt", lines + list(word_lines()))
         return
     out, name, path, kind = words[1:5]
     t = reference(name, pathlib.Path(path))

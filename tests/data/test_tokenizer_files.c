@@ -102,6 +102,9 @@ START_TEST(refused_json) {
               "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"}," BYTE_LEVEL "]}"},
          "'ByteLevel' behind 'Digits'"},
         {{.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[]}"}, "ByteLevel is expected"},
+        {{.pre = "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{"
+                 "\"Regex\":\"x\"},\"behavior\":\"Removed\"}," BYTE_LEVEL "]}"},
+         "a Split that is Removed"},
         {{.decoder = "null"}, "no decoder"},
         {{.decoder = "{\"type\":\"Metaspace\"}"}, "decoder 'Metaspace'"},
         {{.model = "\"type\":\"WordPiece\","}, "the model is 'WordPiece'"},
