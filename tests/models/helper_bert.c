@@ -116,49 +116,68 @@ static double size_to_measure(const safetensors *file, const char *const *kinds,
     return size;
 }
 
+// GOT: F's part of a parameter's gradient; NULL: it has none.
+static void judge_gradient(verdict *v, const double *got, const param_file *f,
+                           const safetensors *file, const char *const *kinds, double limit) {
+    double *want = golden_sum(file, kinds, f->name, f->count), error = 0;
+    if (want && !got)
+        error = INFINITY;
+    else if (want && key_bias(f->name))
+        error = norm(got, f->count) / size_to_measure(file, kinds, f->name, f->count);
+    else if (want)
+        error = reference_error(got, want, f->count);
+    else if (got)
+        error = norm(got, f->count);
+    if (want || got) judge(v, &v->gradient, error, want ? limit : 0, f->name);
+    mem_free(want);
+}
+
 void judge_gradients(verdict *v, const reference_model *m, const safetensors *file,
                      const char *const *kinds, double limit) {
     for (size_t i = 0; i < m->params.count; i++) {
         const param *q = m->params.item[i];
-        int64_t n = tensor_count(&q->value);
-        double *want = golden_sum(file, kinds, q->name, n), *got = NULL, error = 0;
+        double *got = NULL;
         if (q->value.grad && q->grad.written) got = reference_gradient(m, q);
-        if (want && !got)
-            error = INFINITY;
-        else if (want && key_bias(q->name))
-            error = norm(got, n) / size_to_measure(file, kinds, q->name, n);
-        else if (want)
-            error = reference_error(got, want, n);
-        else if (got)
-            error = norm(got, n);
-        if (want || got) judge(v, &v->gradient, error, want ? limit : 0, q->name);
+        for (int k = 0; k < param_files(q); k++) {
+            const param_file f = param_file_at(q, k);
+            judge_gradient(v, got ? got + f.first : NULL, &f, file, kinds, limit);
+        }
         mem_free(got);
-        mem_free(want);
     }
+}
+
+// MOVED: by how much F's part of a parameter has changed.
+static void judge_update(verdict *v, const double *moved, const param_file *f,
+                         const safetensors *file, double limit) {
+    static const char *const kinds[] = {"update", NULL};
+    double *want = golden_sum(file, kinds, f->name, f->count);
+    if (!want)
+        judge(v, &v->update, norm(moved, f->count), 0, f->name);
+    else if (key_bias(f->name)) // rounding, far below AdamW's eps
+        judge(v, &v->update, norm(moved, f->count), 1e-9, f->name);
+    else
+        judge(v, &v->update, reference_error(moved, want, f->count), limit, f->name);
+    mem_free(want);
 }
 
 void judge_updates(verdict *v, const reference_model *m, const safetensors *file, const void *start,
                    double limit) {
-    static const char *const kinds[] = {"update", NULL};
     for (size_t i = 0; i < m->params.count; i++) {
         const param *q = m->params.item[i];
         int64_t n = tensor_count(&q->value);
         if (q->role != PARAM_WEIGHT || q->frozen) continue;
-        double *want = golden_sum(file, kinds, q->name, n), *end, *before;
+        double *end, *before;
         if (mem_new(&end, n, q->name) || mem_new(&before, n, q->name)) die("%s", status_text());
         if (param_read_f64(&m->params, q, m->params.values, end) ||
             param_read_f64(&m->params, q, start, before))
             die("%s", status_text());
         for (int64_t e = 0; e < n; e++) end[e] -= before[e];
-        if (!want)
-            judge(v, &v->update, norm(end, n), 0, q->name);
-        else if (key_bias(q->name)) // rounding, far below AdamW's eps
-            judge(v, &v->update, norm(end, n), 1e-9, q->name);
-        else
-            judge(v, &v->update, reference_error(end, want, n), limit, q->name);
+        for (int k = 0; k < param_files(q); k++) {
+            const param_file f = param_file_at(q, k);
+            judge_update(v, end + f.first, &f, file, limit);
+        }
         mem_free(end);
         mem_free(before);
-        mem_free(want);
     }
 }
 

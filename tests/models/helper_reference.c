@@ -63,18 +63,18 @@ static bool ends_with(const char *name, const char *end) {
     return n >= m && !strcmp(name + n - m, end);
 }
 
-// As values() in draws.py: N values of a tensor of this shape in files; the one scalar is a temperature.
-static void draw_values(float *out, const param *q, int64_t n) {
-    uint64_t key = key_of(q->name);
-    if (!q->file_rank) {
+// As values() in draws.py: a tensor of a file; the one scalar is a temperature.
+static void draw_values(float *out, const param_file *f) {
+    uint64_t key = key_of(f->name);
+    if (!f->rank) {
         out[0] = 0.07f;
         return;
     }
-    bool vector = q->file_rank == 1,
-         embedding = ends_with(q->name, "_emb") || ends_with(q->name, "_embed");
-    bool positive = ends_with(q->name, "running_var") || (vector && ends_with(q->name, "weight"));
-    double bound = sqrt(3.0 / ((double)n / (double)q->file_dim[0]));
-    for (int64_t i = 0; i < n; i++) {
+    bool vector = f->rank == 1,
+         embedding = ends_with(f->name, "_emb") || ends_with(f->name, "_embed");
+    bool positive = ends_with(f->name, "running_var") || (vector && ends_with(f->name, "weight"));
+    double bound = sqrt(3.0 / ((double)f->count / (double)f->dim[0]));
+    for (int64_t i = 0; i < f->count; i++) {
         double u = uniform_at(key, i);
         if (positive)
             u += 0.5;
@@ -91,9 +91,11 @@ void reference_fill(reference_model *m) {
         const param *q = m->params.item[i];
         if (q->role == PARAM_CONSTANT) continue;
         float *values;
-        int64_t n = tensor_count(&q->value);
-        if (mem_new(&values, n, q->name)) die("%s", status_text());
-        draw_values(values, q, n);
+        if (mem_new(&values, tensor_count(&q->value), q->name)) die("%s", status_text());
+        for (int k = 0; k < param_files(q); k++) {
+            const param_file f = param_file_at(q, k);
+            draw_values(values + f.first, &f);
+        }
         if (param_write(&m->params, q, param_block(&m->params, q), values))
             die("%s", status_text());
         mem_free(values);
@@ -183,13 +185,14 @@ void reference_close(reference_model *m) {
 tensor *reference_run(reference_model *m, reference_body body, void *context, bool backward) {
     tape *t = &m->tape;
     tensor *out = NULL;
-    bool training = t->training;
+    bool training = t->training, checkpointing = t->checkpointing;
     void (*observe)(void *, tape *, const tape_node *) = t->observe;
     void *observer = t->observe_context;
     // Sized anew each time: batches differ.
     tape_free(t);
     if (tape_init(t, m->device, m->dry, m->comm)) die("%s", status_text());
     t->training = training;
+    tape_checkpointing(t, checkpointing);
     for (int pass = 0; pass < 2; pass++) {
         t->observe = pass ? observe : NULL;
         t->observe_context = observer;
@@ -197,7 +200,8 @@ tensor *reference_run(reference_model *m, reference_body body, void *context, bo
         params_begin(&m->params);
         out = body(m, context);
         if (backward) tape_backward(t, out, m->scale);
-        // The gradients' heap is first-fit: a run that takes less than the dry one can need a little more room.
+        // The gradients' heap is first-fit: a run that takes less than the dry one can need a
+        // little more room.
         tape_size room = tape_used(t);
         room.gradients += room.gradients / 2;
         if (pass ? tape_failed(t) : tape_allocate(t, room)) die("%s", status_text());

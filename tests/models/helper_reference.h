@@ -37,7 +37,7 @@ tensor *reference_image(reference_model *m, const char *name, int64_t B);
 tensor *reference_loss(reference_model *m, tensor *logits, const char *target);
 
 // Sizes the tape by a dry run of BODY, then runs it; with BACKWARD also back from the loss that
-// BODY returns. Keeps the tape's training flag and observer.
+// BODY returns. Keeps the tape's training flag, checkpointing and observer.
 typedef tensor *(*reference_body)(reference_model *m, void *context);
 tensor *reference_run(reference_model *m, reference_body body, void *context, bool backward);
 
