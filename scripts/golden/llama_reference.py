@@ -81,7 +81,7 @@ def padded(batch):
 # --- models ----------------------------------------------------------------------------------------
 def public_name(name):
     """A parameter's name in files: adapters and the projection behind PEFT's prefix, the base without it."""
-    name = name.replace(".default", "")
+    name = name.replace(".default", "").replace(".base_layer", "")
     return name if "lora_" in name or "img_proj" in name else name.removeprefix("base_model.model.")
 
 
