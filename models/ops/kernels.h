@@ -129,6 +129,20 @@ typedef struct heads_shape {
     const int32_t *positions; // (N): rows of the table
 } heads_shape;
 
+// Attention on a cache of keys and values (SLOTS, HK, P, D): each slot holds a sequence, whose
+// key of position p is row p of each of its heads. Row n of the queries, and of the keys to be
+// written, is the token at position[n] of sequence slot[n]; a slot below 0: of none, nothing is
+// written and zeros come out. Query head h reads key head h / (HQ / HK). Positions below PREFIX are
+// read from slot PREFIX_SLOT, whoever asks.
+typedef struct cached_shape {
+    int64_t N, HQ, HK, D, P, slots;
+    int64_t most;   // keys of any row at most
+    int64_t prefix, prefix_slot;
+    double scale;   // scores are q.k * scale
+    const int32_t *slot, *position; // (N), on the device
+} cached_shape;
+enum { CACHED_WIDEST = 256 }; // head
+
 #define OP_KERNELS(X)                                                                              \
     /* conv2d: out (B,OH,OW,O), inp (B,H,W,C), weight (O,K,K,C), bias wide (O) or NULL */          \
     X(conv2d_forward, (void *out, const void *inp, const void *weight, const void *bias,           \
@@ -346,7 +360,13 @@ typedef struct heads_shape {
                                  stream *s))                                                       \
     X(linear_quantised_backward_input, (void *dinp, const void *dout, const quantised *q,          \
                                         int64_t M, int64_t N, int64_t K, int acc, dtype type,      \
-                                        void *scratch, stream *s))
+                                        void *scratch, stream *s))                                 \
+    /* attention_cached: k, v (N, HK, D) into the caches; out, q (N, HQ, D): see cached_shape */   \
+    X(cache_write, (void *k_cache, void *v_cache, const void *k, const void *v,                    \
+                    const cached_shape *z, dtype type, stream *s))                                 \
+    X(attention_cached_forward, (void *out, const void *q, const void *k_cache,                    \
+                                 const void *v_cache, const cached_shape *z, dtype type,           \
+                                 void *scratch, stream *s))
 
 // Bytes of scratch that the calls above want (the most over forward and backward). Also asked in dry
 // runs, on the real device.
@@ -359,7 +379,8 @@ typedef struct heads_shape {
     X(lora_scratch, (const lora_shape *z, dtype type, stream *s))                                  \
     X(rms_norm_scratch, (int64_t rows, int64_t D, dtype type, stream *s))                          \
     X(linear_quantised_scratch, (const quantised *q, int64_t M, int64_t N, int64_t K, dtype type,  \
-                                 stream *s))
+                                 stream *s))                                                       \
+    X(attention_cached_scratch, (const cached_shape *z, dtype type, stream *s))
 
 struct op_kernels {
 #define X(name, args) void(*name) args;

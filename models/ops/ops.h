@@ -155,3 +155,13 @@ typedef struct rotate_args {
     bool repeat;
 } rotate_args;
 void rotate_heads(tape *t, tensor *out[3], tensor *qkv, const rotate_args *a);
+// Attention on a cache, for inference alone: writes the rows' keys and values k, v (N, HK, D), turned already, into
+// the cache, then q (N, HQ, D) -> (N, HQ, D), row n seeing positions 0 to position[n] of its sequence. See cached_shape
+// (kernels.h). A row outside of the cache is a failure of the step on the CPU and NaN elsewhere.
+typedef struct attention_cache {
+    tensor *keys, *values;   // (slots, HK, P, D)
+    tensor *slot, *position; // i32 (N)
+    int64_t most;            // keys that any row sees at most: a bound that the host knows
+    int64_t prefix, prefix_slot;
+} attention_cache;
+tensor *attention_cached(tape *t, tensor *q, tensor *k, tensor *v, const attention_cache *c);
