@@ -111,8 +111,11 @@ static tensor *repeat_prefix(tape *t, const llama_batch *b, tensor *k, tensor *i
     return tape_view(t, rows, 3, (int64_t[]){rows->dim[0], H, W});
 }
 
-static tensor *attend(tape *t, const llama *m, llama_batch *b, tensor *qkv, bool last) {
+static tensor *attend(tape *t, const llama *m, int layer, tensor *qkv, const void *context) {
+    const layer_context *self = context;
     const llama_config *c = &m->config;
+    llama_batch *b = self->batch;
+    const bool last = layer == c->layers - 1;
     tensor *part[3], *out[2];
     tensor *table = tape_view(t, m->rotary, 3, (int64_t[]){c->positions, c->head_width / 2, 2});
     rotate_heads(t, part, qkv, &(rotate_args){table, &b->positions, c->heads, c->key_heads, true});
@@ -136,16 +139,16 @@ static tensor *attend(tape *t, const llama *m, llama_batch *b, tensor *qkv, bool
 
 // Touvron et al. 2023, 2.2; transformers' LlamaDecoderLayer:
 //   s = x + attention(norm(x)),   out = s + down(silu(gate(norm(s))) * up(norm(s))).
-static void layer_run(tape *t, const llama *m, int i, llama_batch *b, tensor **x, tensor **y) {
+void llama_layer_run(tape *t, const llama *m, int i, const llama_attention *a, tensor **x,
+                     tensor **y) {
     const llama_layer *l = &m->layer[i];
     const double eps = m->config.eps;
-    const bool last = i == m->config.layers - 1;
-    tensor *rows = &b->rows;
+    tensor *rows = a->rows;
     tensor *h = rms_norm(t, x, *x, *y, l->attention_norm, eps);
-    h = attend(t, m, b, lora_linear_run(t, &l->qkv, h, rows), last);
-    if (last) { // from here on only what predicts
-        *x = embedding(t, *x, &b->last);
-        rows = &b->last_rows;
+    h = a->attend(t, m, i, lora_linear_run(t, &l->qkv, h, rows), a->context);
+    if (i == m->config.layers - 1) { // from here on only what predicts
+        *x = embedding(t, *x, a->last);
+        rows = a->last_rows;
     }
     h = rms_norm(t, x, *x, lora_linear_run(t, &l->out, h, rows), l->feed_norm, eps);
     h = swiglu(t, lora_linear_run(t, &l->gate_up, h, rows));
@@ -154,8 +157,10 @@ static void layer_run(tape *t, const llama *m, int i, llama_batch *b, tensor **x
 
 static void region_body(tape *t, const void *context, tensor **out, tensor *const *in) {
     const layer_context *c = context;
+    llama_batch *b = c->batch;
+    const llama_attention a = {attend, c, &b->rows, &b->last, &b->last_rows};
     tensor *x = in[IN_X], *y = in[IN_Y];
-    for (int i = c->first; i < c->first + c->count; i++) layer_run(t, c->model, i, c->batch, &x, &y);
+    for (int i = c->first; i < c->first + c->count; i++) llama_layer_run(t, c->model, i, &a, &x, &y);
     out[0] = x;
     out[1] = y;
 }

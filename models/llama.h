@@ -76,3 +76,15 @@ tensor *llama_logits(tape *t, const llama *m, llama_batch *b, tensor *images);
 // --- parts, for generation ----------------------------------------------------------------------
 // (N, D): tokens, with projected images in their places.
 tensor *llama_embed(tape *t, const llama *m, tensor *ids, tensor *images, tensor *image_index);
+
+// How rows see each other in a layer: what ATTEND makes of its fused projection qkv, the heads' outputs
+// (N, heads * head_width), in the last layer those of the rows LAST alone, which go on from there.
+typedef struct llama_attention {
+    tensor *(*attend)(tape *t, const llama *m, int layer, tensor *qkv, const void *context);
+    const void *context;
+    tensor *rows;            // i32 (N, 2): what draws are keyed by; NULL: nothing is dropped
+    tensor *last, *last_rows; // i32 (L), (L, 2) or NULL
+} llama_attention;
+// Layer I. The state between layers is a sum that has not been made, x + y (y NULL: x).
+void llama_layer_run(tape *t, const llama *m, int i, const llama_attention *a, tensor **x,
+                     tensor **y);
