@@ -16,6 +16,7 @@
     X(command_classify)                                                                            \
     X(command_embed)                                                                               \
     X(command_instruct)                                                                            \
+    X(command_generate)                                                                            \
     X(command_export)                                                                              \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \

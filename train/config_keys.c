@@ -360,6 +360,29 @@ const config_key lora_keys[] = {
     {0},
 };
 
+const config_key generate_keys[] = {
+    {.section = "generate", .name = "slots", .type = CONFIG_INT, .min = 1, .max = 65536, .standard = "32",
+     .help = "answers that are written at a time"},
+    {.section = "generate", .name = "rows", .type = CONFIG_INT, .min = 1, .max = 1 << 24, .standard = "1024",
+     .help = "tokens of a step: how many new prompts may be read beside the answers"},
+    {.section = "generate", .name = "max_new_tokens", .type = CONFIG_INT, .min = 1, .max = 1048576,
+     .standard = "300", .help = "of an answer"},
+    {.section = "generate", .name = "temperature", .type = CONFIG_FLOAT, .min = 0, .max = 100, .standard = "0",
+     .help = "of draws, which run.seed decides; 0: always the most likely token"},
+    {.section = "generate", .name = "top_p", .type = CONFIG_FLOAT, .min = 1e-6, .max = 1, .standard = "1",
+     .help = "draw among the fewest tokens that together are this likely"},
+    {.section = "generate", .name = "share_prefix", .type = CONFIG_BOOL, .standard = "true",
+     .help = "compute what all prompts begin with once"},
+    {.section = "generate", .name = "merge", .type = CONFIG_BOOL, .standard = "false",
+     .help = "add the adapters to the base's weights first, in memory: faster, rounded otherwise"},
+    {.section = "generate", .name = "images", .type = CONFIG_CHOICE, .choices = "given|blank",
+     .standard = "\"given\"", .help = "blank: zeros for every image token: what does the model say unseeing"},
+    {.section = "generate", .name = "findings", .type = CONFIG_CHOICE, .choices = "given|removed",
+     .standard = "\"given\"",
+     .help = "removed: prompts lose what they say of findings; instruct.prompts must be theirs"},
+    {0},
+};
+
 const config_key *const classifier_tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys, train_keys,
                                                optim_keys, encoder_keys, classifier_keys, NULL};
 
@@ -368,6 +391,8 @@ const config_key *const chexbert_tables[] = {run_keys,   data_keys, text_keys,  
 const config_key *const aligner_tables[] = {run_keys,   data_keys, image_keys, text_keys,    pixel_keys, train_keys,
                                             optim_keys, encoder_keys, bert_keys,  aligner_keys, NULL};
 const config_key *const lm_tables[] = {run_keys, train_keys, optim_keys, language_keys, lm_keys, NULL};
+const config_key *const generate_tables[] = {run_keys,  train_keys,    optim_keys,    language_keys,
+                                             lora_keys, instruct_keys, generate_keys, NULL};
 const config_key *const lora_tables[] = {run_keys, train_keys, optim_keys, language_keys, lora_keys, NULL};
 
 // One value as JSON, by its key's type.

@@ -11,9 +11,10 @@ extern const config_key language_keys[];            // of stages that read conve
 extern const config_key classifier_keys[], chexbert_keys[], aligner_keys[], lm_keys[], lora_keys[];
 
 extern const config_key instruct_keys[]; // of radialog instruct
+extern const config_key generate_keys[]; // of radialog generate
 
 extern const config_key *const classifier_tables[], *const chexbert_tables[], *const aligner_tables[];
-extern const config_key *const lm_tables[], *const lora_tables[];
+extern const config_key *const lm_tables[], *const lora_tables[], *const generate_tables[];
 
 // What a checkpoint must say to be used without its run, as a configuration file: the keys of the section "data" in
 // DATA_TABLES and of "model" in MODEL_TABLES, without paths.

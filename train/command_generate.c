@@ -1,0 +1,275 @@
+// radialog generate: reports (or other answers) to the prompts of instruct data, as JSON lines
+// (REFERENCE 7.1 to 7.3). A run that was stopped goes on behind the lines that are there.
+#include "core/files/fs.h"
+#include "core/log.h"
+#include "train/commands.h"
+#include "train/config_keys.h"
+#include "train/generate_prompts.h"
+#include "train/generator.h"
+#include "train/language_inference.h"
+#include "train/settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const option options[] = {
+    {"split", "NAME", "train, validate or test (default test)"},
+    {"limit", "N", "only the first N records of the split"},
+    {"out", "FILE", "JSON lines; those that are there are kept (default: stdout)"},
+    {0},
+};
+
+typedef struct writer {
+    language_inference language;
+    instruct_set *data;
+    embeddings *images; // NULL: texts alone
+    generate_prompts prompts;
+    generate_frame frame;
+    bool blank;
+    FILE *out;
+    int64_t written; // lines that were there
+    buffer before, text; // of a prompt as it is decoded; and its answer
+    progress bar;
+} writer;
+
+static void writer_close(writer *w) {
+    if (w->out && w->out != stdout) fclose(w->out);
+    buffer_free(&w->before);
+    buffer_free(&w->text);
+    generate_frame_close(&w->frame);
+    generate_prompts_close(&w->prompts);
+    embeddings_close(w->images);
+    instruct_close(w->data);
+    language_inference_close(&w->language);
+}
+
+// --- what is asked ------------------------------------------------------------------------------
+static status open_images(writer *w) {
+    const config *c = w->language.inference.config;
+    const char *path = config_text(c, "data.embeddings");
+    const instruct_facts *f = instruct_facts_of(w->data);
+    if (!f->queries) return STATUS_OK;
+    w->blank = config_bool(c, "data.blank") || config_choice(c, "generate.images") == 1;
+    if (!*path)
+        return status_fail(STATUS_USAGE, "data.embeddings: the conversations have images: name the "
+                                         "file that `radialog embed` wrote");
+    status rc = embeddings_open(&w->images, path);
+    if (!rc && w->images->type != DTYPE_F32)
+        rc = status_fail(STATUS_FORMAT, "%s: holds features, not the f32 embeddings of `radialog "
+                                        "embed`", path);
+    if (!rc && w->images->queries != f->queries)
+        rc = status_fail(STATUS_FORMAT, "%s: %d tokens an image, the conversations have %d", path,
+                         w->images->queries, f->queries);
+    return rc;
+}
+
+static status find_split(int *split, const arguments *a) {
+    const char *name = argument(a, "split");
+    *split = SPLIT_TEST;
+    if (!name) return STATUS_OK;
+    for (*split = 0; *split < SPLIT_COUNT; (*split)++)
+        if (!strcmp(name, split_names[*split])) return STATUS_OK;
+    return status_fail(STATUS_USAGE, "--split %s; there are train, validate and test", name);
+}
+
+static status open_prompts(writer *w, const arguments *a) {
+    const config *c = w->language.inference.config;
+    const bool removed = config_choice(c, "generate.findings") == 1;
+    int split;
+    int64_t limit;
+    status rc = find_split(&split, a);
+    if (!rc) rc = argument_int(a, "limit", 0, INT64_MAX, 0, &limit);
+    if (!rc) rc = instruct_open(&w->data, config_text(c, "data.instruct"));
+    if (!rc) rc = instruct_expect(w->data, w->language.tokens);
+    if (!rc && removed) rc = generate_frame_open(&w->frame, c, instruct_facts_of(w->data));
+    if (!rc)
+        rc = generate_prompts_open(&w->prompts, w->data, split, limit, w->language.tokens,
+                                   removed ? &w->frame : NULL);
+    if (!rc && !w->prompts.count)
+        rc = status_fail(STATUS_FORMAT, "%s: has no record in the %s split",
+                         config_text(c, "data.instruct"), split_names[split]);
+    return rc;
+}
+
+// --- what is there already ----------------------------------------------------------------------
+static void line_begin(buffer *line, const char *id) {
+    buffer_text(line, "{\"dicom_id\":");
+    buffer_json(line, id);
+    buffer_text(line, ",");
+}
+
+// Whole lines of FILE, which are those of the first prompts; a last one without its end is cut off.
+static status count_lines(writer *w, const char *path) {
+    buffer text = {0}, begin = {0};
+    int64_t whole = 0;
+    status rc = file_read(path, SIZE_MAX / 2, &text);
+    for (const char *at = text.data; !rc && at && *at;) {
+        const char *end = strchr(at, '\n');
+        if (!end) break;
+        begin.length = 0;
+        if (w->written < w->prompts.count)
+            line_begin(&begin, generate_prompts_name(&w->prompts, w->written));
+        if (!begin.length || strncmp(at, begin.data, begin.length))
+            rc = status_fail(STATUS_FORMAT, "%s:%lld: is no answer to record %lld of this split: move "
+                                            "the file away, or name another with --out", path,
+                             (long long)w->written + 1, (long long)w->written);
+        at = end + 1;
+        w->written++;
+        whole = at - text.data;
+    }
+    if (!rc && whole < (int64_t)text.length && truncate(path, whole))
+        rc = status_fail(STATUS_IO, "%s: cannot cut off half a line: %s", path, strerror(errno));
+    buffer_free(&begin);
+    buffer_free(&text);
+    return rc;
+}
+
+static status open_out(writer *w, const char *path) {
+    w->out = stdout;
+    if (!path) return STATUS_OK;
+    w->out = NULL;
+    status rc = file_exists(path) ? count_lines(w, path) : STATUS_OK;
+    if (rc) return rc;
+    if (w->written)
+        log_info("%s: goes on behind %lld answers", path, (long long)w->written);
+    w->out = fopen(path, "a");
+    return w->out ? STATUS_OK
+                  : status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
+}
+
+// --- answers ------------------------------------------------------------------------------------
+static status read_images(void *context, int64_t i, int64_t rows, float *out) {
+    writer *w = context;
+    const int64_t numbers = (int64_t)w->images->queries * w->images->width;
+    instruct_record r;
+    status rc = instruct_read(w->data, w->prompts.split, w->written + i, &r);
+    if (rc) return rc;
+    if (rows != (int64_t)r.images * w->images->queries)
+        return status_fail(STATUS_FORMAT, "record %lld: its prompt has %lld image tokens for %d images",
+                           (long long)(w->written + i), (long long)rows, r.images);
+    if (w->blank) memset(out, 0, (size_t)(r.images * numbers) * sizeof *out);
+    for (int k = 0; k < r.images && !rc && !w->blank; k++) {
+        const int64_t row = embeddings_find(w->images, r.image[k]);
+        rc = row >= 0 ? embeddings_read(out + k * numbers, w->images, row)
+                      : status_fail(STATUS_FORMAT, "image %s is not in %s: `radialog embed` makes it",
+                                    r.image[k], w->images->path);
+    }
+    return rc;
+}
+
+// What the whole sequence says behind what the prompt says: pieces of a word are joined as in a text
+// (REFERENCE 7.3).
+static status decode(writer *w, int64_t i, const int32_t *ids, int32_t count) {
+    const int64_t *first = w->prompts.first + i, asked = first[1] - first[0];
+    const int32_t *prompt = (const int32_t *)(const void *)w->prompts.ids.data + first[0];
+    buffer all = {0};
+    w->before.length = w->text.length = 0;
+    buffer_append(&all, prompt, (size_t)asked * sizeof *prompt);
+    buffer_append(&all, ids, (size_t)count * sizeof *ids);
+    status rc = all.failed;
+    if (!rc) rc = tokenizer_decode(w->language.tokens, prompt, asked, true, &w->before);
+    if (!rc)
+        rc = tokenizer_decode(w->language.tokens, (const int32_t *)(const void *)all.data,
+                              asked + count, true, &w->text);
+    buffer_text(&w->text, ""); // a NUL, also behind nothing
+    buffer_free(&all);
+    return rc ? rc : w->text.failed;
+}
+
+static status give_answer(void *context, int64_t i, const int32_t *ids, int32_t count) {
+    writer *w = context;
+    const int64_t record = w->written + i;
+    buffer line = {0};
+    status rc = decode(w, record, ids, count);
+    if (rc) return rc;
+    const size_t skip = w->before.length < w->text.length ? w->before.length : w->text.length;
+    line_begin(&line, generate_prompts_name(&w->prompts, record));
+    buffer_print(&line, "\"prompt_tokens\":%lld,\"tokens\":%d,\"text\":",
+                 (long long)(w->prompts.first[record + 1] - w->prompts.first[record]), count);
+    buffer_json(&line, w->text.data + skip);
+    buffer_text(&line, "}\n");
+    rc = line.failed;
+    if (!rc && (fwrite(line.data, 1, line.length, w->out) != line.length || fflush(w->out)))
+        rc = status_fail(STATUS_IO, "cannot write the answers: %s", strerror(errno));
+    buffer_free(&line);
+    progress_update(&w->bar, record + 1, NULL);
+    return rc;
+}
+
+static generator_options options_of(const writer *w) {
+    const config *c = w->language.inference.config;
+    return (generator_options){
+        .slots = config_int(c, "generate.slots"),
+        .rows = config_int(c, "generate.rows"),
+        .most = config_int(c, "generate.max_new_tokens"),
+        .end = tokenizer_named(w->language.tokens).end,
+        .image_token = w->language.image_token,
+        .share = config_bool(c, "generate.share_prefix"),
+        .choice = {.temperature = config_float(c, "generate.temperature"),
+                   .top_p = config_float(c, "generate.top_p"),
+                   .seed = (uint64_t)config_int(c, "run.seed")},
+    };
+}
+
+static status write_answers(writer *w) {
+    const generate_prompts *p = &w->prompts;
+    const generator_options o = options_of(w);
+    const generator_job job = {.ids = (const int32_t *)(const void *)p->ids.data,
+                               .first = p->first + w->written,
+                               .count = p->count - w->written,
+                               .number = w->written,
+                               .context = w,
+                               .images = w->images ? read_images : NULL,
+                               .done = give_answer};
+    generator *g = NULL;
+    const double start = clock_seconds();
+    if (!job.count) {
+        log_info("all %lld answers are there", (long long)p->count);
+        return STATUS_OK;
+    }
+    status rc = generator_open(&g, &w->language.inference.tape, &w->language.model, &o, &job);
+    progress_begin(&w->bar, "generate", "answers", p->count, w->written);
+    if (!rc) rc = generator_run(g);
+    progress_end(&w->bar);
+    if (!rc) {
+        const generator_counts n = generator_counted(g);
+        log_info("%lld answers, %lld tokens in %.1f s (%.1f tokens/s), %lld steps", (long long)n.prompts,
+                 (long long)n.written, clock_seconds() - start,
+                 (double)n.written / (clock_seconds() - start), (long long)n.steps);
+    }
+    generator_close(g);
+    return rc;
+}
+
+static status generate(const arguments *a) {
+    writer w = {0};
+    if (a->positionals > 1)
+        return status_fail(STATUS_USAGE, "one run or adapter at a time; %d were given", a->positionals);
+    const char *path = a->positionals ? a->positional[0] : NULL;
+    status rc = language_inference_open(&w.language, a, path, generate_tables);
+    if (!rc) rc = open_prompts(&w, a);
+    if (!rc) rc = open_images(&w);
+    if (!rc) rc = open_out(&w, argument(a, "out"));
+    if (!rc)
+        rc = language_inference_load(&w.language, w.images ? w.images->width : 0,
+                                     config_bool(w.language.inference.config, "generate.merge"));
+    if (!rc) rc = write_answers(&w);
+    writer_close(&w);
+    return rc;
+}
+
+static status help_keys(buffer *out) {
+    return settings_help(out, generate_tables);
+}
+
+const command command_generate = {
+    .name = "generate",
+    .positional = "RUN|ADAPTER",
+    .summary = "answers to the prompts of instruct data, such as reports, as JSON lines",
+    .options = options,
+    .configured = true,
+    .run = generate,
+    .keys = help_keys,
+};
