@@ -6,7 +6,7 @@
 static int32_t most_likely(const float *logits, int64_t V) {
     int32_t best = -1;
     for (int64_t i = 0; i < V; i++)
-        if (!isnan(logits[i]) && (best < 0 || logits[i] > logits[best])) best = (int32_t)i;
+        if (logits[i] > (best < 0 ? -INFINITY : logits[best])) best = (int32_t)i;
     return best;
 }
 

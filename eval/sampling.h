@@ -9,6 +9,7 @@ typedef struct sampling {
     uint64_t seed;
 } sampling;
 
-// A token out of LOGITS (V); of equal ones the lowest. -1: no logit is a number.
+// A token out of LOGITS (V); of equal ones the lowest. -1: no logit is a number (or
+// above minus infinity).
 int32_t sampling_choose(const float *logits, int64_t V, const sampling *how, int64_t sequence,
                         int64_t place);

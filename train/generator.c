@@ -2,6 +2,7 @@
 #include "core/log.h"
 #include "train/signals.h"
 
+#include <math.h>
 #include <string.h>
 
 // A sequence that is being written, or none.
@@ -254,9 +255,12 @@ static status keep_answer(generator *g, slot *s) {
     return STATUS_OK;
 }
 
-// The next token of a slot from its LOGITS.
-static status take_token(generator *g, slot *s, const float *logits) {
+// The next token of a slot from its LOGITS. The image token is none that can be said: its row of the
+// head was never trained (REFERENCE 5.3).
+static status take_token(generator *g, slot *s, float *logits) {
     const int32_t place = s->count - s->asked;
+    if (g->o.image_token >= 0 && g->o.image_token < g->model->config.vocabulary)
+        logits[g->o.image_token] = -INFINITY;
     const int32_t id = sampling_choose(logits, g->model->config.vocabulary, &g->o.choice,
                                        g->job.number + s->prompt, place);
     if (id < 0)
