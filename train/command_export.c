@@ -12,15 +12,20 @@
 
 static const option options[] = {
     {"format", "NAME",
-     "peft, gguf or merged, of a LoRA run; lavis, of an aligner: names of LAVIS' "
+     "peft, gguf, merged or bundle, of a LoRA run; lavis, of an aligner: names of LAVIS' "
      "Blip2Qformer and of RaDialog's checkpoint_4.pth (its \"model\")"},
-    {"out", "PATH", "what is written: a file (gguf, lavis) or a folder (peft, merged)"},
+    {"out", "PATH", "what is written: a file (gguf, lavis) or a folder (peft, merged, bundle)"},
     {"base", "FOLDER",
      "the language model beside which the adapter was trained, a Hugging Face folder"},
     {"base-name", "NAME",
      "what an adapter's configuration calls its base, such as lmsys/vicuna-7b-v1.3"},
     {"type", "f32|f16", "numbers of a GGUF file; f32 where it is not given"},
     {"shard-mb", "N", "most MiB in one file of merged weights; 4096 where it is not given"},
+    {"aligner", "PATH", "of a bundle: the aligner's run or checkpoint, with the image encoder"},
+    {"classifier", "PATH", "of a bundle: the findings classifier's run or checkpoint"},
+    {"prompts", "FILE", "of a bundle: the prompts' templates"},
+    {"data", "FOLDER",
+     "of a bundle: the conversations that it was trained on, whose hash is noted"},
     {"verify", NULL, "read what was written again and compare"},
     {0},
 };
@@ -117,17 +122,19 @@ static status export_lavis(const export_options *o) {
     return rc;
 }
 
-static const char *const format_names[] = {"lavis", "peft", "gguf", "merged"};
+static const char *const format_names[] = {"lavis", "peft", "gguf", "merged", "bundle"};
 enum { FORMATS = sizeof format_names / sizeof *format_names };
-static status (*const forms[FORMATS])(const export_options *) = {export_lavis, export_peft,
-                                                                 export_gguf, export_merged};
+static status (*const forms[FORMATS])(const export_options *) = {
+    export_lavis, export_peft, export_gguf, export_merged, export_bundle};
 
 static status find_format(const char *name, int *out) {
-    if (!name) return status_fail(STATUS_USAGE, "--format is missing: lavis, peft, gguf or merged");
+    if (!name)
+        return status_fail(STATUS_USAGE,
+                           "--format is missing: lavis, peft, gguf, merged or bundle");
     for (*out = 0; *out < FORMATS; ++*out)
         if (!strcmp(name, format_names[*out])) return STATUS_OK;
     return status_fail(STATUS_USAGE,
-                       "--format %s: there is lavis, peft, gguf and merged; did "
+                       "--format %s: there is lavis, peft, gguf, merged and bundle; did "
                        "you mean %s?",
                        name, nearest_name(name, format_names, FORMATS));
 }
@@ -146,6 +153,10 @@ static status export(const arguments *a) {
         .out = argument(a, "out"),
         .base = argument(a, "base"),
         .base_name = argument(a, "base-name"),
+        .aligner = argument(a, "aligner"),
+        .classifier = argument(a, "classifier"),
+        .prompts = argument(a, "prompts"),
+        .data = argument(a, "data"),
         .verify = argument_given(a, "verify"),
     };
     if (!o.out) return status_fail(STATUS_USAGE, "--out PATH is missing: where the weights go");

@@ -11,8 +11,9 @@ typedef struct export_options {
     const char *out;
     const char *base;      // a Hugging Face folder; NULL: not given
     const char *base_name; // what an adapter's configuration calls its base; NULL: nothing
-    dtype type;            // of the numbers in GGUF files
-    int64_t shard_bytes;   // most in a file of merged weights
+    const char *aligner, *classifier, *prompts, *data; // for bundles; NULL: not given
+    dtype type;                                        // of the numbers in GGUF files
+    int64_t shard_bytes;                               // most in a file of merged weights
     bool verify;
 } export_options;
 
@@ -71,3 +72,5 @@ status peft_write_projection(const adapter *a, const char *folder); // img_proj.
 status export_gguf(const export_options *o);
 // The base with W + scale B A in place of W: a Hugging Face folder. Numbers keep the base's type.
 status export_merged(const export_options *o);
+// Everything that inference needs besides the base, with a model card.
+status export_bundle(const export_options *o);

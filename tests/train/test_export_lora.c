@@ -2,9 +2,8 @@
 // the order of rows, what is refused. Base and run are small folders of random numbers made here.
 #include "core/files/gguf.h"
 #include "core/files/json.h"
-#include "core/files/safetensors.h"
 #include "core/files/weights.h"
-#include "core/rng.h"
+#include "tests/train/helper_lora.h"
 #include "tests/train/helper_program.h"
 
 #include <check.h>
@@ -14,11 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-// All sizes differ, so that nothing fits by chance.
-enum { WIDTH = 24, HEADS = 6, KEYS = 2, HEAD = 4, INNER = 40, LAYERS = 2, WORDS = 33, RANK = 3 };
-enum { IMAGE = 10, QUERY_ROWS = HEADS * HEAD, KEY_ROWS = KEYS * HEAD };
-static const double alpha = 7.5;
 
 static char work[256];
 
@@ -30,130 +24,12 @@ static const char *in_work(const char *name) {
     return out;
 }
 
-// --- what is exported ---------------------------------------------------------------------------
-// Number I of the tensor NAME: a multiple of 2^-10 between -1 and 1, exact in f16 (11 bits).
-static float value(const char *name, int64_t i) {
-    const rng_key key = {.seed = 5, .site = rng_site(name)};
-    return (float)((int)rng_below(key, 0, (uint64_t)i, 2047) - 1023) * 0x1p-10f;
-}
-
-typedef struct shape {
-    char name[96];
-    int64_t rows, columns; // columns 0: a vector
-} shape;
-
-static void declare(safetensors_writer *w, const shape *s, dtype type) {
-    ck_assert_int_eq(
-        safetensors_declare(w, s->name, type, s->columns ? 2 : 1, (int64_t[]){s->rows, s->columns}),
-        0);
-}
-
-static void write_numbers(safetensors_writer *w, const shape *s, dtype type) {
-    for (int64_t i = 0; i < s->rows * (s->columns ? s->columns : 1); i++) {
-        double bytes;
-        element_put(&bytes, 0, (double)value(s->name, i), type);
-        ck_assert_int_eq(safetensors_write(w, s->name, &bytes, dtype_size(type)), 0);
-    }
-}
-
-static void write_tensors(const char *path, const shape *s, int count, dtype type) {
-    safetensors_writer *w;
-    ck_assert_int_eq(safetensors_create(&w, path), 0);
-    for (int i = 0; i < count; i++) declare(w, &s[i], type);
-    for (int i = 0; i < count; i++) write_numbers(w, &s[i], type);
-    ck_assert_int_eq(safetensors_finish(w), 0);
-    safetensors_writer_close(w);
-}
-
-static void write_text(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
-    ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
-}
-
-static const struct {
-    const char *name;
-    int64_t rows, columns;
-    bool adapted;
-} linear[] = {
-    {"self_attn.q_proj", QUERY_ROWS, WIDTH, true}, {"self_attn.k_proj", KEY_ROWS, WIDTH, true},
-    {"self_attn.v_proj", KEY_ROWS, WIDTH, true},   {"self_attn.o_proj", WIDTH, QUERY_ROWS, false},
-    {"mlp.gate_proj", INNER, WIDTH, false},        {"mlp.up_proj", INNER, WIDTH, false},
-    {"mlp.down_proj", WIDTH, INNER, true},
-};
-enum { LINEAR = sizeof linear / sizeof *linear };
-
-static shape shape_of(int64_t rows, int64_t columns, const char *format, int layer,
-                      const char *module) {
-    shape s = {.rows = rows, .columns = columns};
-    snprintf(s.name, sizeof s.name, format, layer, module);
-    return s;
-}
-
-static void make_base(const char *folder, dtype type) {
-    char path[1024];
-    shape s[64];
-    int n = 0;
-    mkdir(folder, 0777);
-    s[n++] = shape_of(WORDS, WIDTH, "model.embed_tokens.weight", 0, "");
-    for (int layer = 0; layer < LAYERS; layer++) {
-        for (int i = 0; i < LINEAR; i++)
-            s[n++] = shape_of(linear[i].rows, linear[i].columns, "model.layers.%d.%s.weight", layer,
-                              linear[i].name);
-        s[n++] = shape_of(WIDTH, 0, "model.layers.%d.input_layernorm.weight", layer, "");
-        s[n++] = shape_of(WIDTH, 0, "model.layers.%d.post_attention_layernorm.weight", layer, "");
-        s[n++] = shape_of(HEAD / 2, 0, "model.layers.%d.self_attn.rotary_emb.inv_freq", layer, "");
-    }
-    s[n++] = shape_of(WIDTH, 0, "model.norm.weight", 0, "");
-    s[n++] = shape_of(WORDS, WIDTH, "lm_head.weight", 0, "");
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    write_tensors(path, s, n, type);
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    char config[1024];
-    snprintf(config, sizeof config,
-             "{\"model_type\": \"llama\", \"hidden_size\": %d, \"num_attention_heads\": %d, "
-             "\"num_key_value_heads\": %d, \"head_dim\": %d, \"intermediate_size\": %d, "
-             "\"num_hidden_layers\": %d, \"vocab_size\": %d}",
-             WIDTH, HEADS, KEYS, HEAD, INNER, LAYERS, WORDS);
-    write_text(path, config);
-    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
-    write_text(path, "{\"a tokenizer\": 1}");
-}
-
-static void make_run(const char *folder, const char *stabilised) {
-    char path[1024], config[512];
-    shape s[64];
-    int n = 0;
-    mkdir(folder, 0777);
-    for (int layer = 0; layer < LAYERS; layer++)
-        for (int i = 0; i < LINEAR; i++) {
-            if (!linear[i].adapted) continue;
-            s[n++] = shape_of(RANK, linear[i].columns,
-                              "base_model.model.model.layers.%d.%s.lora_A.weight", layer,
-                              linear[i].name);
-            s[n++] =
-                shape_of(linear[i].rows, RANK, "base_model.model.model.layers.%d.%s.lora_B.weight",
-                         layer, linear[i].name);
-        }
-    s[n++] = shape_of(WIDTH, IMAGE, "base_model.model.model.img_proj_layer.weight", 0, "");
-    s[n++] = shape_of(WIDTH, 0, "base_model.model.model.img_proj_layer.bias", 0, "");
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    write_tensors(path, s, n, DTYPE_F32);
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    snprintf(
-        config, sizeof config,
-        "{\"model\": {\"image_width\": %d}, \"lora\": {\"rank\": %d, \"alpha\": %g, \"dropout\": "
-        "0.05, \"rank_stabilised\": %s, \"targets\": [\"q_proj\", \"k_proj\", \"v_proj\", "
-        "\"down_proj\"]}}",
-        IMAGE, RANK, alpha, stabilised);
-    write_text(path, config);
-}
-
 static void setup(void) {
     workspace_make(work);
-    make_base(in_work("base"), DTYPE_F32);
-    make_base(in_work("base16"), DTYPE_F16);
-    make_run(in_work("run"), "false");
-    make_run(in_work("stable"), "true");
+    lora_base(in_work("base"), DTYPE_F32);
+    lora_base(in_work("base16"), DTYPE_F16);
+    lora_run(in_work("run"), "false");
+    lora_run(in_work("stable"), "true");
 }
 
 static void teardown(void) {
@@ -174,35 +50,20 @@ static const char *words_of(const char *format, const char *a, const char *b, co
 }
 
 // --- peft ---------------------------------------------------------------------------------------
-static void expect_numbers(const char *path, int count) {
-    weights *w;
-    float numbers[2048];
-    ck_assert_msg(weights_open(&w, path) == 0, "%s", status_text());
-    ck_assert_int_eq((int)weights_count(w), count);
-    for (size_t k = 0; k < weights_count(w); k++) {
-        const weight_entry *e = weights_at(w, k);
-        ck_assert(e->type == ELEMENT_F32 && e->count <= 2048);
-        ck_assert_int_eq(weights_read_f32(w, e, numbers), 0);
-        for (int64_t i = 0; i < e->count; i++)
-            ck_assert_msg(numbers[i] == value(e->name, i), "%s: number %d", e->name, (int)i);
-    }
-    weights_close(w);
-}
-
 START_TEST(as_peft) {
     json *config;
     const char *text;
     double number;
     program_expect(0, "export %s --format peft --out %s --base-name some/base --verify",
                    in_work("run"), in_work("peft"));
-    expect_numbers(in_work("peft/adapter_model.safetensors"), 2 * 4 * LAYERS);
-    expect_numbers(in_work("peft/img_proj.safetensors"), 2);
+    lora_expect_numbers(in_work("peft/adapter_model.safetensors"), 2 * 4 * LAYERS);
+    lora_expect_numbers(in_work("peft/img_proj.safetensors"), 2);
     ck_assert_int_eq(json_read(&config, in_work("peft/adapter_config.json"), 0), 0);
     json_value root = json_root(config), list;
     ck_assert(!json_member_text(&text, root, "base_model_name_or_path") &&
               !strcmp(text, "some/base"));
     ck_assert(!json_member_text(&text, root, "peft_type") && !strcmp(text, "LORA"));
-    ck_assert(!json_member_number(&number, root, "lora_alpha") && number == alpha);
+    ck_assert(!json_member_number(&number, root, "lora_alpha") && number == LORA_ALPHA);
     ck_assert(!json_member_number(&number, root, "r") && number == RANK);
     ck_assert(!json_member(&list, root, "target_modules") && json_count(list) == 4);
     json_close(config);
@@ -242,7 +103,7 @@ static void expect_gguf(const gguf *g, const char *name, const char *of, int64_t
     for (int64_t i = 0; i < rows * columns; i++) {
         const int64_t row = i / columns, to = heads ? moved(row, rows, heads) : row;
         const double found = element_get(e->data, to * columns + i % columns, type);
-        ck_assert_msg(found == (double)value(of, i), "%s: row %d, expected in row %d", name,
+        ck_assert_msg(found == (double)lora_value(of, i), "%s: row %d, expected in row %d", name,
                       (int)row, (int)to);
     }
 }
@@ -280,11 +141,11 @@ static void expect_adapter(const char *path, dtype type, double wanted) {
 START_TEST(as_gguf) {
     program_expect(0, "export %s --format gguf --base %s --out %s --verify", in_work("run"),
                    in_work("base"), in_work("wide.gguf"));
-    expect_adapter(in_work("wide.gguf"), DTYPE_F32, alpha);
+    expect_adapter(in_work("wide.gguf"), DTYPE_F32, LORA_ALPHA);
     program_expect(0, "export %s --format gguf --base %s --out %s --type f16 --verify",
                    in_work("stable"), in_work("base"), in_work("half.gguf"));
     // llama.cpp's scale is alpha / rank; this one is alpha / sqrt(rank).
-    expect_adapter(in_work("half.gguf"), DTYPE_F16, alpha * sqrt(RANK));
+    expect_adapter(in_work("half.gguf"), DTYPE_F16, LORA_ALPHA * sqrt(RANK));
 }
 END_TEST
 
@@ -296,8 +157,8 @@ static double merged_value(const char *name, int64_t i, int64_t K, double scale)
     snprintf(a, sizeof a, "base_model.model.%s.lora_A.weight", module);
     snprintf(b, sizeof b, "base_model.model.%s.lora_B.weight", module);
     for (int r = 0; r < RANK; r++)
-        sum += (double)value(b, i / K * RANK + r) * (double)value(a, r * K + i % K);
-    return (double)value(name, i) + scale * sum;
+        sum += (double)lora_value(b, i / K * RANK + r) * (double)lora_value(a, r * K + i % K);
+    return (double)lora_value(name, i) + scale * sum;
 }
 
 static bool is_adapted(const char *name) {
@@ -320,7 +181,7 @@ static void expect_merged(const char *path, element_type type, double scale, dou
         ck_assert_int_eq(weights_read_f32(w, e, numbers), 0);
         for (int64_t i = 0; i < e->count; i++) {
             const double wanted = here ? merged_value(e->name, i, e->dim[1], scale)
-                                       : (double)value(e->name, i),
+                                       : (double)lora_value(e->name, i),
                          most = here ? fmax(unit * fabs(wanted), 1e-7) : 0;
             ck_assert_msg(fabs((double)numbers[i] - wanted) <= most,
                           "%s: number %d: %g, expected %g", e->name, (int)i, (double)numbers[i],
@@ -334,13 +195,13 @@ static void expect_merged(const char *path, element_type type, double scale, dou
 START_TEST(as_merged) {
     program_expect(0, "export %s --format merged --base %s --out %s --verify", in_work("run"),
                    in_work("base"), in_work("merged"));
-    expect_merged(in_work("merged/model.safetensors"), ELEMENT_F32, alpha / RANK, 0x1.01p-24);
+    expect_merged(in_work("merged/model.safetensors"), ELEMENT_F32, LORA_ALPHA / RANK, 0x1.01p-24);
     ck_assert(same_files(in_work("merged/config.json"), in_work("base/config.json")));
     ck_assert(same_files(in_work("merged/tokenizer.json"), in_work("base/tokenizer.json")));
-    expect_numbers(in_work("merged/img_proj.safetensors"), 2);
+    lora_expect_numbers(in_work("merged/img_proj.safetensors"), 2);
     program_expect(0, "export %s --format merged --base %s --out %s --verify", in_work("stable"),
                    in_work("base16"), in_work("merged16"));
-    expect_merged(in_work("merged16/model.safetensors"), ELEMENT_F16, alpha / sqrt(RANK),
+    expect_merged(in_work("merged16/model.safetensors"), ELEMENT_F16, LORA_ALPHA / sqrt(RANK),
                   0x1.01p-11);
 }
 END_TEST
@@ -380,13 +241,99 @@ START_TEST(in_several_files) {
     float numbers[QUERY_ROWS * WIDTH];
     ck_assert_int_eq(weights_read_f32(w, q, numbers), 0);
     for (int i = 0; i < QUERY_ROWS * WIDTH; i++)
-        ck_assert(fabs((double)numbers[i] - merged_value(q->name, i, WIDTH, alpha / RANK)) <= 1e-6);
+        ck_assert(fabs((double)numbers[i] - merged_value(q->name, i, WIDTH, LORA_ALPHA / RANK)) <=
+                  1e-6);
     weights_close(w);
     // What was merged is a base: in files of several, read through their index.
     program_expect(0, "export %s --format merged --base %s --out %s --verify", in_work("small"),
                    in_work("parts"), in_work("whole"));
     ck_assert(access(in_work("whole/model.safetensors"), R_OK) == 0);
     ck_assert(access(in_work("whole/img_proj.safetensors"), R_OK) != 0); // this adapter has none
+}
+END_TEST
+
+// --- bundle -------------------------------------------------------------------------------------
+static void make_aligner(const char *folder) {
+    char path[1024];
+    mkdir(folder, 0777);
+    const shape q = {"query_tokens", 4, 8};
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    write_tensors(path, &q, 1, DTYPE_F32);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    write_text(path, "{\"an aligner\": 1}");
+    snprintf(path, sizeof path, "%s/vocab.txt", folder);
+    write_text(path, "[PAD]\n");
+}
+
+static const char *bundle_words(const char *out, const char *aligner, const char *base) {
+    static char text[2048];
+    snprintf(text, sizeof text, "%s/run --format bundle --out %s --aligner %s --base %s", work, out,
+             aligner, base);
+    return text;
+}
+
+static void expect_text(const char *file, const char *part, bool there) {
+    char *text = read_file(in_work(file), NULL);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_msg(!strstr(text, part) == !there, "%s: '%s' in\n%s", file, part, text);
+    free(text);
+}
+
+// Whatever stands in the bundle is in its account, with sizes; no path of this machine is.
+static void expect_account(void) {
+    static const char *const files[] = {"adapter/adapter_model.safetensors",
+                                        "adapter/adapter_config.json",
+                                        "adapter/img_proj.safetensors",
+                                        "aligner/model.safetensors",
+                                        "aligner/config.json",
+                                        "aligner/vocab.txt",
+                                        "tokenizer/tokenizer.json",
+                                        "prompts.json"};
+    json *account;
+    json_value list, entry;
+    ck_assert_int_eq(json_read(&account, in_work("bundle/bundle.json"), 0), 0);
+    ck_assert_int_eq(json_member(&list, json_root(account), "files"), 0);
+    ck_assert_uint_eq(json_count(list), sizeof files / sizeof *files);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[256];
+        struct stat info;
+        int64_t bytes;
+        snprintf(name, sizeof name, "bundle/%s", files[i]);
+        ck_assert_int_eq(stat(in_work(name), &info), 0);
+        ck_assert_msg(!json_member(&entry, list, files[i]), "%s", status_text());
+        ck_assert(!json_member_int(&bytes, entry, "bytes", 0, INT64_MAX) && bytes == info.st_size);
+        expect_text("bundle/README.md", files[i], true);
+    }
+    ck_assert_int_eq(json_member(&list, json_root(account), "made_from"), 0);
+    ck_assert(json_find(list, "base/model.safetensors").node &&
+              json_find(list, "base/config.json").node &&
+              json_find(list, "data/manifest.json").node);
+    json_close(account);
+    expect_text("bundle/README.md", work, false);
+    expect_text("bundle/bundle.json", work, false);
+    expect_text("bundle/bundle.json", "\"base\": \"some/base\"", true);
+}
+
+START_TEST(as_bundle) {
+    make_aligner(in_work("aligner"));
+    mkdir(in_work("data"), 0777);
+    write_text(in_work("data/manifest.json"), "{}");
+    write_text(in_work("words.json"), "{\"words\": 1}");
+    refused(2, "--aligner PATH is missing",
+            words_of("%s --format bundle --base %s --out %s", in_work("run"), in_work("base"),
+                     in_work("bundle")));
+    refused(2, "is neither a run nor a checkpoint folder",
+            bundle_words(in_work("bundle"), in_work("words.json"), in_work("base")));
+    program_expect(
+        0,
+        "export %s --format bundle --base %s --out %s --base-name some/base --aligner %s "
+        "--prompts %s --data %s --verify",
+        in_work("run"), in_work("base"), in_work("bundle"), in_work("aligner"),
+        in_work("words.json"), in_work("data"));
+    lora_expect_numbers(in_work("bundle/adapter/adapter_model.safetensors"), 2 * 4 * LAYERS);
+    ck_assert(same_files(in_work("bundle/aligner/model.safetensors"),
+                         in_work("aligner/model.safetensors")));
+    expect_account();
 }
 END_TEST
 
@@ -451,7 +398,7 @@ START_TEST(missing_and_present) {
 END_TEST
 
 static void spoil(const char *folder, const shape *s, int count, const char *part) {
-    make_run(folder, "false");
+    lora_run(folder, "false");
     char path[1024];
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     write_tensors(path, s, count, DTYPE_F32);
@@ -485,6 +432,7 @@ int main(void) {
     tcase_add_test(c, as_gguf);
     tcase_add_test(c, as_merged);
     tcase_add_test(c, in_several_files);
+    tcase_add_test(c, as_bundle);
     tcase_add_test(c, wrong_bases);
     tcase_add_test(c, missing_and_present);
     tcase_add_test(c, adapters_that_are_none);
