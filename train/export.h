@@ -72,5 +72,11 @@ status peft_write_projection(const adapter *a, const char *folder); // img_proj.
 status export_gguf(const export_options *o);
 // The base with W + scale B A in place of W: a Hugging Face folder. Numbers keep the base's type.
 status export_merged(const export_options *o);
+// FORMAT unless the model in the folder MERGED has the logits of the one in BASE with A beside it,
+// in f32 on random tokens, within EXPORT_LOGITS of their norm. C: sizes of the base. Both models
+// stand in memory, one after the other, in f32.
+#define EXPORT_LOGITS 1e-5
+status export_same_logits(const char *merged, const char *base, const llama_config *c,
+                          const adapter *a);
 // Everything that inference needs besides the base, with a model card.
 status export_bundle(const export_options *o);

@@ -20,11 +20,11 @@ static void declare(safetensors_writer *w, const shape *s, dtype type) {
 }
 
 static void write_numbers(safetensors_writer *w, const shape *s, dtype type) {
-    for (int64_t i = 0; i < s->rows * (s->columns ? s->columns : 1); i++) {
-        double bytes;
-        element_put(&bytes, 0, (double)lora_value(s->name, i), type);
-        ck_assert_int_eq(safetensors_write(w, s->name, &bytes, dtype_size(type)), 0);
-    }
+    const int64_t count = s->rows * (s->columns ? s->columns : 1);
+    double *bytes = calloc((size_t)count, sizeof *bytes); // of the widest type
+    for (int64_t i = 0; i < count; i++) element_put(bytes, i, (double)lora_value(s->name, i), type);
+    ck_assert_int_eq(safetensors_write(w, s->name, bytes, (size_t)count * dtype_size(type)), 0);
+    free(bytes);
 }
 
 void write_tensors(const char *path, const shape *s, int count, dtype type) {
@@ -55,12 +55,12 @@ static shape shape_of(int64_t rows, int64_t columns, const char *format, int lay
     return s;
 }
 
-void lora_base(const char *folder, dtype type) {
+void lora_base(const char *folder, dtype type, int words) {
     char path[1024];
     shape s[64];
     int n = 0;
     mkdir(folder, 0777);
-    s[n++] = shape_of(WORDS, WIDTH, "model.embed_tokens.weight", 0, "");
+    s[n++] = shape_of(words, WIDTH, "model.embed_tokens.weight", 0, "");
     for (int layer = 0; layer < LAYERS; layer++) {
         for (int i = 0; i < LINEAR; i++)
             s[n++] = shape_of(linear[i].rows, linear[i].columns, "model.layers.%d.%s.weight", layer,
@@ -70,7 +70,7 @@ void lora_base(const char *folder, dtype type) {
         s[n++] = shape_of(HEAD / 2, 0, "model.layers.%d.self_attn.rotary_emb.inv_freq", layer, "");
     }
     s[n++] = shape_of(WIDTH, 0, "model.norm.weight", 0, "");
-    s[n++] = shape_of(WORDS, WIDTH, "lm_head.weight", 0, "");
+    s[n++] = shape_of(words, WIDTH, "lm_head.weight", 0, "");
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     write_tensors(path, s, n, type);
     snprintf(path, sizeof path, "%s/config.json", folder);
@@ -79,7 +79,7 @@ void lora_base(const char *folder, dtype type) {
              "{\"model_type\": \"llama\", \"hidden_size\": %d, \"num_attention_heads\": %d, "
              "\"num_key_value_heads\": %d, \"head_dim\": %d, \"intermediate_size\": %d, "
              "\"num_hidden_layers\": %d, \"vocab_size\": %d}",
-             WIDTH, HEADS, KEYS, HEAD, INNER, LAYERS, WORDS);
+             WIDTH, HEADS, KEYS, HEAD, INNER, LAYERS, words);
     write_text(path, config);
     snprintf(path, sizeof path, "%s/tokenizer.json", folder);
     write_text(path, "{\"a tokenizer\": 1}");

@@ -28,8 +28,8 @@ extern const lora_layer linear[LINEAR];
 // A safetensors file of these tensors.
 void write_tensors(const char *path, const shape *s, int count, dtype type);
 void write_text(const char *path, const char *text);
-// A Hugging Face folder, weights in TYPE.
-void lora_base(const char *folder, dtype type);
+// A Hugging Face folder with WORDS tokens, weights in TYPE.
+void lora_base(const char *folder, dtype type, int words);
 // A checkpoint of `train lora`; STABILISED "true" or "false".
 void lora_run(const char *folder, const char *stabilised);
 // Fails unless the file at PATH holds COUNT tensors in f32 with the numbers of lora_value.
