@@ -93,7 +93,7 @@ START_TEST(damaged) {
     uint64_t seed = 7;
     int opened = 0;
     ck_assert_int_eq(file_read(make("sound.gguf"), 0, &file), 0);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1000; i++) {
         buffer other = {0};
         gguf *g;
         buffer_append(&other, file.data, file.length);
@@ -111,7 +111,7 @@ START_TEST(damaged) {
         gguf_close(g);
         buffer_free(&other);
     }
-    ck_assert_int_gt(opened, 100);
+    ck_assert_int_gt(opened, 30);
     buffer_free(&file);
 }
 END_TEST
