@@ -37,7 +37,7 @@ def make_tokenizer(folder):
             f.write(" ".join(words) + "\n")
     sentencepiece.SentencePieceTrainer.train(
         input=str(text), model_prefix=str(folder / "tokenizer"), vocab_size=400, model_type="bpe",
-        byte_fallback=True, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2)
+        byte_fallback=True, normalization_rule_name="identity", unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2)
     (folder / "tokenizer.vocab").unlink()
     text.unlink()
     (folder / "tokenizer_config.json").write_text(json.dumps({
