@@ -93,7 +93,7 @@ static const char manifest[] =
 // TEXT (size) as manifest.json, which knows the shard if that opens at all.
 static void write_manifest(const void *text, size_t size) {
     instruct_shard *s;
-    char seal[16] = "SEALSEAL", *copy;
+    char seal[16] = "00000000", *copy;
     must(mem_take((void **)&copy, size + 1, 1, "a manifest"));
     memcpy(copy, text, size);
     if (!instruct_shard_open(&s, memory_folder_path("fuzz.h5")))
