@@ -91,7 +91,7 @@ status arguments_parse(arguments *a, const command *c, const char **positional, 
     bool many = c->positional && strstr(c->positional, "...");
     if (!c->positional && a->positionals)
         return status_fail(STATUS_USAGE, "unexpected argument '%s'", positional[0]);
-    if (c->positional && !a->positionals)
+    if (c->positional && *c->positional != '[' && !a->positionals)
         return status_fail(STATUS_USAGE, "%s is missing (radialog %s --help)", c->positional, c->name);
     if (c->positional && !many && a->positionals > 1)
         return status_fail(STATUS_USAGE, "unexpected argument '%s'", positional[1]);

@@ -14,7 +14,7 @@ typedef struct arguments arguments;
 
 typedef struct command {
     const char *name;       // "synth", "train classifier"
-    const char *positional; // "OUT"; "IMAGE..." for any number; NULL: none
+    const char *positional; // "OUT"; "IMAGE..." for any number; "[RUN]": or none; NULL: none
     const char *summary;    // one line
     const option *options;  // ended by {0}; the common ones are added
     bool configured;        // takes --config and --set; its help lists the keys

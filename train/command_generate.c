@@ -245,8 +245,6 @@ static status write_answers(writer *w) {
 
 static status generate(const arguments *a) {
     writer w = {0};
-    if (a->positionals > 1)
-        return status_fail(STATUS_USAGE, "one run or adapter at a time; %d were given", a->positionals);
     const char *path = a->positionals ? a->positional[0] : NULL;
     status rc = language_inference_open(&w.language, a, path, generate_tables);
     if (!rc) rc = open_prompts(&w, a);
@@ -266,7 +264,7 @@ static status help_keys(buffer *out) {
 
 const command command_generate = {
     .name = "generate",
-    .positional = "RUN|ADAPTER",
+    .positional = "[RUN|ADAPTER]",
     .summary = "answers to the prompts of instruct data, such as reports, as JSON lines",
     .options = options,
     .configured = true,
