@@ -41,7 +41,7 @@ void write_text(const char *path, const char *text) {
     ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
 }
 
-const lora_layer linear[LINEAR] = {
+const lora_layer lora_layers[LINEAR] = {
     {"self_attn.q_proj", QUERY_ROWS, WIDTH, true}, {"self_attn.k_proj", KEY_ROWS, WIDTH, true},
     {"self_attn.v_proj", KEY_ROWS, WIDTH, true},   {"self_attn.o_proj", WIDTH, QUERY_ROWS, false},
     {"mlp.gate_proj", INNER, WIDTH, false},        {"mlp.up_proj", INNER, WIDTH, false},
@@ -63,8 +63,8 @@ void lora_base(const char *folder, dtype type, int words) {
     s[n++] = shape_of(words, WIDTH, "model.embed_tokens.weight", 0, "");
     for (int layer = 0; layer < LAYERS; layer++) {
         for (int i = 0; i < LINEAR; i++)
-            s[n++] = shape_of(linear[i].rows, linear[i].columns, "model.layers.%d.%s.weight", layer,
-                              linear[i].name);
+            s[n++] = shape_of(lora_layers[i].rows, lora_layers[i].columns, "model.layers.%d.%s.weight", layer,
+                              lora_layers[i].name);
         s[n++] = shape_of(WIDTH, 0, "model.layers.%d.input_layernorm.weight", layer, "");
         s[n++] = shape_of(WIDTH, 0, "model.layers.%d.post_attention_layernorm.weight", layer, "");
         s[n++] = shape_of(HEAD / 2, 0, "model.layers.%d.self_attn.rotary_emb.inv_freq", layer, "");
@@ -92,13 +92,13 @@ void lora_run(const char *folder, const char *stabilised) {
     mkdir(folder, 0777);
     for (int layer = 0; layer < LAYERS; layer++)
         for (int i = 0; i < LINEAR; i++) {
-            if (!linear[i].adapted) continue;
-            s[n++] = shape_of(RANK, linear[i].columns,
+            if (!lora_layers[i].adapted) continue;
+            s[n++] = shape_of(RANK, lora_layers[i].columns,
                               "base_model.model.model.layers.%d.%s.lora_A.weight", layer,
-                              linear[i].name);
+                              lora_layers[i].name);
             s[n++] =
-                shape_of(linear[i].rows, RANK, "base_model.model.model.layers.%d.%s.lora_B.weight",
-                         layer, linear[i].name);
+                shape_of(lora_layers[i].rows, RANK, "base_model.model.model.layers.%d.%s.lora_B.weight",
+                         layer, lora_layers[i].name);
         }
     s[n++] = shape_of(WIDTH, IMAGE, "base_model.model.model.img_proj_layer.weight", 0, "");
     s[n++] = shape_of(WIDTH, 0, "base_model.model.model.img_proj_layer.bias", 0, "");

@@ -23,7 +23,7 @@ typedef struct lora_layer {
     bool adapted;
 } lora_layer;
 enum { LINEAR = 7 };
-extern const lora_layer linear[LINEAR];
+extern const lora_layer lora_layers[LINEAR];
 
 // A safetensors file of these tensors.
 void write_tensors(const char *path, const shape *s, int count, dtype type);

@@ -112,11 +112,11 @@ static void expect_pair(const gguf *g, int layer, const char *name, int i, int h
     char to[96], from[96];
     snprintf(to, sizeof to, "blk.%d.%s.weight.lora_a", layer, name);
     snprintf(from, sizeof from, "base_model.model.model.layers.%d.%s.lora_A.weight", layer,
-             linear[i].name);
-    expect_gguf(g, to, from, RANK, linear[i].columns, 0, type);
+             lora_layers[i].name);
+    expect_gguf(g, to, from, RANK, lora_layers[i].columns, 0, type);
     to[strlen(to) - 1] = 'b';
     from[strlen(from) - strlen("A.weight")] = 'B';
-    expect_gguf(g, to, from, linear[i].rows, RANK, heads, type);
+    expect_gguf(g, to, from, lora_layers[i].rows, RANK, heads, type);
 }
 
 static void expect_adapter(const char *path, dtype type, double wanted) {
@@ -163,7 +163,7 @@ static double merged_value(const char *name, int64_t i, int64_t K, double scale)
 
 static bool is_adapted(const char *name) {
     for (int i = 0; i < LINEAR; i++)
-        if (linear[i].adapted && strstr(name, linear[i].name)) return true;
+        if (lora_layers[i].adapted && strstr(name, lora_layers[i].name)) return true;
     return false;
 }
 
