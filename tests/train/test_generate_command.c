@@ -154,7 +154,8 @@ END_TEST
 START_TEST(ablations) {
     generate("", "given.jsonl", "");
     generate("", "blank.jsonl", "--set generate.images=blank");
-    generate("", "removed.jsonl", "--set generate.findings=removed");
+    generate("", "removed.jsonl", "--set generate.findings=removed --set instruct.prompts=" SOURCE_ROOT
+                                  "/configs/prompts/report.json");
     ck_assert(!same_files(in_work("given.jsonl"), in_work("blank.jsonl")));
     ck_assert_int_eq(number_of("given.jsonl", 0, "prompt_tokens"),
                      number_of("blank.jsonl", 0, "prompt_tokens"));
