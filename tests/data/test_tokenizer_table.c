@@ -111,6 +111,7 @@ static void print_difference(const table_line *l, const buffer *got, long long l
     printf("\n");
 }
 
+// Another path may be any kind's: <IMG> goes to what has LLaMA's names, where it is not there yet.
 static void open_all(tokenizer *t[KINDS]) {
     const char *other = getenv("RADIALOG_TOKENIZER_PATH");
     for (int i = 0; i < KINDS; i++) {
@@ -121,7 +122,7 @@ static void open_all(tokenizer *t[KINDS]) {
         ck_assert_msg(!rc, "%s", status_text());
         if (!kinds[i].image || !tokenizer_named(t[i]).begin || tokenizer_named(t[i]).pad) continue;
         ck_assert_int_eq(tokenizer_add(t[i], "<IMG>", true, &id), STATUS_OK);
-        ck_assert_int_eq(id, tokenizer_size(t[i]) - 1);
+        ck_assert(other || id == tokenizer_size(t[i]) - 1);
     }
 }
 
