@@ -4,7 +4,7 @@ phrase_range phrases_for(const phrases list, synth_split split) {
     int count = 0;
     while (count < PHRASES && list[count]) count++;
     if (count < 3) return (phrase_range){0, count};
-    int held = count < 6 ? 1 : count / 6, trained = count - 2 * held;
+    int held = count < 12 ? 1 : 2, trained = count - 2 * held;
     if (split == SYNTH_TRAIN) return (phrase_range){0, trained};
     return (phrase_range){split == SYNTH_VALIDATE ? trained : count - held, held};
 }
@@ -47,8 +47,12 @@ const pair_phrases pair_text[PHRASE_PAIRS] = {
       "The pleural spaces are free of effusion and pneumothorax.",
       "There is no effusion or pneumothorax.", "No effusion or pneumothorax is identified.",
       "There is no evidence of pleural effusion or pneumothorax.",
-      "No pneumothorax or effusion is seen.", "There is no pneumothorax or pleural effusion.",
-      "Neither effusion nor pneumothorax is seen.",
+      "Neither effusion nor pneumothorax is identified.",
+      "No evidence of pleural effusion or pneumothorax.",
+      "There is no evidence of pneumothorax or effusion.", "No pneumothorax or effusion.",
+      "Neither pneumothorax nor pleural effusion is seen.",
+      "There is no sign of effusion or pneumothorax.", "No pneumothorax or effusion is seen.",
+      "There is no pneumothorax or pleural effusion.", "Neither effusion nor pneumothorax is seen.",
       "No pneumothorax or pleural effusion is identified."}},
     {FIND_MEDIASTINUM,
      FIND_HEART,
@@ -59,6 +63,11 @@ const pair_phrases pair_text[PHRASE_PAIRS] = {
       "Normal heart size and mediastinal contours.", "The heart and mediastinum are unremarkable.",
       "The cardiomediastinal silhouette is unremarkable.",
       "Heart size and mediastinal contours are within normal limits.",
+      "The heart and mediastinum are normal.", "The heart and mediastinum are not enlarged.",
+      "The heart is unremarkable and the mediastinum is not widened.",
+      "Normal cardiac size and mediastinal contours.",
+      "The cardiac and mediastinal silhouettes are normal.",
+      "The heart is normal in size and the mediastinum is unremarkable.",
       "The cardiac and mediastinal contours are normal.",
       "The heart is not enlarged and the mediastinum is unremarkable.",
       "Heart size and mediastinal contours are normal.",
@@ -70,7 +79,11 @@ const pair_phrases pair_text[PHRASE_PAIRS] = {
       "No consolidation or vascular congestion with edema.",
       "There is no focal consolidation or edema.",
       "No evidence of consolidation or pulmonary edema.", "No consolidation or edema is seen.",
-      "There is no pulmonary edema or focal consolidation.",
+      "There is no pulmonary edema or focal consolidation.", "No edema or consolidation.",
+      "There is no evidence of consolidation or edema.",
+      "Neither edema nor focal consolidation is seen.",
+      "No pulmonary edema or consolidation is identified.", "No sign of edema or consolidation.",
+      "There is no consolidation or edema in either lung.",
       "No evidence of edema or consolidation.",
       "Neither focal consolidation nor pulmonary edema is present.",
       "No edema or focal consolidation is seen.", "There is no consolidation or pulmonary edema."}},
@@ -81,6 +94,11 @@ const pair_phrases pair_text[PHRASE_PAIRS] = {
       "There is no opacity or consolidation in either lung.", "No consolidation or focal opacity.",
       "Both lungs are clear, without consolidation.", "No opacity or consolidation is identified.",
       "The lungs are clear, and no consolidation is seen.",
+      "No airspace opacity or consolidation is seen.", "Neither opacity nor consolidation is seen.",
+      "The lungs are clear, with no evidence of consolidation.",
+      "No evidence of consolidation or opacity.",
+      "There is no airspace opacity or focal consolidation.",
+      "The lungs are clear and there is no consolidation.",
       "There is no consolidation or airspace opacity.",
       "No evidence of focal opacity or consolidation.",
       "There is no focal opacity or consolidation.",
@@ -94,6 +112,11 @@ const pair_phrases pair_text[PHRASE_PAIRS] = {
       "There is no consolidation or pleural effusion.",
       "There is no evidence of consolidation or effusion.",
       "Neither focal consolidation nor pleural effusion is seen.",
+      "No evidence of effusion or consolidation.",
+      "Neither effusion nor consolidation is identified.", "No pleural effusion or consolidation.",
+      "There is no consolidation or effusion.",
+      "There is no evidence of pleural effusion or consolidation.",
+      "No pleural effusion or focal consolidation is seen.",
       "No effusion or consolidation is seen.", "There is no effusion or focal consolidation.",
       "No consolidation or pleural effusion is identified.",
       "There is no evidence of focal consolidation or effusion."}},

@@ -4,13 +4,14 @@
 // Slots: {s} right, left; {v} mild or small and so on; {z} upper lung; {l} upper lobe.
 //
 // Reports of different splits are worded differently, so that a labeler is tested on sentences that
-// it has not seen: the last sixth of each list (at least one) is the test split's alone, the sixth
-// before it validate's, the rest train's. Held-out sentences are ordinary ones: other arrangements
-// of words that the training sentences of this or other classes use.
+// it has not seen: the last two of each list (the last, of fewer than twelve) are the test split's
+// alone, as many before them validate's, the rest train's. Held-out sentences are ordinary ones:
+// other arrangements of words that the training sentences of this or other classes use. Training
+// sentences may be added in front of them.
 #pragma once
 #include "data/synth_study.h"
 
-enum { PHRASES = 16 };
+enum { PHRASES = 20 };
 typedef const char *phrases[PHRASES]; // unused ones are NULL; the order decides the split
 
 typedef struct phrase_range {
@@ -43,8 +44,8 @@ enum { PHRASE_PAIRS = 5 };
 extern const pair_phrases pair_text[PHRASE_PAIRS];
 
 extern const phrases device_text[DEVICE_KINDS]; // by the bit's number; {s} the device's side
-extern const phrases implied_opacity; // Lung Opacity that follows from another finding
-extern const phrases bare_text;       // where there is nothing to say
+extern const phrases implied_opacity;           // Lung Opacity that follows from another finding
+extern const phrases bare_text;                 // where there is nothing to say
 extern const phrases device_conclusion, normal_conclusion;
 extern const phrases calm_conclusion; // normal but for devices
 // Of the heading, which is the same in all splits.
