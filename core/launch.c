@@ -21,13 +21,19 @@ static bool is_set(const char *name) {
     return text && *text;
 }
 
-// The whole number that NAME holds; what stands behind it is Slurm's "(x2)" or an error.
+// Slurm writes what stands on several machines as "4(x2),3"; the first number is this one's or
+// all's.
+static bool may_follow(const char *name, char next) {
+    return !next || (!strncmp(name, "SLURM_", 6) && (next == '(' || next == ','));
+}
+
+// The whole number that NAME holds.
 static status read_number(int *out, const char *name, int least, int most) {
     const char *text = getenv(name);
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (errno || end == text || (*end && *end != '(' && *end != ',') || value < least || value > most)
+    if (errno || end == text || !may_follow(name, *end) || value < least || value > most)
         return status_fail(STATUS_USAGE, "%s=%s: expected a whole number from %d to %d", name, text,
                            least, most);
     *out = (int)value;
@@ -56,14 +62,24 @@ static status read_mpi(launch *l) {
     return read_number(&l->rank, "PMIX_RANK", 0, MOST_RANKS);
 }
 
+// Each of SIZE ranks would train alone, all in one folder.
+static status refuse_unmet(int size) {
+    if (size == 1) return STATUS_OK;
+    return status_fail(STATUS_USAGE,
+                       "RANK and WORLD_SIZE=%d say not where the ranks meet: set MASTER_ADDR and "
+                       "MASTER_PORT, as torchrun does, or RADIALOG_RENDEZVOUS; or unset WORLD_SIZE",
+                       size);
+}
+
 // torchrun's variables, which also say who is who where a file is given.
 static status read_torchrun(launch *l) {
     if (!is_set("RANK") || !is_set("WORLD_SIZE")) return STATUS_OK;
     bool tcp = is_set("MASTER_ADDR") && is_set("MASTER_PORT"), file = is_set("RADIALOG_RENDEZVOUS");
     launch own = {.local_size = 1, .host = getenv("MASTER_ADDR"), .path = getenv("RADIALOG_RENDEZVOUS")};
-    if (!tcp && !file) return STATUS_OK;
+    if (!tcp && !file && l->mpi) return STATUS_OK;
     status rc = read_number(&own.size, "WORLD_SIZE", 1, MOST_RANKS);
     if (!rc) rc = read_number(&own.rank, "RANK", 0, own.size - 1);
+    if (!rc && !tcp && !file) rc = refuse_unmet(own.size);
     own.local_rank = own.rank;
     own.local_size = own.size;
     if (!rc) rc = read_optional(&own.local_rank, "LOCAL_RANK", 0, MOST_RANKS);

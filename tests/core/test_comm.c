@@ -49,7 +49,9 @@ static const struct {
     {TORCHRUN, false, true, false, 3, 8, 1, 2},
     {"RANK=1 WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=1", false, true, false, 1, 2, 1, 2},
     {"RANK=1 WORLD_SIZE=2 RADIALOG_RENDEZVOUS=/x/y", false, false, true, 1, 2, 1, 2},
-    {"RANK=1 WORLD_SIZE=2", false, false, false, 0, 1, 0, 1},
+    {"RANK=0 WORLD_SIZE=1", false, false, false, 0, 1, 0, 1},
+    {"RANK=1 WORLD_SIZE=2 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=1", true, false, false, 1, 2, 0, 1},
+    {"RANK=1", false, false, false, 0, 1, 0, 1},
     {"RANK=0 WORLD_SIZE=1 MASTER_ADDR=a MASTER_PORT=1", false, false, false, 0, 1, 0, 1},
     // Left over in a container, under mpirun; torchrun once per machine, under srun.
     {"RANK=0 WORLD_SIZE=1 MASTER_ADDR=a MASTER_PORT=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=1",
@@ -81,6 +83,10 @@ static const struct {
     {"RANK=0 WORLD_SIZE=99999999999999999999 MASTER_ADDR=a MASTER_PORT=1", "WORLD_SIZE="},
     {"RANK=0 WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=65536", "MASTER_PORT=65536: expected a whole number from 1 to 65535"},
     {"RANK=0 WORLD_SIZE=2x MASTER_ADDR=a MASTER_PORT=5", "WORLD_SIZE=2x"},
+    {"RANK=1(foo WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=5", "RANK=1(foo: expected a whole number"},
+    {"RANK=1 WORLD_SIZE=2, MASTER_ADDR=a MASTER_PORT=5", "WORLD_SIZE=2,: expected"},
+    {"RANK=1 WORLD_SIZE=2", "set MASTER_ADDR and MASTER_PORT"},
+    {"RANK=1 WORLD_SIZE=2 MASTER_ADDR=a", "set MASTER_ADDR and MASTER_PORT"},
 };
 
 START_TEST(launch_refuses) {
