@@ -268,6 +268,8 @@ static status run_plan(const arguments *a) {
     if (!rc) (argument_given(a, "json") ? write_json : write_text)(&out, &p, c);
     if (!rc) rc = out.failed;
     if (!rc) fwrite(out.data, 1, out.length, stdout);
+    if (!rc && p.room >= 0 && !fits(&p.now, &p))
+        rc = status_fail(STATUS_MEMORY, "this run does not fit");
     buffer_free(&p.advice);
     buffer_free(&out);
     config_close(c);
