@@ -111,10 +111,13 @@ disk_speed disk_measure_file(const char *path, size_t bytes, double seconds) {
 static const size_t BYTES = (size_t)256 << 20;
 static const double SECONDS = 1;
 
-// The nearest folder of PATH that exists: a run makes the rest.
-static void existing_folder(char out[PATH_SIZE], const char *path) {
+// The nearest folder of PATH that exists: a run makes the rest. False where a file stands in the
+// way, whose path OUT holds then.
+static bool existing_folder(char out[PATH_SIZE], const char *path) {
     snprintf(out, PATH_SIZE, "%s", *path ? path : ".");
     while (!folder_exists(out)) {
+        struct stat found;
+        if (!lstat(out, &found)) return false;
         char *slash = strrchr(out, '/');
         if (!slash)
             snprintf(out, PATH_SIZE, ".");
@@ -122,8 +125,9 @@ static void existing_folder(char out[PATH_SIZE], const char *path) {
             out[1] = 0;
         else
             *slash = 0;
-        if (!slash || slash == out) return;
+        if (!slash || slash == out) break;
     }
+    return true;
 }
 
 // Bytes free at FOLDER, and a line about them: ADVICE where they are few.
@@ -154,8 +158,14 @@ static void speed_line(doctor *d, const char *what, double speed, const disk_spe
 static void run_folder(doctor *d) {
     char folder[PATH_SIZE];
     const char *dir = config_text(d->config, "run.dir");
-    existing_folder(folder, dir);
     d->section = "run.dir";
+    if (!existing_folder(folder, dir)) {
+        static const char *const facts[] = {"run_free", "run_write", "run_read"};
+        doctor_line(d, DOCTOR_MISSING, "folder", dir, "%.200s is no folder: choose another run.dir",
+                    folder);
+        for (int i = 0; i < 3; i++) doctor_fact(d, facts[i], -1);
+        return;
+    }
     doctor_line(d, DOCTOR_FINE, "folder", dir, "%s", "");
     double room = space_line(d, folder,
                              "a checkpoint of the paper's classifier takes 0.4 GB, and "

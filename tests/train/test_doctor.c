@@ -370,6 +370,19 @@ START_TEST(folders) {
     expect_text(o.err, "training would not work here");
     expect_text(o.out, "cannot write in");
     outcome_free(&o);
+    // Nor can a run make a folder below a file.
+    snprintf(folder, sizeof folder, "%s/file", work);
+    FILE *f = fopen(folder, "w");
+    ck_assert(f && !fclose(f));
+    const char *const below[] = {"/dev/null/x", folder};
+    for (int i = 0; i < 2; i++) {
+        snprintf(words, sizeof words, "--set run.dir=%s", below[i]);
+        j = report(1, words);
+        ck_assert_str_eq(line(j, "run.dir", "folder", "state"), "missing");
+        expect_text(line(j, "run.dir", "folder", "advice"), "is no folder: choose another run.dir");
+        ck_assert_double_eq(fact(j, "run_write"), -1);
+        json_close(j);
+    }
     snprintf(words, sizeof words, "--set run.dir=%s --set data.shards=%s/none", work, work);
     j = report(0, words);
     expect_text(line(j, "data.shards", "folder", "advice"), "radialog ingest");
