@@ -10,6 +10,7 @@
 #include "train/config_keys.h"
 #include "train/inference.h"
 #include "train/settings.h"
+#include "train/signals.h"
 #include "train/text_data.h"
 
 #include <stdio.h>
@@ -81,8 +82,17 @@ static status label_texts(labeler *l, const text_set *texts, const int64_t *reco
     if (texts_truncated(texts))
         log_warn("%lld of %lld reports are longer than data.max_tokens: their ends were not read",
                  (long long)texts_truncated(texts), (long long)count);
-    return chexbert_label(&l->inference.tape, &l->model, &l->inputs, texts, record, count, l->batch,
-                          labels);
+    status rc = STATUS_OK;
+    for (int64_t at = 0; at < count && !rc; at += l->batch) {
+        const int64_t some = count - at < l->batch ? count - at : l->batch;
+        if (signals_pending())
+            return status_fail(STATUS_INTERRUPTED,
+                               "stopped by signal %d after %lld of %lld reports; none was written",
+                               signals_pending(), (long long)at, (long long)count);
+        rc = chexbert_label(&l->inference.tape, &l->model, &l->inputs, texts, record + at, some,
+                            l->batch, labels + at * CLASS_COUNT);
+    }
+    return rc;
 }
 
 static status give(const char *out, const char *id_name, const char *const *id,

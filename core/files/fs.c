@@ -23,7 +23,9 @@ static status read_pieces(const char *path, status (*take)(void *context, const 
     status rc = STATUS_OK;
     char piece[1 << 16];
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd;
+    do fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR); // a pipe, which waits for its writer
     if (fd < 0) return io_failure(path, "open");
     if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode))
         rc = status_fail(STATUS_IO, "%s: is a folder, not a file", path);

@@ -4,9 +4,12 @@
 #include "tests/train/helper_run.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 enum { STEPS = 12 };
 
@@ -122,6 +125,23 @@ START_TEST(labels_of_files) {
 }
 END_TEST
 
+// The first signal is enough, and a table that would lack reports is not written. The program waits
+// for its reports at a pipe, so that it is known to have begun.
+START_TEST(label_stops) {
+    int state;
+    ck_assert_int_eq(mkfifo(in_work("pipe.csv"), 0600), 0);
+    pid_t child = program_start("label %s/pipe.csv --checkpoint %s/straight --out %s/stopped.csv",
+                                work, work, work);
+    FILE *f = fopen(in_work("pipe.csv"), "w");
+    ck_assert(f && fputs("study_id,findings\ns1,Clear lungs.\n", f) >= 0 && !fflush(f));
+    ck_assert_int_eq(kill(child, SIGTERM), 0);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(waitpid(child, &state, 0), child);
+    ck_assert_msg(WIFEXITED(state) && WEXITSTATUS(state) == 143, "state %x", (unsigned)state);
+    ck_assert_ptr_null(read_file(in_work("stopped.csv"), NULL));
+}
+END_TEST
+
 // What label writes of shards, ingest reads as the records' labels.
 START_TEST(labels_of_shards) {
     char out[300], text[2048];
@@ -186,6 +206,7 @@ int main(void) {
     tcase_add_test(all, killed_and_gone_on);
     tcase_add_test(all, begins_from_a_run);
     tcase_add_test(all, labels_of_files);
+    tcase_add_test(all, label_stops);
     tcase_add_test(all, labels_of_shards);
     tcase_add_test(all, wrong_inputs);
     Suite *suite = suite_create("chexbert");
