@@ -5,7 +5,7 @@
 #include <string.h>
 
 // Similarities are taken by tiles of so many images and texts.
-enum { TILE = 256, LOSSES = 4 };
+enum { TILE = 256, PARTS = 3, MATCH = 1 };
 
 // --- batches ------------------------------------------------------------------------------------
 // Groups that are no negatives of each other, as loss.negatives says: (B); NULL: none.
@@ -52,9 +52,10 @@ status aligner_step_load(aligner_inputs *in, device *d, const aligner_images *im
 // --- what is collected --------------------------------------------------------------------------
 typedef struct collected {
     int64_t count, steps, Q, E;
+    bool alone;            // the last batch is a single sample, which has no negatives
     float *images, *texts; // (count, Q, E), (count, E)
     float *logits;         // (3, count, 2)
-    float *losses;         // (steps, LOSSES)
+    float *losses;         // (steps, PARTS)
     int64_t *group;        // (count)
     uint8_t *targets;      // (3, count)
     float *scratch;
@@ -65,12 +66,13 @@ static status collected_open(collected *k, const aligner *m, const text_split *t
     const qformer_config *q = &m->config.qformer;
     *k = (collected){.count = texts->count,
                      .steps = order_steps_per_epoch(texts->order),
+                     .alone = (texts->count - 1) % order_most(texts->order) == 0,
                      .Q = q->queries,
                      .E = q->projection};
     status rc = mem_new(&k->images, k->count * k->Q * k->E, "features of images");
     if (!rc) rc = mem_new(&k->texts, k->count * k->E, "features of texts");
     if (!rc) rc = mem_new(&k->logits, 6 * k->count, "logits of pairs");
-    if (!rc) rc = mem_new(&k->losses, LOSSES * k->steps, "losses");
+    if (!rc) rc = mem_new(&k->losses, PARTS * k->steps, "losses");
     if (!rc) rc = mem_new(&k->group, k->count, "groups of texts");
     if (!rc) rc = mem_new(&k->targets, 3 * k->count, "targets of pairs");
     if (!rc) rc = mem_new(&k->scratch, room > TILE * TILE ? room : TILE * TILE, "scores");
@@ -93,9 +95,9 @@ static void collected_close(collected *k) {
 
 // This rank's rows of the latest batch, which begin at sample FIRST of the split.
 static void collect(collected *k, device *d, const aligner_losses *l, int64_t step, int64_t first) {
-    const tensor *const loss[LOSSES] = {l->sum, l->contrast, l->match, l->caption};
+    const tensor *const loss[PARTS] = {l->contrast, l->match, l->caption};
     const int64_t own = l->text_features->dim[0];
-    for (int i = 0; i < LOSSES; i++) device_read(d, k->losses + step * LOSSES + i, loss[i]);
+    for (int i = 0; i < PARTS; i++) device_read(d, k->losses + step * PARTS + i, loss[i]);
     device_read(d, k->images + first * k->Q * k->E, l->image_features);
     device_read(d, k->texts + first * k->E, l->text_features);
     device_read(d, k->scratch, l->match_logits);
@@ -128,7 +130,7 @@ static status collect_all(collected *k, tape *t, const aligner *m, aligner_input
     if (!rc) rc = ranks_sum(t->comm, t->device, k->images, k->count * k->Q * k->E);
     if (!rc) rc = ranks_sum(t->comm, t->device, k->texts, k->count * k->E);
     if (!rc) rc = ranks_sum(t->comm, t->device, k->logits, 6 * k->count);
-    return rc ? rc : ranks_sum(t->comm, t->device, k->losses, LOSSES * k->steps);
+    return rc ? rc : ranks_sum(t->comm, t->device, k->losses, PARTS * k->steps);
 }
 
 // --- retrieval ----------------------------------------------------------------------------------
@@ -186,13 +188,26 @@ void aligner_score_dry(tape *t, const aligner *m, aligner_inputs *in, bool from_
     similarities(t, NULL, NULL, TILE, TILE, q->queries, q->projection);
 }
 
+// Of a sample that is alone in its batch the wrong pairs are made of itself: what is said of those,
+// and the match loss that they are part of, says nothing.
+static void mean_losses(aligner_scores *out, const collected *k) {
+    double *const mean[PARTS] = {&out->contrast, &out->match, &out->caption};
+    for (int64_t step = 0; step < k->steps; step++)
+        for (int i = 0; i < PARTS; i++) {
+            const int64_t steps = i == MATCH && k->alone ? k->steps - 1 : k->steps;
+            if (step < steps) *mean[i] += (double)k->losses[step * PARTS + i] / (double)steps;
+        }
+    out->loss = out->contrast + out->match + out->caption;
+}
+
 static status measure(aligner_scores *out, collected *k, tape *t) {
     binary_counts counts = {0};
-    double *const mean[LOSSES] = {&out->loss, &out->contrast, &out->match, &out->caption};
+    status rc = STATUS_OK;
     *out = (aligner_scores){.count = k->count};
-    for (int64_t i = 0; i < LOSSES * k->steps; i++)
-        *mean[i % LOSSES] += (double)k->losses[i] / (double)k->steps;
-    status rc = binary_add(&counts, k->logits, k->targets, 3 * k->count);
+    mean_losses(out, k);
+    for (int64_t kind = 0; kind < 3 && !rc; kind++)
+        rc = binary_add(&counts, k->logits + 2 * kind * k->count, k->targets + kind * k->count,
+                        kind && k->alone ? k->count - 1 : k->count);
     if (!rc) out->decision = binary_measure(&counts);
     return rc ? rc : retrieve(k, t, &out->retrieval);
 }

@@ -107,6 +107,48 @@ START_TEST(recomputed) {
 }
 END_TEST
 
+// --- validation ---------------------------------------------------------------------------------
+// IN_WORK/few: five pairs to train on and a single one to validate with.
+static void few_shards(void) {
+    char text[2048], path[500];
+    ck_assert_int_eq(mkdir(in_work("few"), 0700), 0);
+    FILE *table = fopen(in_work("few/data.csv"), "w");
+    snprintf(text, sizeof text, "find %s/data -name '*.jpg' | sort | head -6", work);
+    FILE *f = popen(text, "r");
+    ck_assert(f && table && fputs("image,split,findings\n", table) >= 0);
+    for (int i = 0; i < 6 && fgets(path, sizeof path, f); i++) {
+        path[strcspn(path, "\n")] = 0;
+        fprintf(table, "..%s,%s,Finding number %d.\n", path + strlen(work),
+                i == 5 ? "validate" : "train", i);
+    }
+    pclose(f);
+    ck_assert_int_eq(fclose(table), 0);
+    program_expect(0, "ingest --source folder %s/few --out %s/few/shards --quiet", work, work);
+}
+
+// A sample that is alone in its batch has no wrong image and no wrong text: nothing is decided
+// about it but that it matches.
+START_TEST(alone_in_its_batch) {
+    char extra[600], line[64];
+    few_shards();
+    snprintf(extra, sizeof extra,
+             "--set data.shards=%s/few/shards --set train.batch=4 --set run.max_steps=6 --quiet",
+             work);
+    program_expect(0, "%s", command("alone", extra));
+    char *text = read_file(in_work("alone/metrics.jsonl"), NULL);
+    char *at = text ? strstr(text, "\"validation\":{") : NULL;
+    ck_assert_msg(at != NULL, "%s", text);
+    ck_assert_msg(strstr(at, "\"itm\":0,") && strstr(at, "\"itm_balanced_accuracy\":null"), "%s",
+                  at);
+    double loss = 0, lm = 0;
+    ck_assert_int_eq(
+        sscanf(at, "\"validation\":{\"loss\":%lf,%63[^,],\"itm\":0,\"lm\":%lf", &loss, line, &lm),
+        3);
+    ck_assert_msg(fabs(loss - lm) <= 1e-6 * lm && lm > 0, "loss %.9g, caption %.9g", loss, lm);
+    free(text);
+}
+END_TEST
+
 // --- export -------------------------------------------------------------------------------------
 static void expect_twin(const safetensors *s, const char *name, const char *of) {
     const safetensors_entry *a = safetensors_lookup(s, name), *b = safetensors_lookup(s, of);
@@ -414,6 +456,7 @@ int main(void) {
     tcase_add_test(all, losses_stand_in_the_metrics);
     tcase_add_test(all, killed_and_gone_on);
     tcase_add_test(all, recomputed);
+    tcase_add_test(all, alone_in_its_batch);
     tcase_add_test(all, exported);
     tcase_add_test(all, features_are_made_once);
     tcase_add_test(all, pixels_give_the_same_losses);
