@@ -12,7 +12,8 @@ static void note(int number) {
 
 void signals_install(void) {
     static const int numbers[] = {SIGINT, SIGTERM};
-    struct sigaction action = {.sa_handler = note};
+    // What is being read or written goes on: whoever works asks for the signal in between.
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);
