@@ -69,8 +69,7 @@ static void add_rows(int rows, sums_of sums, const float *x, int64_t x_row, cons
     }
 }
 
-// --- numbers in few bits
-// ---------------------------------------------------------------------------
+// --- numbers in few bits ------------------------------------------------------------------------
 static void read_int8(float *restrict to, const int8_t *restrict codes, float scale, int64_t n) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) to[i] = (float)codes[i] * scale;
@@ -98,8 +97,7 @@ void quantised_read(float *to, const quantised *q, int64_t row, int64_t K, int64
     }
 }
 
-// --- a block of outputs
-// ----------------------------------------------------------------------------
+// --- a block of outputs -------------------------------------------------------------------------
 static void give_outputs(const few *f, sums_of *sums, int64_t n, int64_t count) {
     const int group = few_group(f->M);
     for (int64_t m = 0; m < f->M; m++)
@@ -139,8 +137,7 @@ static void few_run(const few *f) {
     for (int64_t n = 0; n < f->N; n += OUTPUTS) few_block(f, n);
 }
 
-// --- what others call
-// ------------------------------------------------------------------------------
+// --- what others call ---------------------------------------------------------------------------
 bool few_rows_take(int64_t M, int64_t N, int64_t K, dtype type) {
     if (M < 1 || N % OUTPUTS) return false;
     if (type == DTYPE_F32) return M <= FLOAT_ROWS && K % VECTOR == 0;

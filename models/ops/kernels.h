@@ -352,9 +352,7 @@ enum { CACHED_WIDEST = 256 }; // head
                              dtype type, stream *s))                                               \
     X(rotate_heads_backward, (void *dqkv, const void *dq, const void *dk, const void *dv,          \
                               const heads_shape *z, int acc, dtype type, stream *s))               \
-    /* quantised weights W (N, K): rows FIRST to FIRST + rows, plain; linear with them; dinp */    \
-    X(dequantise_rows, (void *out, const quantised *q, int64_t first, int64_t rows, int64_t K,     \
-                        dtype type, stream *s))                                                    \
+    /* linear with a quantised weight (N, K), which is made plain tile by tile; dinp */            \
     X(linear_quantised_forward, (void *out, const void *inp, const quantised *q, const void *bias, \
                                  int64_t M, int64_t N, int64_t K, dtype type, void *scratch,       \
                                  stream *s))                                                       \

@@ -5,10 +5,9 @@
 #include "models/ops/ops_cpu.h"
 #include "models/ops/quantised.h"
 
-void dequantise_rows_cpu(void *out, const quantised *q, int64_t first, int64_t rows, int64_t K,
-                         dtype type, stream *s) {
-    cpu_expect("dequantise_rows", type);
-    (void)s;
+// Rows FIRST to FIRST + rows of the weight as plain numbers.
+static void make_plain(void *out, const quantised *q, int64_t first, int64_t rows, int64_t K,
+                       dtype type) {
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t r = 0; r < rows; r++)
         for (int64_t k = 0; k < K; k += ROW) {
@@ -62,7 +61,7 @@ void linear_quantised_forward_cpu(void *out, const void *inp, const quantised *q
     for (int64_t n = 0; n < N; n += step) {
         const int64_t rows = N - n < step ? N - n : step;
         const onednn_product z = forward_tile(M, N, K, rows, type);
-        dequantise_rows_cpu(scratch, q, n, rows, K, type, s);
+        make_plain(scratch, q, n, rows, K, type);
         onednn_matmul(element(out, n, type), inp, scratch, bias ? (const float *)bias + n : NULL,
                       &z, 0, rest, s);
     }
@@ -77,7 +76,7 @@ void linear_quantised_backward_input_cpu(void *dinp, const void *dout, const qua
     for (int64_t n = 0; n < N; n += step) {
         const int64_t rows = N - n < step ? N - n : step;
         const onednn_product z = backward_tile(M, N, K, rows, type);
-        dequantise_rows_cpu(scratch, q, n, rows, K, type, s);
+        make_plain(scratch, q, n, rows, K, type);
         onednn_matmul(dinp, element(dout, n, type), scratch, NULL, &z, acc || n, rest, s);
     }
 }

@@ -57,7 +57,7 @@ static bool whole_codes(const quantised *q, int64_t K) {
 
 template <class T>
 static void plain_rows(void *out, const quantised *q, int64_t first, int64_t rows, int64_t K, stream *s) {
-    const char *name = "dequantise_rows";
+    const char *name = "linear_quantised_plain";
     if (q->how == QUANT_INT8)
         each<CODES>(name, rows * K, plain_body<T, false>{(T *)out, {*q, K}, first},
                     whole_codes(q, K) && aligned(out), s);
@@ -66,10 +66,10 @@ static void plain_rows(void *out, const quantised *q, int64_t first, int64_t row
                dim3(EACH_THREADS), rows * K / CODES, plain_body<T, true>{(T *)out, {*q, K}, first});
 }
 
-void dequantise_rows_cuda(void *out, const quantised *q, int64_t first, int64_t rows, int64_t K, dtype type,
-                          stream *s) {
-    KERNEL_BEGIN(s);
-    FOR_TYPE("dequantise_rows", type, plain_rows, out, q, first, rows, K, s);
+// Rows FIRST to FIRST + rows of the weight as plain numbers.
+static void make_plain(void *out, const quantised *q, int64_t first, int64_t rows, int64_t K,
+                       dtype type, stream *s) {
+    FOR_TYPE("linear_quantised", type, plain_rows, out, q, first, rows, K, s);
 }
 
 // --- a few rows --------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ void linear_quantised_forward_cuda(void *out, const void *inp, const quantised *
     for (int64_t n = 0; n < N; n += step) {
         const int64_t rows = N - n < step ? N - n : step;
         const cublas_product z = forward_tile(M, N, K, rows, type);
-        dequantise_rows_cuda(scratch, q, n, rows, K, type, s);
+        make_plain(scratch, q, n, rows, K, type, s);
         cublas_product_run((char *)out + (size_t)n * dtype_size(type), inp, scratch, NULL, NULL, &z, s);
     }
     if (bias) FOR_TYPE("linear_quantised", type, add_bias, "linear_quantised_forward", out, bias, M, N, s);
@@ -162,7 +162,7 @@ void linear_quantised_backward_input_cuda(void *dinp, const void *dout, const qu
     for (int64_t n = 0; n < N; n += step) {
         const int64_t rows = N - n < step ? N - n : step;
         const cublas_product z = backward_tile(M, N, K, rows, acc || n, type);
-        dequantise_rows_cuda(scratch, q, n, rows, K, type, s);
+        make_plain(scratch, q, n, rows, K, type, s);
         cublas_product_run(dinp, (const char *)dout + (size_t)n * dtype_size(type), scratch, NULL, NULL, &z, s);
     }
 }

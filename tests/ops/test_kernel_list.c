@@ -63,18 +63,13 @@ static int find_format(const sources *s, const char *format, const char *name) {
     return find(s, text);
 }
 
-// Kernels that others call, on every device, and tests: they have a place in the tables for the latter.
-static bool called_by_kernels(const char *name) {
-    return !strcmp(name, "dequantise_rows"); // linear_quantised, tile by tile
-}
-
 START_TEST(kernels_have_ops_and_oracles) {
     sources ops = read_all(SOURCE_ROOT "/models/ops/*.c", "_cpu.c");
     sources oracles = read_all(SOURCE_ROOT "/tests/oracle/*_oracle.c", "oracle_device");
     int count = 0;
     for (const char *const *name = op_kernel_names; *name; name++, count++) {
-        ck_assert_msg(called_by_kernels(*name) || find_format(&ops, "ops->%s(", *name) >= 0,
-                      "no op calls the kernel %s", *name);
+        ck_assert_msg(find_format(&ops, "ops->%s(", *name) >= 0, "no op calls the kernel %s",
+                      *name);
         ck_assert_msg(find_format(&oracles, "%s_oracle(", *name) >= 0,
                       "the kernel %s has no oracle", *name);
     }
