@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 
-const char llama_adapter_prefix[] = "base_model.model.";
 static const char adapter_module[] = "base_model.model";
 static const init llama_init = {INIT_NORMAL, 0.02};
 static const char rotary_name[] = "rotary";
@@ -67,7 +66,8 @@ static float stretched(float frequency, const rope_config *r) {
     return (float)((1 - smooth) * (double)frequency / r->factor + smooth * (double)frequency);
 }
 
-void llama_frequencies(float *out, const llama_config *c) {
+// (head_width / 2), in f32 as transformers has them.
+static void frequencies(float *out, const llama_config *c) {
     for (int k = 0; k < c->head_width / 2; k++) {
         const float exponent = (float)(2 * k) / (float)c->head_width;
         out[k] = stretched(1.0f / powf((float)c->rope.base, exponent), &c->rope);
@@ -80,7 +80,7 @@ status llama_fill(const llama *m, params *p) {
     status rc = mem_new(&values, m->config.positions * half * 2, "rotary positions");
     if (rc) return rc;
     rc = mem_new(&frequency, half, "rotary frequencies");
-    if (!rc) llama_frequencies(frequency, &m->config);
+    if (!rc) frequencies(frequency, &m->config);
     for (int64_t i = 0; i < m->config.positions * half && !rc; i++) {
         const float angle = (float)(i / half) * frequency[i % half];
         values[2 * i] = cosf(angle);
@@ -90,6 +90,13 @@ status llama_fill(const llama *m, params *p) {
     mem_free(frequency);
     mem_free(values);
     return rc;
+}
+
+void llama_rotate(tape *t, const llama *m, tensor *out[3], tensor *qkv, tensor *positions,
+                  bool repeat) {
+    const llama_config *c = &m->config;
+    tensor *table = tape_view(t, m->rotary, 3, (int64_t[]){c->positions, c->head_width / 2, 2});
+    rotate_heads(t, out, qkv, &(rotate_args){table, positions, c->heads, c->key_heads, repeat});
 }
 
 // --- layers -------------------------------------------------------------------------------------
@@ -104,10 +111,10 @@ typedef struct layer_context {
 } layer_context;
 
 // Keys (or values) of the prefix again for each sample; NULL where nothing is shared.
-static tensor *repeat_prefix(tape *t, const llama_batch *b, tensor *k, tensor *index) {
+static tensor *repeat_prefix(tape *t, llama_batch *b, tensor *k) {
     if (!b->shared) return NULL;
     const int64_t N = k->dim[0], H = k->dim[1], W = k->dim[2];
-    tensor *rows = embedding(t, tape_view(t, k, 2, (int64_t[]){N, H * W}), index);
+    tensor *rows = embedding(t, tape_view(t, k, 2, (int64_t[]){N, H * W}), &b->prefix);
     return tape_view(t, rows, 3, (int64_t[]){rows->dim[0], H, W});
 }
 
@@ -117,8 +124,7 @@ static tensor *attend(tape *t, const llama *m, int layer, tensor *qkv, const voi
     llama_batch *b = self->batch;
     const bool last = layer == c->layers - 1;
     tensor *part[3], *out[2];
-    tensor *table = tape_view(t, m->rotary, 3, (int64_t[]){c->positions, c->head_width / 2, 2});
-    rotate_heads(t, part, qkv, &(rotate_args){table, &b->positions, c->heads, c->key_heads, true});
+    llama_rotate(t, m, part, qkv, &b->positions, true);
     tensor *q = part[0];
     if (last) {
         const int64_t row = (int64_t)c->heads * c->head_width;
@@ -128,8 +134,8 @@ static tensor *attend(tape *t, const llama *m, int layer, tensor *qkv, const voi
     attention_rows(t, out,
                    &(attention_rows_args){
                        .q = {NULL, q},
-                       .k = {NULL, part[1], repeat_prefix(t, b, part[1], &b->prefix)},
-                       .v = {NULL, part[2], repeat_prefix(t, b, part[2], &b->prefix)},
+                       .k = {NULL, part[1], repeat_prefix(t, b, part[1])},
+                       .v = {NULL, part[2], repeat_prefix(t, b, part[2])},
                        .segments = last ? &b->last_segments : &b->segments,
                        .most_queries = b->most,
                        .most_keys = b->most,

@@ -54,17 +54,13 @@ typedef struct llama {
     llama_layer layer[LLAMA_MAX_LAYERS];
 } llama;
 
-// What the names of adapters and of the image projection begin with, as PEFT writes them; all other
-// names are transformers' ("model.layers.0.self_attn.q_proj.weight").
-extern const char llama_adapter_prefix[];
-
-// Declares the parameters. All train; whoever fine-tunes freezes the base by params_freeze("model.")
+// Declares the parameters: adapters and the image projection under PEFT's names
+// ("base_model.model."...), all others under transformers' ("model.layers.0.self_attn.q_proj.weight").
+// All train; whoever fine-tunes freezes the base by params_freeze("model.")
 // and ("lm_head."), and sets it apart.
 void llama_make(llama *m, params *p, const llama_config *c);
 // Fills the rotary table; after params_allocate.
 status llama_fill(const llama *m, params *p);
-// Rotary frequencies (head_width / 2), in f32 as transformers has them.
-void llama_frequencies(float *out, const llama_config *c);
 
 // The training loss of a batch, wide, rank 0: the sum over supervised tokens of their weight times
 // -log p, as the batch's weights say. IMAGES: (M, image_width), in the order of the batch's image
@@ -74,6 +70,9 @@ tensor *llama_loss(tape *t, const llama *m, llama_batch *b, tensor *images);
 tensor *llama_logits(tape *t, const llama *m, llama_batch *b, tensor *images);
 
 // --- parts, for generation ----------------------------------------------------------------------
+// Queries, keys and values out of a fused projection, turned to POSITIONS; REPEAT as in rotate_args.
+void llama_rotate(tape *t, const llama *m, tensor *out[3], tensor *qkv, tensor *positions,
+                  bool repeat);
 // (N, D): tokens, with projected images in their places.
 tensor *llama_embed(tape *t, const llama *m, tensor *ids, tensor *images, tensor *image_index);
 

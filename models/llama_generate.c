@@ -92,12 +92,10 @@ typedef struct step_context {
 // All rows' keys go into the cache before any row looks.
 static tensor *attend(tape *t, const llama *m, int layer, tensor *qkv, const void *context) {
     const step_context *s = context;
-    const llama_config *c = &m->config;
     llama_cache cache = *s->cache; // ops take tensors that are not const
     llama_step_batch *b = s->batch;
-    tensor *part[3], *table = tape_view(t, m->rotary, 3,
-                                        (int64_t[]){c->positions, c->head_width / 2, 2});
-    rotate_heads(t, part, qkv, &(rotate_args){table, &b->positions, c->heads, c->key_heads, false});
+    tensor *part[3];
+    llama_rotate(t, m, part, qkv, &b->positions, false);
     tensor *out = attention_cached(t, part[0], part[1], part[2],
                                    &(attention_cache){
                                        .keys = &cache.keys[layer],
@@ -109,7 +107,7 @@ static tensor *attend(tape *t, const llama *m, int layer, tensor *qkv, const voi
                                        .prefix_slot = cache.prefix_slot,
                                    });
     out = tape_view(t, out, 2, (int64_t[]){out->dim[0], out->dim[1] * out->dim[2]});
-    return layer == c->layers - 1 ? embedding(t, out, &b->last) : out;
+    return layer == m->config.layers - 1 ? embedding(t, out, &b->last) : out;
 }
 
 typedef struct layer_call {

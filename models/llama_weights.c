@@ -219,22 +219,43 @@ status llama_load_base(params *p, const char *folder, bool apart) {
 static const char *const adapter_files[] = {"adapter_model.safetensors", "adapter_model.bin",
                                             "model.safetensors", "pytorch_model.bin", NULL};
 static const char projection_name[] = "base_model.model.model.img_proj_layer.weight";
+static const char projection_file[] = "img_proj.safetensors"; // as export writes it beside PEFT's
 static const char *const no_projection[] = {"img_proj_layer", NULL};
+static const char *const no_adapters[] = {".lora_A.", ".lora_B.", NULL};
 
-status llama_load_adapter(params *p, const char *path, bool *projection) {
-    char full[LLAMA_PATH_SIZE];
+static status load_file(params *p, const char *path, const char *const *keep) {
+    const load_recipe recipe = {
+        .what = "adapters of this configuration", .keep = keep, .strict = true};
     weights *file = NULL;
     load_counts counts;
-    *projection = false;
-    status rc = find_file(full, path, adapter_files, "adapter");
-    if (!rc) rc = weights_open(&file, full);
-    if (!rc) *projection = weights_lookup(file, projection_name) != NULL;
-    const load_recipe recipe = {.what = "adapters of this configuration",
-                                .keep = *projection ? NULL : no_projection,
-                                .strict = true};
+    status rc = weights_open(&file, path);
     if (!rc) rc = params_load(p, file, &recipe, &counts);
     weights_close(file);
     return rc;
+}
+
+static status holds_projection(bool *holds, const char *path) {
+    weights *file = NULL;
+    status rc = weights_open(&file, path);
+    if (!rc) *holds = weights_lookup(file, projection_name) != NULL;
+    weights_close(file);
+    return rc;
+}
+
+status llama_load_adapter(params *p, const char *path, bool *projection) {
+    char full[LLAMA_PATH_SIZE], beside[LLAMA_PATH_SIZE];
+    bool inside = false;
+    *projection = false;
+    status rc = find_file(full, path, adapter_files, "adapter");
+    if (!rc) rc = holds_projection(&inside, full);
+    if (!rc) rc = load_file(p, full, inside ? NULL : no_projection);
+    if (rc) return rc;
+    *projection = inside;
+    if (inside || !folder_exists(path) || !params_find(p, projection_name)) return STATUS_OK;
+    rc = path_join(beside, sizeof beside, path, projection_file);
+    if (rc || !file_exists(beside)) return rc;
+    *projection = true;
+    return load_file(p, beside, no_adapters);
 }
 
 // --- adapter_config.json ------------------------------------------------------------------------
@@ -242,7 +263,8 @@ status llama_load_adapter(params *p, const char *path, bool *projection) {
 static const char *const refused[] = {"use_dora", "use_qalora", "use_bdlora", "lora_bias",
                                       "fan_in_fan_out", "layer_replication", "layers_to_transform",
                                       "alora_invocation_tokens", "trainable_token_indices",
-                                      "target_parameters", "megatron_config", NULL};
+                                      "target_parameters", "megatron_config", "kasa_config",
+                                      "monteclora_config", "arrow_config", "velora_config", NULL};
 
 static bool is_used(json_value v) {
     bool yes = true;

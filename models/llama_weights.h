@@ -17,8 +17,9 @@ void llama_config_write(buffer *out, const llama_config *c, const char *type, in
 // embedding and the head may have fewer rows than P: those behind (added tokens) stay as they are.
 status llama_load_base(params *p, const char *folder, bool apart);
 // Adapters and image projection: a folder with adapter_model.safetensors, adapter_model.bin,
-// pytorch_model.bin (REFERENCE 5.5) or a checkpoint's model.safetensors; or such a file. *PROJECTION:
-// whether it holds one; without, P's stays as it is.
+// pytorch_model.bin (REFERENCE 5.5) or a checkpoint's model.safetensors; or such a file. The projection
+// may stand beside it as img_proj.safetensors. *PROJECTION: whether there is one; without, P's stays as
+// it is.
 status llama_load_adapter(params *p, const char *path, bool *projection);
 // Of adapter_config.json beside an adapter: FORMAT where it is of a kind that lora.h is not. TARGET
 // names (borrowed by OUT) are kept in TEXTS. *FOUND false: there is no such file.

@@ -15,12 +15,19 @@
 
 static const char model_file[] = "model.safetensors", optimizer_file[] = "optimizer.safetensors";
 static const char config_file[] = "config.json", manifest_file[] = "manifest.json";
-static const char vocabulary_file[] = "vocab.txt";
-static const char *const content[] = {model_file, optimizer_file, config_file, vocabulary_file};
-enum { CONTENTS = sizeof content / sizeof *content, FORMAT_VERSION = 1, NAME_LENGTH = 32 };
+enum { FORMAT_VERSION = 1, NAME_LENGTH = 32 };
 
-// Files of a checkpoint: the vocabulary, the last of them, where the stage has one.
-static int contents(const run *r) { return CONTENTS - (r->stage->vocabulary ? 0 : 1); }
+static const char *vocabulary_file(const run *r) {
+    return r->stage->vocabulary_file ? r->stage->vocabulary_file(r) : "vocab.txt";
+}
+
+// File I of a checkpoint; the vocabulary is the last of them, where the stage has one. NULL behind it.
+static const char *content(const run *r, int i) {
+    static const char *const all[] = {model_file, optimizer_file, config_file};
+    enum { ALL = sizeof all / sizeof *all };
+    if (i < ALL) return all[i];
+    return i == ALL && r->stage->vocabulary ? vocabulary_file(r) : NULL;
+}
 
 static bool is_saved(const param *q) { return q->role != PARAM_CONSTANT && !q->apart; }
 static bool has_moments(const param *q) { return q->role == PARAM_WEIGHT && !q->frozen; }
@@ -115,14 +122,14 @@ static status write_manifest(run *r, const char *folder) {
                      (long long)r->best.stale);
     }
     buffer_text(&m, "  \"files\": {");
-    for (int i = 0; i < contents(r) && !rc; i++) {
+    for (int i = 0; content(r, i) && !rc; i++) {
         int64_t bytes;
         uint32_t crc;
-        rc = path_join(path, sizeof path, folder, content[i]);
+        rc = path_join(path, sizeof path, folder, content(r, i));
         if (!rc) rc = file_checksum(path, &bytes, &crc);
         if (!rc)
             buffer_print(&m, "%s\n    \"%s\": {\"bytes\": %lld, \"crc32\": \"%08x\"}", i ? "," : "",
-                         content[i], (long long)bytes, crc);
+                         content(r, i), (long long)bytes, crc);
     }
     buffer_text(&m, "\n  }\n}\n");
     if (!rc) rc = m.failed;
@@ -136,7 +143,7 @@ static status write_vocabulary(const run *r, const char *folder) {
     char path[PATH_SIZE];
     if (!r->stage->vocabulary) return STATUS_OK;
     const buffer *text = r->stage->vocabulary(r);
-    status rc = path_join(path, sizeof path, folder, vocabulary_file);
+    status rc = path_join(path, sizeof path, folder, vocabulary_file(r));
     return rc ? rc : file_write(path, text->data, text->length);
 }
 
@@ -356,7 +363,7 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
         if (!rc) rc = json_member_int(&m->best.stale, best, "stale", 0, INT64_MAX);
     }
     if (!rc) rc = json_member(&files, root, "files");
-    for (int i = 0; i < contents(r) && !rc; i++) rc = check_file(folder, content[i], files);
+    for (int i = 0; content(r, i) && !rc; i++) rc = check_file(folder, content(r, i), files);
     json_close(document);
     return rc;
 }
@@ -367,10 +374,11 @@ static status check_vocabulary(const run *r, const char *folder) {
     buffer text = {0};
     if (!r->stage->vocabulary) return STATUS_OK;
     const buffer *own = r->stage->vocabulary(r);
-    status rc = path_join(path, sizeof path, folder, vocabulary_file);
+    status rc = path_join(path, sizeof path, folder, vocabulary_file(r));
     if (!rc) rc = file_read(path, 0, &text);
     if (!rc && (text.length != own->length || memcmp(text.data, own->data, own->length)))
-        rc = status_fail(STATUS_FORMAT, "%s: is not the vocabulary of this configuration (model.vocabulary)", path);
+        rc = status_fail(STATUS_FORMAT, "%s: is not the vocabulary of this configuration (%s)", path,
+                         r->stage->vocabulary_file ? "model.tokenizer" : "model.vocabulary");
     buffer_free(&text);
     return rc;
 }
@@ -448,11 +456,16 @@ status checkpoint_choose(const char *run_dir, char *out, size_t size) {
     return rc ? rc : status_fail(STATUS_IO, "%s: holds no checkpoint", all);
 }
 
+status checkpoint_folder(char *out, size_t size, const char *path) {
+    status rc = path_join(out, size, path, "checkpoints");
+    if (rc || folder_exists(out)) return rc ? rc : checkpoint_choose(path, out, size);
+    snprintf(out, size, "%s", path); // shorter than what fitted before
+    return STATUS_OK;
+}
+
 status checkpoint_file(char *out, size_t size, const char *path) {
     char folder[PATH_SIZE];
-    status rc = path_join(folder, sizeof folder, path, "checkpoints");
-    if (rc || !folder_exists(folder)) return rc ? rc : checkpoint_weights(out, size, path);
-    rc = checkpoint_choose(path, folder, sizeof folder);
+    status rc = checkpoint_folder(folder, sizeof folder, path);
     return rc ? rc : checkpoint_weights(out, size, folder);
 }
 

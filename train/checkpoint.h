@@ -19,7 +19,9 @@ status checkpoint_load_model(params *p, const char *folder);
 // The file of weights at PATH in OUT: a checkpoint folder's model, or PATH itself.
 status checkpoint_weights(char *out, size_t size, const char *path);
 
-// The same where PATH may also be a run's folder: its best checkpoint.
+// A run's best checkpoint where PATH is a run's folder, else PATH itself.
+status checkpoint_folder(char *out, size_t size, const char *path);
+// The file of weights in it.
 status checkpoint_file(char *out, size_t size, const char *path);
 
 // The run's best checkpoint becomes its model, on all ranks.

@@ -48,21 +48,9 @@ static void writer_close(writer *w) {
 // --- what is asked ------------------------------------------------------------------------------
 static status open_images(writer *w) {
     const config *c = w->language.inference.config;
-    const char *path = config_text(c, "data.embeddings");
-    const instruct_facts *f = instruct_facts_of(w->data);
-    if (!f->queries) return STATUS_OK;
     w->blank = config_bool(c, "data.blank") || config_choice(c, "generate.images") == 1;
-    if (!*path)
-        return status_fail(STATUS_USAGE, "data.embeddings: the conversations have images: name the "
-                                         "file that `radialog embed` wrote");
-    status rc = embeddings_open(&w->images, path);
-    if (!rc && w->images->type != DTYPE_F32)
-        rc = status_fail(STATUS_FORMAT, "%s: holds features, not the f32 embeddings of `radialog "
-                                        "embed`", path);
-    if (!rc && w->images->queries != f->queries)
-        rc = status_fail(STATUS_FORMAT, "%s: %d tokens an image, the conversations have %d", path,
-                         w->images->queries, f->queries);
-    return rc;
+    return language_images_open(&w->images, config_text(c, "data.embeddings"),
+                                instruct_facts_of(w->data));
 }
 
 static status find_split(int *split, const arguments *a) {
@@ -150,12 +138,8 @@ static status read_images(void *context, int64_t i, int64_t rows, float *out) {
         return status_fail(STATUS_FORMAT, "record %lld: its prompt has %lld image tokens for %d images",
                            (long long)(w->written + i), (long long)rows, r.images);
     if (w->blank) memset(out, 0, (size_t)(r.images * numbers) * sizeof *out);
-    for (int k = 0; k < r.images && !rc && !w->blank; k++) {
-        const int64_t row = embeddings_find(w->images, r.image[k]);
-        rc = row >= 0 ? embeddings_read(out + k * numbers, w->images, row)
-                      : status_fail(STATUS_FORMAT, "image %s is not in %s: `radialog embed` makes it",
-                                    r.image[k], w->images->path);
-    }
+    for (int k = 0; k < r.images && !rc && !w->blank; k++)
+        rc = language_image_read(out + k * numbers, w->images, r.image[k]);
     return rc;
 }
 

@@ -22,11 +22,7 @@ static status find_checkpoint(inference *s, const arguments *a) {
         return status_fail(STATUS_USAGE,
                            "--checkpoint PATH is missing: a run directory, a checkpoint folder "
                            "or a file of weights");
-    status rc = path_join(s->folder, sizeof s->folder, given, "checkpoints");
-    if (!rc && folder_exists(s->folder))
-        rc = checkpoint_choose(given, s->folder, sizeof s->folder);
-    else if (snprintf(s->folder, sizeof s->folder, "%s", given) >= (int)sizeof s->folder)
-        rc = status_fail(STATUS_USAGE, "--checkpoint is too long");
+    status rc = checkpoint_folder(s->folder, sizeof s->folder, given);
     return rc ? rc : checkpoint_weights(s->file, sizeof s->file, s->folder);
 }
 
@@ -34,7 +30,11 @@ status inference_open(inference *s, const arguments *a, const config_key *const 
     *s = (inference){0};
     status rc = find_checkpoint(s, a);
     if (!rc) rc = read_config(s, a, tables);
-    if (!rc) rc = device_from_config(&s->device, s->config, NULL);
+    return rc ? rc : inference_open_device(s);
+}
+
+status inference_open_device(inference *s) {
+    status rc = device_from_config(&s->device, s->config, NULL);
     if (!rc) rc = device_open_dry(&s->dry, s->device);
     if (!rc) rc = comm_open_single(&s->comm);
     if (!rc) rc = params_open(&s->params, s->device);

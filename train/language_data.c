@@ -6,16 +6,20 @@
 // --- opening ------------------------------------------------------------------------------------
 static status list_records(language_split *s, const language_options *o) {
     const int64_t all = instruct_count(s->data, s->split);
+    const bool model = o->positions < o->pack_tokens;
+    const int64_t most = model ? o->positions : o->pack_tokens;
     s->count = o->limit && o->limit < all ? o->limit : all;
     status rc = mem_new(&s->record, s->count ? s->count : 1, "records");
     for (int64_t i = 0; i < s->count && !rc; i++) {
         const int32_t length = instruct_length(s->data, s->split, i);
         s->record[i] = i;
-        if (length > o->pack_tokens)
-            rc = status_fail(STATUS_FORMAT, "record %lld of the %s split has %d tokens, more than a "
-                                            "piece holds: raise train.pack_tokens (%lld)",
+        if (length > most)
+            rc = status_fail(STATUS_FORMAT, "record %lld of the %s split has %d tokens, more than %s "
+                                            "(%lld): %s",
                              (long long)i, split_names[s->split], length,
-                             (long long)o->pack_tokens);
+                             model ? "the model has positions" : "a piece holds", (long long)most,
+                             model ? "make the conversations with a smaller instruct.cutoff"
+                                   : "raise train.pack_tokens");
     }
     return rc;
 }
@@ -35,7 +39,8 @@ status language_split_open(language_split *s, instruct_set *data, int split,
     if (!rc) rc = order_open(&s->order, s->record, s->count, &order);
     const int64_t most = rc ? 0 : order_most(s->order);
     if (!rc) rc = mem_new(&s->batch, most, "a batch's records");
-    if (!rc) rc = mem_new(&s->item, most, "a batch's conversations");
+    if (!rc) rc = mem_new(&s->sample, most, "a batch's conversations");
+    if (!rc) rc = mem_new(&s->first_image, most + 1, "a batch's images");
     return rc ? rc : mem_new(&s->piece, most, "a batch's pieces");
 }
 
@@ -43,7 +48,8 @@ void language_split_close(language_split *s) {
     order_close(s->order);
     mem_free(s->record);
     mem_free(s->batch);
-    mem_free(s->item);
+    mem_free(s->sample);
+    mem_free(s->first_image);
     mem_free(s->piece);
     buffer_free(&s->ids);
     buffer_free(&s->spans);
@@ -85,78 +91,54 @@ static void add_spans(language_split *s, const language_options *o, const instru
         buffer_append(&s->spans, (const char *)r->span, (size_t)r->spans * 2 * sizeof *r->span);
 }
 
-// Buffers move while they grow: items hold numbers of elements until all are there.
-static status read_item(language_split *s, const language_options *o, language_item *item,
-                        int64_t i) {
+// This rank's sample I. Its ids and spans get their places once the buffers have stopped moving.
+static status read_sample(language_split *s, const language_options *o, int64_t i) {
     instruct_record r;
-    status rc = instruct_read(s->data, s->split, s->batch[i], &r);
+    const int64_t place = s->step.first + i;
+    status rc = instruct_read(s->data, s->split, s->batch[place], &r);
     if (rc) return rc;
-    *item = (language_item){
-        .sample = {.count = r.count,
-                   .spans = o->everything ? 1 : r.spans,
-                   .sample = i,
-                   .weight = weight_of(s, o, i)},
-        .first_image = (int64_t)(s->images.length / sizeof(size_t)),
-        .images = r.images,
-    };
+    s->sample[i] = (llama_sample){.count = r.count,
+                                  .spans = o->everything ? 1 : r.spans,
+                                  .sample = place,
+                                  .weight = weight_of(s, o, place)};
     buffer_append(&s->ids, (const char *)r.ids, (size_t)r.count * sizeof *r.ids);
     add_spans(s, o, &r);
     for (int k = 0; k < r.images; k++) {
-        const size_t place = s->names.length;
-        buffer_append(&s->images, (const char *)&place, sizeof place);
+        const size_t name = s->names.length;
+        buffer_append(&s->images, (const char *)&name, sizeof name);
         buffer_append(&s->names, r.image[k], strlen(r.image[k]) + 1);
     }
+    s->first_image[i + 1] = (int64_t)(s->images.length / sizeof(size_t));
     const buffer *const all[] = {&s->ids, &s->spans, &s->images, &s->names};
     for (int k = 0; k < 4 && !rc; k++) rc = all[k]->failed;
     return rc;
 }
 
-static void point_items(language_split *s) {
+static void point_samples(language_split *s) {
     const int32_t *ids = (const int32_t *)(const void *)s->ids.data;
     const int32_t *span = (const int32_t *)(const void *)s->spans.data;
     for (int64_t i = 0; i < s->step.count; i++) {
-        llama_sample *x = &s->item[i].sample;
-        x->ids = ids;
-        x->span = span;
-        ids += x->count;
-        span += 2 * x->spans;
+        s->sample[i].ids = ids;
+        s->sample[i].span = span;
+        ids += s->sample[i].count;
+        span += 2 * s->sample[i].spans;
     }
-}
-
-static int32_t shared_of(const language_split *s, const language_options *o,
-                         const language_piece *p) {
-    int32_t shared = 0;
-    for (int64_t i = p->first; o->share && i + 1 < p->first + p->count; i++) {
-        const llama_sample pair[2] = {s->item[p->first].sample, s->item[i + 1].sample};
-        const int32_t same = llama_shared_prefix(pair, 2, o->image_token);
-        if (i == p->first || same < shared) shared = same;
-    }
-    return shared;
-}
-
-static int64_t rows_of(const language_split *s, const language_piece *p) {
-    int64_t rows = p->shared;
-    for (int64_t i = p->first; i < p->first + p->count; i++)
-        rows += s->item[i].sample.count - p->shared;
-    return rows;
 }
 
 // As many samples, in their order, as a piece's rows hold.
 static void cut(language_split *s, const language_options *o) {
-    s->pieces = 0;
+    language_piece *p = s->piece;
+    *p = (language_piece){0}; // stays empty for a rank without work
     for (int64_t i = 0; i < s->step.count; i++) {
-        language_piece *p = s->pieces ? &s->piece[s->pieces - 1] : NULL;
-        if (p) {
-            language_piece longer = {p->first, p->count + 1, 0};
-            longer.shared = shared_of(s, o, &longer);
-            if (rows_of(s, &longer) <= o->pack_tokens) {
-                *p = longer;
-                continue;
-            }
-        }
-        s->piece[s->pieces++] = (language_piece){i, 1, 0};
+        const llama_sample *first = &s->sample[p->first];
+        const int32_t shared =
+            o->share ? llama_shared_prefix(first, p->count + 1, o->image_token) : 0;
+        if (p->count && llama_rows(first, p->count + 1, shared) > o->pack_tokens)
+            *++p = (language_piece){i, 1, 0};
+        else
+            *p = (language_piece){p->first, p->count + 1, shared};
     }
-    if (!s->pieces) s->piece[s->pieces++] = (language_piece){0}; // a rank without work
+    s->pieces = p - s->piece + 1;
 }
 
 status language_split_batch(language_split *s, const language_options *o, int64_t step) {
@@ -167,10 +149,9 @@ status language_split_batch(language_split *s, const language_options *o, int64_
     for (int64_t i = 0; i < s->step.global_count; i++)
         s->tokens += instruct_length(s->data, s->split, s->batch[i]);
     status rc = STATUS_OK;
-    for (int64_t i = 0; i < s->step.count && !rc; i++)
-        rc = read_item(s, o, &s->item[i], s->step.first + i);
+    for (int64_t i = 0; i < s->step.count && !rc; i++) rc = read_sample(s, o, i);
     if (rc) return rc;
-    point_items(s);
+    point_samples(s);
     cut(s, o);
     return STATUS_OK;
 }
@@ -204,52 +185,55 @@ void language_inputs_close(language_inputs *in, device *d) {
     *in = (language_inputs){0};
 }
 
-static status read_image(language_inputs *in, const char *id, embeddings *const *files, int count,
-                         bool blank) {
-    const int64_t numbers = in->queries * in->images.dim[1];
-    if (blank) {
-        memset(in->row, 0, (size_t)numbers * sizeof *in->row);
-        return STATUS_OK;
-    }
-    for (int f = 0; f < count; f++) {
-        const int64_t row = embeddings_find(files[f], id);
-        if (row >= 0) return embeddings_read(in->row, files[f], row);
-    }
-    return status_fail(STATUS_FORMAT, "image %s is in none of the %d files of data.embeddings: "
-                                      "`radialog embed` makes them", id, count);
-}
-
 static status load_images(language_inputs *in, device *d, const language_split *s,
-                          const language_piece *p, embeddings *const *files, int count,
-                          bool blank) {
+                          const language_piece *p, const embeddings *file, bool blank) {
     const int64_t numbers = in->queries * in->images.dim[1];
-    const size_t *place = (const size_t *)(const void *)s->images.data;
-    int64_t at = 0;
-    for (int64_t i = p->first; i < p->first + p->count; i++)
-        for (int k = 0; k < s->item[i].images; k++) {
-            const char *id = s->names.data + place[s->item[i].first_image + k];
-            status rc = read_image(in, id, files, count, blank);
-            if (rc) return rc;
-            for (int64_t e = 0; e < numbers; e++)
-                element_put(in->staging, at++, (double)in->row[e], in->images.type);
-        }
+    const int64_t first = s->first_image[p->first], end = s->first_image[p->first + p->count];
+    const size_t *name = (const size_t *)(const void *)s->images.data;
+    status rc = STATUS_OK;
+    if (blank) memset(in->row, 0, (size_t)numbers * sizeof *in->row);
+    for (int64_t k = first; k < end && !rc; k++) {
+        if (!blank) rc = language_image_read(in->row, file, s->names.data + name[k]);
+        for (int64_t e = 0; e < numbers && !rc; e++)
+            element_put(in->staging, (k - first) * numbers + e, (double)in->row[e],
+                        in->images.type);
+    }
     in->images.dim[0] = in->batch.images.dim[0];
-    d->upload(d, in->images.data, in->staging, tensor_bytes(&in->images));
-    return STATUS_OK;
+    if (!rc) d->upload(d, in->images.data, in->staging, tensor_bytes(&in->images));
+    return rc;
 }
 
 status language_inputs_load(language_inputs *in, device *d, const language_split *s, int64_t i,
-                            embeddings *const *files, int count, bool blank, int32_t image_token) {
+                            const embeddings *file, bool blank, int32_t image_token) {
     const language_piece *p = &s->piece[i];
-    llama_sample *sample = NULL;
-    status rc = mem_new(&sample, p->count ? p->count : 1, "a piece's conversations");
-    for (int64_t k = 0; k < p->count && !rc; k++) sample[k] = s->item[p->first + k].sample;
-    if (!rc) llama_batch_load(&in->batch, sample, p->count, p->shared, image_token);
-    if (!rc && in->images.data) rc = load_images(in, d, s, p, files, count, blank);
-    mem_free(sample);
-    return rc;
+    llama_batch_load(&in->batch, &s->sample[p->first], p->count, p->shared, image_token);
+    return file ? load_images(in, d, s, p, file, blank) : STATUS_OK;
 }
 
 tensor *language_images(language_inputs *in) {
     return in->images.data ? &in->images : NULL;
+}
+
+// --- image tokens -------------------------------------------------------------------------------
+status language_images_open(embeddings **out, const char *path, const instruct_facts *f) {
+    *out = NULL;
+    if (!f->queries) return STATUS_OK;
+    if (!*path)
+        return status_fail(STATUS_USAGE, "data.embeddings: the conversations have images: name the "
+                                         "file that `radialog embed` wrote");
+    status rc = embeddings_open(out, path);
+    if (!rc && (*out)->type != DTYPE_F32)
+        rc = status_fail(STATUS_FORMAT, "%s: holds features, not the f32 embeddings of `radialog "
+                                        "embed`", path);
+    if (!rc && (*out)->queries != f->queries)
+        rc = status_fail(STATUS_FORMAT, "%s: %d tokens an image, the conversations have %d", path,
+                         (*out)->queries, f->queries);
+    return rc;
+}
+
+status language_image_read(float *out, const embeddings *file, const char *id) {
+    const int64_t row = embeddings_find(file, id);
+    if (row >= 0) return embeddings_read(out, file, row);
+    return status_fail(STATUS_FORMAT, "image %s is not in %s: `radialog embed` makes it", id,
+                       file->path);
 }

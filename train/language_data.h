@@ -16,15 +16,8 @@
 // transformers' Trainer has it (REFERENCE 5.8).
 typedef enum language_weighting { WEIGHT_TOKEN, WEIGHT_REFERENCE } language_weighting;
 
-// A conversation in host memory; its ids and spans lie in its batch's buffers.
-typedef struct language_item {
-    llama_sample sample;
-    int64_t first_image; // of the batch's images
-    int images;
-} language_item;
-
 typedef struct language_piece {
-    int64_t first, count; // items
+    int64_t first, count; // samples
     int32_t shared;       // rows of the prefix that they share
 } language_piece;
 
@@ -38,17 +31,18 @@ typedef struct language_split {
     order_step step;
     int64_t *batch; // (order_most): records of the global batch
 
-    language_item *item;    // (order_most): this rank's
+    llama_sample *sample;   // (order_most): this rank's; their ids and spans lie in the buffers
+    int64_t *first_image;   // (order_most + 1): each sample's first of IMAGES
     language_piece *piece;  // (order_most)
     int64_t pieces;
-    buffer ids, spans;      // i32, of all items
-    buffer images;          // const char *: dicom ids, whose texts are in NAMES
-    buffer names;
-    int64_t tokens, targets; // of the global batch; of pieces' rows without filler
+    buffer ids, spans;      // i32, of all samples
+    buffer images, names;   // size_t: where each image's dicom_id begins in NAMES
+    int64_t tokens, targets; // of the global batch
 } language_split;
 
 typedef struct language_options {
     int64_t batch, micro_batch, pack_tokens;
+    int64_t positions; // of the model: no conversation is longer
     language_weighting weighting;
     bool everything; // all tokens behind the first are supervised, prompts too
     bool share;      // common prefixes once per piece
@@ -59,7 +53,7 @@ typedef struct language_options {
     int64_t limit; // records; 0: all
 } language_options;
 
-// Errors: FORMAT (no record; a record longer than a piece), MEMORY.
+// Errors: FORMAT (no record; one that is longer than a piece or the model's positions), MEMORY.
 status language_split_open(language_split *s, instruct_set *data, int split,
                            const language_options *o);
 void language_split_close(language_split *s);
@@ -80,9 +74,16 @@ status language_inputs_open(language_inputs *in, device *d, const llama_room *ro
                             int64_t image_width, int64_t queries);
 void language_inputs_close(language_inputs *in, device *d);
 size_t language_inputs_bytes(const device *d, const llama_room *room, int64_t image_width);
-// Takes piece I of the latest batch to the device, with its images from FILES (split by split; COUNT of
-// them, each image in one). BLANK: zeros instead. IO, FORMAT: an image that no file has is named.
+// Takes piece I of the latest batch to the device, with its images from FILE (NULL: there are none).
+// BLANK: zeros instead. IO; FORMAT: an image that the file lacks is named.
 status language_inputs_load(language_inputs *in, device *d, const language_split *s, int64_t i,
-                            embeddings *const *files, int count, bool blank, int32_t image_token);
+                            const embeddings *file, bool blank, int32_t image_token);
 // The images of IN's piece for llama_loss: NULL where the model takes none.
 tensor *language_images(language_inputs *in);
+
+// --- image tokens -------------------------------------------------------------------------------
+// The file of data.embeddings that the conversations F need; *OUT NULL where they have no images. USAGE
+// if PATH is empty, FORMAT if it holds other tokens.
+status language_images_open(embeddings **out, const char *path, const instruct_facts *f);
+// The tokens (queries, width) of the image ID. FORMAT if the file lacks it.
+status language_image_read(float *out, const embeddings *file, const char *id);

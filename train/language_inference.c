@@ -4,21 +4,11 @@
 #include "core/log.h"
 #include "models/nn/lora_merge.h"
 #include "train/checkpoint.h"
-#include "train/devices.h"
 #include "train/settings.h"
 
 #include <stdio.h>
 
 enum { CONFIG_BYTES = 1 << 20 };
-
-static status find_folder(inference *s, const char *path) {
-    status rc = path_join(s->folder, sizeof s->folder, path, "checkpoints");
-    if (!rc && folder_exists(s->folder))
-        return checkpoint_choose(path, s->folder, sizeof s->folder);
-    if (!rc && snprintf(s->folder, sizeof s->folder, "%s", path) >= (int)sizeof s->folder)
-        rc = status_fail(STATUS_USAGE, "%.64s...: the path is too long", path);
-    return rc;
-}
 
 // Whether config.json in the folder at FILE is a whole model's, as transformers writes it.
 static status is_whole(bool *whole, const char *file) {
@@ -60,16 +50,12 @@ status language_inference_open(language_inference *l, const arguments *a, const 
     *l = (language_inference){0};
     inference *s = &l->inference;
     status rc = settings_open(&s->config, tables, a);
-    if (!rc && path) rc = find_folder(s, path);
+    if (!rc && path) rc = checkpoint_folder(s->folder, sizeof s->folder, path);
     if (!rc && path) rc = read_config(l, a);
     if (!rc)
         rc = language_tokenizer(&l->tokens, config_text(s->config, "model.tokenizer"),
                                 config_text(s->config, "model.base"), &l->image_token);
-    if (!rc) rc = device_from_config(&s->device, s->config, NULL);
-    if (!rc) rc = device_open_dry(&s->dry, s->device);
-    if (!rc) rc = comm_open_single(&s->comm);
-    if (!rc) rc = params_open(&s->params, s->device);
-    return rc ? rc : tape_init(&s->tape, s->device, s->dry, s->comm);
+    return rc ? rc : inference_open_device(s);
 }
 
 void language_inference_close(language_inference *l) {
@@ -100,9 +86,7 @@ static status load_weights(language_inference *l) {
     bool projection = false;
     status rc = params_init(&s->params, seed);
     if (!rc) rc = llama_fill(&l->model, &s->params);
-    if (!rc) rc = params_init_apart(&s->params, seed, drawn ? "" : "model.embed_tokens.");
-    if (!rc && !drawn) rc = params_init_apart(&s->params, seed, "lm_head."); // added tokens' rows
-    if (!rc && !drawn) rc = llama_load_base(&s->params, base, true);
+    if (!rc) rc = language_begin_base(&s->params, base, drawn, seed);
     if (!rc && l->adapters) rc = llama_load_adapter(&s->params, s->folder, &projection);
     if (!rc && l->model.config.image_width && !projection)
         log_warn("no image projection was loaded: images are seen through a random one");

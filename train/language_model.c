@@ -87,3 +87,10 @@ void language_freeze_base(params *p, const char *storage) {
     if (!strcmp(storage, "int8")) params_quantise(p, "_proj.", QUANT_INT8);
     if (!strcmp(storage, "nf4")) params_quantise(p, "_proj.", QUANT_NF4);
 }
+
+status language_begin_base(params *p, const char *base, bool drawn, uint64_t seed) {
+    if (drawn) return params_init_apart(p, seed, "");
+    status rc = params_init_apart(p, seed, "model.embed_tokens.");
+    if (!rc) rc = params_init_apart(p, seed, "lm_head.");
+    return rc ? rc : llama_load_base(p, base, true);
+}

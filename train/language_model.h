@@ -19,3 +19,6 @@ status language_lora_config(llama_config *out, const config *c, int32_t vocabula
                             int64_t image_width);
 // Freezes the base and sets it apart; its linear layers are kept as STORAGE (model.storage) says.
 void language_freeze_base(params *p, const char *storage);
+// Its values: those of the folder BASE, but for added tokens' rows, which no file holds; DRAWN: all are
+// drawn with SEED, for measurements.
+status language_begin_base(params *p, const char *base, bool drawn, uint64_t seed);

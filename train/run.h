@@ -82,8 +82,9 @@ struct stage {
     status (*validate)(run *r, buffer *out, double *score);
     // Writes the model's configuration for a checkpoint, so that it can be used without its run.
     void (*save)(const run *r, buffer *config_json);
-    // The vocabulary that checkpoints then hold as vocab.txt, borrowed. NULL: the stage has none.
+    // The vocabulary that checkpoints then hold, borrowed. NULL: the stage has none.
     const buffer *(*vocabulary)(const run *r);
+    const char *(*vocabulary_file)(const run *r); // its name there; NULL: vocab.txt
     void (*free)(run *r);
     // Says what was learned, once training has ended. May be NULL.
     status (*report)(run *r);

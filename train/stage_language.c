@@ -12,13 +12,14 @@
 
 typedef struct state {
     tokenizer *tokens;
-    buffer vocabulary; // the tokenizer's file, for checkpoints of whole models
+    buffer vocabulary; // the tokenizer's file, which checkpoints of whole models hold
     instruct_set *data;
     embeddings *images; // NULL: conversations without images
     language_options options;
     language_split train, validate;
     llama model;
     language_inputs inputs;
+    bool json;         // it is a tokenizer.json
     bool blank, adapters;
     bool told, checked; // the first sample was shown; the first step's gradients were looked at
 } state;
@@ -54,31 +55,26 @@ static language_options scoring(const state *s) {
 
 static status open_data(run *r, state *s) {
     const config *c = r->config;
-    const language_options score = scoring(s);
     status rc = instruct_open(&s->data, config_text(c, "data.instruct"));
     if (!rc) rc = instruct_expect(s->data, s->tokens);
-    if (!rc) rc = language_split_open(&s->train, s->data, SPLIT_TRAIN, &s->options);
+    if (rc) return rc;
+    r->data_hash = instruct_plan(s->data);
+    return s->adapters ? language_images_open(&s->images, config_text(c, "data.embeddings"),
+                                              instruct_facts_of(s->data))
+                       : STATUS_OK; // to a whole model, image tokens are words like others
+}
+
+// Once the model says how long a conversation may be.
+static status open_splits(run *r, state *s) {
+    s->options.positions = s->model.config.positions;
+    const language_options score = scoring(s);
+    status rc = language_split_open(&s->train, s->data, SPLIT_TRAIN, &s->options);
     if (!rc && instruct_count(s->data, SPLIT_VALIDATE))
         rc = language_split_open(&s->validate, s->data, SPLIT_VALIDATE, &score);
     if (rc) return rc;
-    r->data_hash = instruct_plan(s->data);
     r->steps_per_epoch = order_steps_per_epoch(s->train.order);
     log_info("training: %lld conversations, validation: %lld", (long long)s->train.count,
              (long long)s->validate.count);
-    return STATUS_OK;
-}
-
-static status open_images(const run *r, state *s, int64_t *width, int64_t *queries) {
-    const char *path = config_text(r->config, "data.embeddings");
-    *width = *queries = 0;
-    if (!*path) return STATUS_OK;
-    status rc = embeddings_open(&s->images, path);
-    if (rc) return rc;
-    if (s->images->type != DTYPE_F32)
-        return status_fail(STATUS_FORMAT, "%s: holds features, not the f32 embeddings of `radialog "
-                                          "embed`", path);
-    *width = s->images->width;
-    *queries = s->images->queries;
     return STATUS_OK;
 }
 
@@ -114,6 +110,27 @@ static status open_inputs(run *r, state *s, int64_t queries) {
     return language_inputs_open(&s->inputs, r->device, &room, width, queries);
 }
 
+static const char *const tokenizer_files[] = {"tokenizer.model", "tokenizer.json"};
+
+// Whose file of the tokenizer at PATH goes into checkpoints of a whole model: they are folders that
+// others can use.
+static status read_vocabulary(state *s, const char *path) {
+    char file[PATH_SIZE];
+    status rc = STATUS_OK;
+    if (!folder_exists(path)) {
+        const size_t length = strlen(path);
+        s->json = length > 5 && !strcmp(path + length - 5, ".json");
+        return file_read(path, 0, &s->vocabulary);
+    }
+    for (int i = 0; i < 2 && !rc; i++) {
+        rc = path_join(file, sizeof file, path, tokenizer_files[i]);
+        s->json = i == 1;
+        if (!rc && file_exists(file)) return file_read(file, 0, &s->vocabulary);
+    }
+    return rc ? rc : status_fail(STATUS_USAGE, "model.tokenizer: %s holds no tokenizer.model or tokenizer.json, "
+                                               "of which a model's checkpoints hold a copy", path);
+}
+
 static status begin(run *r, state **out, bool adapters) {
     state *s;
     int32_t image_token;
@@ -125,59 +142,38 @@ static status begin(run *r, state **out, bool adapters) {
     tape_checkpointing(&r->tape, config_bool(r->config, "train.recompute"));
     rc = language_tokenizer(&s->tokens, config_text(r->config, "model.tokenizer"),
                             adapters ? config_text(r->config, "model.base") : "", &image_token);
+    if (!rc && !adapters) rc = read_vocabulary(s, config_text(r->config, "model.tokenizer"));
     s->options = options_of(r, adapters ? image_token : -1); // -1: a word like others
     return rc;
 }
 
-// Rows of added tokens, which no file holds, stay as they were drawn.
-static status begin_base(run *r) {
-    const bool drawn = !strcmp(config_text(r->config, "model.weights"), "random");
-    if (drawn) return params_init_apart(&r->params, r->seed, "");
-    status rc = params_init_apart(&r->params, r->seed, "model.embed_tokens.");
-    if (!rc) rc = params_init_apart(&r->params, r->seed, "lm_head.");
-    return rc ? rc : llama_load_base(&r->params, config_text(r->config, "model.base"), true);
-}
-
 // What the model begins as: first by chance, then the base and the adapter as the configuration says.
 static status begin_from(run *r, const state *s) {
-    char file[PATH_SIZE];
+    char folder[PATH_SIZE];
     const char *start = config_text(r->config, "model.init");
     bool projection;
     status rc = llama_fill(&s->model, &r->params);
-    if (!rc && s->adapters) rc = begin_base(r);
+    if (!rc && s->adapters)
+        rc = language_begin_base(&r->params, config_text(r->config, "model.base"),
+                                 config_choice(r->config, "model.weights") == 1, r->seed);
     if (rc || !*start) return rc;
-    if (!s->adapters) return llama_load_base(&r->params, start, false);
-    rc = checkpoint_file(file, sizeof file, start);
-    if (!rc) rc = llama_load_adapter(&r->params, folder_exists(start) ? start : file, &projection);
+    rc = checkpoint_folder(folder, sizeof folder, start);
+    if (!rc && !s->adapters) return llama_load_base(&r->params, folder, false);
+    if (!rc) rc = llama_load_adapter(&r->params, folder, &projection);
     if (!rc && !projection && s->model.config.image_width)
         log_warn("%s holds no image projection: it begins at random", start);
     return rc;
 }
 
-// Conversations with images need embeddings of as many tokens an image.
-static status check_images(const state *s, int64_t queries) {
-    const instruct_facts *f = instruct_facts_of(s->data);
-    if (!s->adapters || !f->queries) return STATUS_OK;
-    if (!s->images)
-        return status_fail(STATUS_USAGE, "data.embeddings: the conversations have images: name the file "
-                                         "that `radialog embed` wrote");
-    if (queries != f->queries)
-        return status_fail(STATUS_FORMAT, "data.embeddings: %lld tokens an image, the conversations have "
-                                          "%d", (long long)queries, f->queries);
-    return STATUS_OK;
-}
-
 static status setup_as(run *r, bool adapters) {
     state *s;
-    int64_t width, queries;
     status rc = begin(r, &s, adapters);
     if (!rc) rc = open_data(r, s);
-    if (!rc) rc = open_images(r, s, &width, &queries);
-    if (!rc) rc = check_images(s, queries);
-    if (!rc) rc = declare_model(r, s, width);
+    if (!rc) rc = declare_model(r, s, s->images ? s->images->width : 0);
     if (!rc) rc = run_build(r);
     if (!rc) rc = begin_from(r, s);
-    return rc ? rc : open_inputs(r, s, queries);
+    if (!rc) rc = open_splits(r, s);
+    return rc ? rc : open_inputs(r, s, s->images ? s->images->queries : 0);
 }
 
 static status setup_lm(run *r) { return setup_as(r, false); }
@@ -185,13 +181,10 @@ static status setup_lora(run *r) { return setup_as(r, true); }
 
 static status plan_as(run *r, bool adapters) {
     state *s;
-    int64_t width = 0, queries = 0;
     status rc = begin(r, &s, adapters);
-    if (!rc) rc = open_images(r, s, &width, &queries);
-    if (!rc && adapters && !width) width = config_int(r->config, "model.image_width");
-    if (!rc) rc = declare_model(r, s, width);
+    if (!rc) rc = declare_model(r, s, adapters ? config_int(r->config, "model.image_width") : 0);
     if (!rc) rc = params_allocate(&r->params);
-    return rc ? rc : open_inputs(r, s, queries ? queries : 32);
+    return rc ? rc : open_inputs(r, s, 1);
 }
 
 static status plan_lm(run *r) { return plan_as(r, false); }
@@ -206,7 +199,7 @@ static bool is_learned(const llama_sample *x, int32_t i) {
 
 // The first conversation as the model sees it: what is learned stands in brackets.
 static status show_sample(state *s) {
-    const llama_sample *x = &s->train.item[0].sample;
+    const llama_sample *x = &s->train.sample[0];
     buffer text = {0};
     status rc = STATUS_OK;
     int32_t learned = 0;
@@ -265,12 +258,13 @@ static int64_t pieces(const run *r) { return ((const state *)r->state)->train.pi
 
 static status load_piece(run *r, int64_t i) {
     state *s = r->state;
-    return language_inputs_load(&s->inputs, r->device, &s->train, i, &s->images,
-                                s->images ? 1 : 0, s->blank, s->options.image_token);
+    return language_inputs_load(&s->inputs, r->device, &s->train, i, s->images, s->blank,
+                                s->options.image_token);
 }
 
 static void piece(run *r, int64_t i) {
-    if (load_piece(r, i)) stream_fail(r->device->stream, STATUS_IO);
+    const status rc = load_piece(r, i);
+    if (rc) stream_fail(r->device->stream, rc); // the step asks the device
 }
 
 static status load_batch(run *r) {
@@ -308,8 +302,8 @@ static tensor *loss(run *r) {
 static status score_batch(run *r, state *s, language_split *split, double *sum) {
     for (int64_t i = 0; i < split->pieces; i++) {
         float value = 0;
-        status rc = language_inputs_load(&s->inputs, r->device, split, i, &s->images,
-                                         s->images ? 1 : 0, s->blank, s->options.image_token);
+        status rc = language_inputs_load(&s->inputs, r->device, split, i, s->images, s->blank,
+                                         s->options.image_token);
         if (rc) return rc;
         tape_begin(&r->tape, false);
         r->tape.training = false;
@@ -351,8 +345,8 @@ static status validate(run *r, buffer *out, double *score) {
         llama_loss(&r->tape, &s->model, &s->inputs.batch, language_images(&s->inputs));
         return STATUS_OK;
     }
-    *score = 0;
     if (!s->validate.count) {
+        *score = (double)r->step; // nothing is known but that training went on: the latest is the best
         buffer_text(out, "{}");
         return STATUS_OK;
     }
@@ -403,6 +397,14 @@ static void save_lm(const run *r, buffer *config_json) {
     llama_config_write(config_json, &s->model.config, "float32", ids.begin, ids.end);
 }
 
+static const buffer *vocabulary(const run *r) {
+    return &((const state *)r->state)->vocabulary;
+}
+
+static const char *vocabulary_file(const run *r) {
+    return tokenizer_files[((const state *)r->state)->json];
+}
+
 static void save_lora(const run *r, buffer *config_json) {
     const llama_config *c = &((const state *)r->state)->model.config;
     const lora_config *l = &c->lora;
@@ -435,6 +437,7 @@ static void release(run *r) {
     .varies = true, .pieces = pieces, .piece = piece, .batch = load_batch, .loss = loss,           \
     .validate = validate, .free = release, .report = report
 const stage stage_lm = {
-    .name = "lm", .setup = setup_lm, .plan = plan_lm, .save = save_lm, LANGUAGE_STAGE};
+    .name = "lm", .setup = setup_lm, .plan = plan_lm, .save = save_lm, .vocabulary = vocabulary,
+    .vocabulary_file = vocabulary_file, LANGUAGE_STAGE};
 const stage stage_lora = {
     .name = "lora", .setup = setup_lora, .plan = plan_lora, .save = save_lora, LANGUAGE_STAGE};
