@@ -2,74 +2,14 @@
 // run's adapters, what it refuses. The base is drawn: only its sizes are read.
 #include "core/files/fs.h"
 #include "core/files/json.h"
-#include "data/embeddings.h"
 #include "data/instruct.h"
+#include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { QUERIES = 4, WIDTH = 6 };
-
-static char work[256], common[2048];
-
-static const char *in_work(const char *name) {
-    static char path[4][PATH_SIZE];
-    static int next;
-    next = (next + 1) % 4;
-    ck_assert(!path_join(path[next], PATH_SIZE, work, name));
-    return path[next];
-}
-
-// Image tokens of every radiograph, which differ.
-static void make_embeddings(void) {
-    dataset *data;
-    embeddings_writer *w;
-    const char *id[512];
-    ck_assert(!dataset_open(&data, in_work("shards")));
-    const int64_t count = dataset_records(data);
-    ck_assert_int_le(count, 512);
-    for (int64_t i = 0; i < count; i++) id[i] = dataset_id(data, i, ID_DICOM);
-    const embeddings_facts facts = {"c", "m", "all", "p", count, QUERIES, WIDTH, DTYPE_F32, id};
-    ck_assert_msg(!embeddings_create(&w, in_work("images.h5"), &facts), "%s", status_text());
-    for (int64_t i = 0; i < count; i++) {
-        float row[QUERIES * WIDTH];
-        for (int e = 0; e < QUERIES * WIDTH; e++) row[e] = (float)((i * 31 + e * 7) % 13) - 6;
-        ck_assert(!embeddings_add(w, row, 1));
-    }
-    ck_assert(!embeddings_finish(w));
-    embeddings_writer_close(w);
-    dataset_close(data);
-}
-
-static void setup(void) {
-    static const char base[] =
-        "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_attention_heads\": 4, "
-        "\"num_key_value_heads\": 2, \"intermediate_size\": 48, \"num_hidden_layers\": 2, "
-        "\"vocab_size\": 300, \"max_position_embeddings\": 2048}";
-    workspace_make(work);
-    small_shards(work, 40);
-    program_expect(0,
-                   "instruct %s/shards --out %s/records --quiet --set instruct.cutoff=2000 "
-                   "--set instruct.tokenizer=%s/tokenizer/llama.model --set instruct.image_tokens=%d "
-                   "--set instruct.prompts=%s/configs/prompts/report.json",
-                   work, work, TEST_DATA, QUERIES, SOURCE_ROOT);
-    make_embeddings();
-    ck_assert(!folder_make(in_work("base")));
-    ck_assert(!file_write(in_work("base/config.json"), base, sizeof base - 1));
-    snprintf(common, sizeof common,
-             "--set data.instruct=%s/records --set data.embeddings=%s/images.h5 "
-             "--set model.base=%s/base --set model.weights=random --set run.threads=2 "
-             "--set model.tokenizer=%s/tokenizer/llama.model ",
-             work, work, work, TEST_DATA);
-}
-
-static void teardown(void) {
-    workspace_remove(work);
-}
 
 static void generate(const char *what, const char *out, const char *extra) {
     program_expect(0, "generate %s %s --quiet --set generate.max_new_tokens=12 --out %s %s", what,
@@ -207,7 +147,7 @@ int main(void) {
     Suite *suite = suite_create("generate_command");
     TCase *tests = tcase_create("generate_command");
     tcase_set_timeout(tests, 600);
-    tcase_add_unchecked_fixture(tests, setup, teardown);
+    tcase_add_unchecked_fixture(tests, language_setup, language_teardown);
     tcase_add_test(tests, a_line_for_each_record);
     tcase_add_test(tests, slots_and_prefix_do_not_matter);
     tcase_add_test(tests, goes_on_where_it_was);

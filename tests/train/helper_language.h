@@ -1,0 +1,15 @@
+// What tests of the language model's commands work on: conversations of small shards with image tokens,
+// and a base of which only the sizes are there (model.weights=random).
+#pragma once
+
+enum { QUERIES = 4, WIDTH = 6 }; // of an image
+
+extern char work[256];
+// The settings that every command takes: data, images, base and tokenizer.
+extern char common[2048];
+// A path in WORK; the latest four are valid.
+const char *in_work(const char *name);
+
+// A fixture's: WORK/shards, WORK/records, WORK/images.h5, WORK/base/config.json.
+void language_setup(void);
+void language_teardown(void);

@@ -1,0 +1,248 @@
+// train lm and train lora: what a step means depends neither on packing nor on shared prefixes; resume;
+// the weights of tokens; what checkpoints and exports hold; what is refused.
+#include "core/files/fs.h"
+#include "tests/train/helper_language.h"
+#include "tests/train/helper_program.h"
+#include "tests/train/helper_run.h"
+#include "train/language_data.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const lora =
+    "--quiet --set train.batch=4 --set train.micro_batch=2 --set optim.lr=0.05 "
+    "--set optim.warmup_steps=0 --set optim.schedule=constant --set train.validate_first=false "
+    "--set lora.rank=3 --set train.pack_tokens=2048 --set train.validate_every=2";
+
+static void train(const char *run, int steps, const char *extra) {
+    program_expect(0, "train lora %s %s --set run.dir=%s --set run.max_steps=%d %s", common, lora,
+                   in_work(run), steps, extra);
+}
+
+// --- steps --------------------------------------------------------------------------------------
+START_TEST(pieces_and_prefixes_do_not_matter) {
+    static const char *const ways[] = {"--set train.pack_tokens=900 --set train.share_prefix=false",
+                                       "--set train.pack_tokens=900", "--set train.recompute=true"};
+    train("whole", 3, "--set lora.dropout=0 --set train.share_prefix=false");
+    for (int i = 0; i < 3; i++) {
+        char name[16], extra[160];
+        snprintf(name, sizeof name, "way%d", i);
+        snprintf(extra, sizeof extra, "--set lora.dropout=0 %s", ways[i]);
+        train(name, 3, extra);
+        for (int step = 1; step <= 3; step++) {
+            const double want = run_metric(in_work("whole"), step, "loss"),
+                         got = run_metric(in_work(name), step, "loss");
+            const double norm = run_metric(in_work("whole"), step, "grad_norm");
+            ck_assert_msg(fabs(got - want) <= 1e-4 * fabs(want), "%s: step %d: %.8g, expected %.8g",
+                          ways[i], step, got, want);
+            ck_assert_double_le(fabs(run_metric(in_work(name), step, "grad_norm") - norm), 1e-3 * norm);
+        }
+    }
+}
+END_TEST
+
+START_TEST(lora_resumes) {
+    train("straight", 6, "");
+    train("parts", 2, "");
+    train("parts", 6, "");
+    run_expect_steps(in_work("parts"), 6);
+    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
+                                        "manifest.json"};
+    for (int i = 0; i < 4; i++) {
+        char a[128], b[128];
+        snprintf(a, sizeof a, "straight/checkpoints/step-00000006/%s", files[i]);
+        snprintf(b, sizeof b, "parts/checkpoints/step-00000006/%s", files[i]);
+        ck_assert_msg(same_files(in_work(a), in_work(b)), "%s", files[i]);
+    }
+}
+END_TEST
+
+// --- weights of tokens --------------------------------------------------------------------------
+static language_options options_of(const instruct_set *data, language_weighting weighting) {
+    return (language_options){.batch = 5,
+                              .micro_batch = 2,
+                              .pack_tokens = 900,
+                              .positions = 2048,
+                              .weighting = weighting,
+                              .share = true,
+                              .image_token = instruct_facts_of(data)->image_token,
+                              .ranks = 1,
+                              .seed = 3,
+                              .shuffle = true};
+}
+
+static int64_t learned(const llama_sample *x) {
+    int64_t count = 0;
+    for (int i = 0; i < x->spans; i++) count += x->span[2 * i + 1] - x->span[2 * i];
+    return count;
+}
+
+START_TEST(weights_of_tokens) {
+    instruct_set *data;
+    ck_assert(!instruct_open(&data, in_work("records")));
+    for (int w = WEIGHT_TOKEN; w <= WEIGHT_REFERENCE; w++) {
+        language_split s;
+        const language_options o = options_of(data, (language_weighting)w);
+        ck_assert_msg(!language_split_open(&s, data, SPLIT_TRAIN, &o), "%s", status_text());
+        ck_assert_msg(!language_split_batch(&s, &o, 0), "%s", status_text());
+        double sum = 0, mean[3] = {0};
+        for (int64_t i = 0; i < 5; i++) {
+            const double own = s.sample[i].weight * (double)learned(&s.sample[i]);
+            sum += own;
+            mean[i / 2] += own;
+        }
+        ck_assert_double_le(fabs(sum - 1), 1e-12);
+        for (int m = 0; m < 3 && w == WEIGHT_REFERENCE; m++) // each micro-batch is a third
+            ck_assert_double_le(fabs(mean[m] - 1.0 / 3), 1e-12);
+        if (w == WEIGHT_TOKEN) ck_assert(s.sample[0].weight == s.sample[4].weight);
+        int64_t next = 0;
+        for (int64_t p = 0; p < s.pieces; next += s.piece[p++].count) {
+            const language_piece *x = &s.piece[p];
+            ck_assert_int_eq(x->first, next);
+            ck_assert_int_le(llama_rows(&s.sample[x->first], x->count, x->shared), 900);
+            ck_assert_int_eq(x->shared > 0, x->count > 1);
+        }
+        ck_assert_int_eq(next, 5);
+        ck_assert_int_gt(s.pieces, 1);
+        language_split_close(&s);
+    }
+    instruct_close(data);
+}
+END_TEST
+
+// Slices of three ranks are the batch of one.
+START_TEST(slices_of_ranks) {
+    instruct_set *data;
+    language_split all, own;
+    ck_assert(!instruct_open(&data, in_work("records")));
+    language_options o = options_of(data, WEIGHT_REFERENCE);
+    ck_assert(!language_split_open(&all, data, SPLIT_TRAIN, &o));
+    ck_assert(!language_split_batch(&all, &o, 1));
+    int64_t next = 0;
+    o.ranks = 3;
+    for (o.rank = 0; o.rank < 3; o.rank++) {
+        ck_assert(!language_split_open(&own, data, SPLIT_TRAIN, &o));
+        ck_assert(!language_split_batch(&own, &o, 1));
+        for (int64_t i = 0; i < own.step.count; i++, next++) {
+            const llama_sample *a = &own.sample[i], *b = &all.sample[next];
+            ck_assert(a->count == b->count && a->sample == b->sample && a->weight == b->weight);
+            ck_assert(!memcmp(a->ids, b->ids, (size_t)a->count * sizeof *a->ids));
+        }
+        language_split_close(&own);
+    }
+    ck_assert_int_eq(next, 5);
+    language_split_close(&all);
+    instruct_close(data);
+}
+END_TEST
+
+// --- what is left behind ------------------------------------------------------------------------
+// A whole model's checkpoint is a folder that can be a base, with its tokenizer.
+START_TEST(a_whole_model) {
+    program_expect(0,
+                   "train lm --quiet --set data.instruct=%s/records --set model.tokenizer=%s/tokenizer/"
+                   "llama.model --set run.dir=%s/lm --set run.max_steps=2 --set train.batch=4 "
+                   "--set model.width=32 --set model.layers=2 --set model.heads=4 --set model.inner=48 "
+                   "--set model.positions=2048 --set train.validate_first=false --set run.threads=2",
+                   work, TEST_DATA, work);
+    ck_assert(same_files(in_work("lm/checkpoints/best/tokenizer.model"),
+                         TEST_DATA "/tokenizer/llama.model"));
+    program_expect(0,
+                   "generate %s/lm --quiet --set data.instruct=%s/records --set data.embeddings=%s/"
+                   "images.h5 --limit 1 --set generate.max_new_tokens=3 --out %s/lm.jsonl",
+                   work, work, work, work);
+}
+END_TEST
+
+// What export writes for PEFT loads here with its image projection.
+START_TEST(a_folder_of_peft) {
+    train("exported", 2, "");
+    program_expect(0, "export %s/exported --format peft --out %s/peft", work, work);
+    const char *const from[] = {"exported", "peft"};
+    for (int i = 0; i < 2; i++) {
+        outcome o = program("generate %s/%s %s --limit 3 --set generate.max_new_tokens=8 --out %s/%s.jsonl",
+                            work, from[i], common, work, from[i]);
+        ck_assert_msg(o.exit == 0 && !strstr(o.err, "projection"), "%s", o.err);
+        outcome_free(&o);
+    }
+    char first[PATH_SIZE];
+    snprintf(first, sizeof first, "%s", in_work("exported.jsonl"));
+    ck_assert(same_files(first, in_work("peft.jsonl")));
+}
+END_TEST
+
+// Without a validation split the latest checkpoint is the best.
+START_TEST(no_validation) {
+    program_expect(0,
+                   "instruct %s/shards --out %s/alone --quiet --split train --set instruct.cutoff=2000 "
+                   "--set instruct.tokenizer=%s/tokenizer/llama.model --set instruct.image_tokens=%d "
+                   "--set instruct.prompts=%s/configs/prompts/report.json",
+                   work, work, TEST_DATA, QUERIES, SOURCE_ROOT);
+    char extra[512], target[64] = {0};
+    snprintf(extra, sizeof extra, "--set data.instruct=%s/alone", work);
+    train("alone_run", 4, extra);
+    ck_assert(readlink(in_work("alone_run/checkpoints/best"), target, sizeof target - 1) > 0);
+    ck_assert_str_eq(target, "step-00000004");
+}
+END_TEST
+
+START_TEST(refusals) {
+    static const struct {
+        const char *extra, *says;
+        int exit;
+    } wrong[] = {
+        {"--set data.embeddings=", "data.embeddings: the conversations have images", 2},
+        {"--set train.pack_tokens=100", "raise train.pack_tokens", 1},
+        {"--set train.batch=5", "must be a multiple of train.micro_batch", 2},
+        {"--set lora.targets=[\"x_proj\"]", "\"x_proj\" is no linear layer", 2},
+        {"--set model.tokenizer=nowhere", "nowhere", 1},
+        {"--set model.storage=nf4", "whole blocks of 64", 2},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        outcome o = program("train lora %s %s --set run.dir=%s/refused --set run.max_steps=1 %s", common,
+                            lora, work, wrong[i].extra);
+        ck_assert_msg(o.exit == wrong[i].exit && strstr(o.err, wrong[i].says), "%s: %d, %s",
+                      wrong[i].extra, o.exit, o.err);
+        outcome_free(&o);
+    }
+}
+END_TEST
+
+START_TEST(longer_than_the_model) {
+    instruct_set *data;
+    language_split s;
+    ck_assert(!instruct_open(&data, in_work("records")));
+    language_options o = options_of(data, WEIGHT_TOKEN);
+    o.positions = 100;
+    ck_assert_int_eq(language_split_open(&s, data, SPLIT_TRAIN, &o), STATUS_FORMAT);
+    ck_assert_msg(strstr(status_text(), "smaller instruct.cutoff"), "%s", status_text());
+    language_split_close(&s);
+    instruct_close(data);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("language");
+    TCase *tests = tcase_create("language");
+    tcase_set_timeout(tests, 600);
+    tcase_add_unchecked_fixture(tests, language_setup, language_teardown);
+    tcase_add_test(tests, pieces_and_prefixes_do_not_matter);
+    tcase_add_test(tests, lora_resumes);
+    tcase_add_test(tests, weights_of_tokens);
+    tcase_add_test(tests, slices_of_ranks);
+    tcase_add_test(tests, a_whole_model);
+    tcase_add_test(tests, a_folder_of_peft);
+    tcase_add_test(tests, no_validation);
+    tcase_add_test(tests, refusals);
+    tcase_add_test(tests, longer_than_the_model);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
