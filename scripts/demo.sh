@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole of radialog on the embedded data set, on this machine's CPU: makes the data, ingests it, trains
 # every stage there is and prints what was learned. A second run continues, and does no work twice.
-#   scripts/demo.sh            about 10 minutes on two cores
+#   scripts/demo.sh            about 14 minutes on two cores
 #   scripts/demo.sh --quick    the same stages, small and short (for the tests)
 #   scripts/demo.sh --out DIR  where to work (default: runs/demo, runs/demo-quick)
 set -euo pipefail
@@ -53,3 +53,29 @@ $radialog embed "$out/shards" --checkpoint "$out/aligner" --out "$out/embeddings
 
 echo "== findings of three radiographs"
 $radialog classify "$out/shards" --split test --limit 3 --checkpoint "$out/classifier"
+
+# Prompts name the findings: true ones in training, the classifier's where the model is judged.
+echo "== conversations"
+if [ ! -f "$out/findings.jsonl" ]; then
+    for split in validate test; do
+        $radialog classify "$out/shards" --split $split --checkpoint "$out/classifier" --quiet
+    done > "$out/findings.jsonl.tmp"
+    mv "$out/findings.jsonl.tmp" "$out/findings.jsonl"
+fi
+[ -f "$out/tokenizer.model" ] ||
+    $radialog tokenizer train --type sentencepiece --size 1200 --out "$out/tokenizer.model" "$out/shards"
+$radialog instruct "$out/shards" --out "$out/instruct" --set instruct.tokenizer="$out/tokenizer.model" \
+    --set instruct.image_tokens=8 --set instruct.findings_eval="$out/findings.jsonl"
+
+echo "== language model"
+$radialog train lm --config configs/demo/lm.json --set data.instruct="$out/instruct" \
+    --set model.tokenizer="$out/tokenizer.model" --set run.dir="$out/lm" "${extra[@]}"
+
+echo "== adapters and image projection"
+$radialog train lora --config configs/demo/lora.json --set data.instruct="$out/instruct" \
+    --set data.embeddings="$out/embeddings.h5" --set model.base="$out/lm/checkpoints/best" \
+    --set run.dir="$out/lora" "${extra[@]}"
+
+echo "== reports on three radiographs"
+$radialog generate "$out/lora" --split test --limit 3 --set data.instruct="$out/instruct" \
+    --set data.embeddings="$out/embeddings.h5" --set model.base="$out/lm/checkpoints/best"
