@@ -104,7 +104,7 @@ START_TEST(plain_equals_the_host) {
         element_put(&expected, 0, (double)want[i % N * K + i / N], d->type);
         ck_assert(element_get(got, i, d->type) == element_get(&expected, 0, d->type));
     }
-    d->release(d, block), d->release(d, scratch);
+    d->release(d, block), d->release(d, scratch), d->release(d, inp);
     quantise_close(&q);
 }
 END_TEST
