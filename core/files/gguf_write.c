@@ -1,15 +1,11 @@
 // The writing half of core/files/gguf.h.
 #include "core/buffer.h"
-#include "core/files/fs.h"
 #include "core/files/gguf.h"
 #include "core/files/gguf_private.h"
+#include "core/files/staged_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct item {
     char *name;
@@ -17,36 +13,21 @@ typedef struct item {
 } item;
 
 struct gguf_writer {
-    char *path, *temporary;
-    int fd; // -1: closed
+    staged_file file;
     buffer notes, table;
     uint64_t note_count;
     item *items;
     size_t count, capacity, present; // declared; the next to be written
     size_t offset;                   // end of the declared data
-    bool created, started, finished;
+    bool started;
 };
-
-static status io_failure(const char *path, const char *action) {
-    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
-}
 
 status gguf_create(gguf_writer **out, const char *path) {
     gguf_writer *w;
-    buffer temporary = {0};
     *out = NULL;
     status rc = mem_new(&w, 1, "a GGUF writer");
     if (rc) return rc;
-    w->fd = -1;
-    rc = mem_string(&w->path, path);
-    buffer_print(&temporary, "%s.tmp", path);
-    w->temporary = temporary.data;
-    if (!rc) rc = temporary.failed;
-    if (!rc) {
-        w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        w->created = w->fd >= 0;
-        if (!w->created) rc = io_failure(w->temporary, "create");
-    }
+    rc = staged_open(&w->file, path);
     if (rc)
         gguf_writer_close(w);
     else
@@ -117,21 +98,9 @@ status gguf_declare(gguf_writer *w, const char *name, dtype type, int rank, cons
 }
 
 // --- data ---------------------------------------------------------------------------------------
-static status write_all(const gguf_writer *w, const void *bytes, size_t count) {
-    const char *at = bytes;
-    while (count) {
-        ssize_t written = write(w->fd, at, count);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return io_failure(w->temporary, "write");
-        at += written;
-        count -= (size_t)written;
-    }
-    return STATUS_OK;
-}
-
-static status pad(const gguf_writer *w, size_t length) {
+static status pad(gguf_writer *w, size_t length) {
     static const char zeros[GGUF_ALIGNMENT];
-    return write_all(w, zeros, padded(length) - length);
+    return staged_write(&w->file, zeros, padded(length) - length);
 }
 
 static status start(gguf_writer *w) {
@@ -143,7 +112,7 @@ static status start(gguf_writer *w) {
     if (w->notes.length) buffer_append(&head, w->notes.data, w->notes.length);
     if (w->table.length) buffer_append(&head, w->table.data, w->table.length);
     status rc = head.failed;
-    if (!rc) rc = write_all(w, head.data, head.length);
+    if (!rc) rc = staged_write(&w->file, head.data, head.length);
     if (!rc) rc = pad(w, head.length);
     buffer_free(&head);
     w->started = !rc;
@@ -157,37 +126,25 @@ status gguf_write(gguf_writer *w, const char *name, const void *bytes, size_t co
     if (!t || strcmp(t->name, name) != 0 || t->bytes != count)
         die("gguf_write %s: %zu bytes, it is the turn of %s", name, count,
             t ? t->name : "no tensor");
-    rc = write_all(w, bytes, count);
+    rc = staged_write(&w->file, bytes, count);
     if (!rc) rc = pad(w, count);
     if (!rc) w->present++;
     return rc;
 }
 
 status gguf_finish(gguf_writer *w) {
-    char folder[PATH_SIZE];
     status rc = w->started ? STATUS_OK : start(w);
     if (rc) return rc;
     if (w->present < w->count) die("gguf_finish: %s is missing", w->items[w->present].name);
-    if (fsync(w->fd)) rc = io_failure(w->temporary, "sync");
-    if (close(w->fd) && !rc) rc = io_failure(w->temporary, "close");
-    w->fd = -1;
-    if (!rc && rename(w->temporary, w->path)) rc = io_failure(w->path, "rename into place");
-    if (rc) return rc;
-    w->finished = true;
-    if (snprintf(folder, sizeof folder, "%s", w->path) >= (int)sizeof folder)
-        return status_fail(STATUS_IO, "%s: the path is too long", w->path);
-    return file_sync(dirname(folder));
+    return staged_finish(&w->file);
 }
 
 void gguf_writer_close(gguf_writer *w) {
     if (!w) return;
-    if (w->fd >= 0) close(w->fd);
-    if (w->created && !w->finished) unlink(w->temporary);
+    staged_close(&w->file);
     for (size_t i = 0; i < w->count; i++) mem_free(w->items[i].name);
     mem_free(w->items);
     buffer_free(&w->notes);
     buffer_free(&w->table);
-    mem_free(w->temporary);
-    mem_free(w->path);
     mem_free(w);
 }

@@ -1,16 +1,12 @@
 // The writing half of core/files/safetensors.h.
 #include "core/buffer.h"
 #include "core/checksum.h"
-#include "core/files/fs.h"
 #include "core/files/safetensors.h"
+#include "core/files/staged_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct item {
     char *name;
@@ -19,36 +15,21 @@ typedef struct item {
 } item;
 
 struct safetensors_writer {
-    char *path, *temporary;
-    int fd;                // -1: closed
+    staged_file file;
     buffer notes, tensors; // the two parts of the header
     item *items;
     size_t count, capacity;
     size_t offset;          // end of the declared data
     size_t present, filled; // item being written and its bytes so far
-    bool created, started, finished;
+    bool started;
 };
-
-static status io_failure(const char *path, const char *action) {
-    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
-}
 
 status safetensors_create(safetensors_writer **out, const char *path) {
     safetensors_writer *w;
-    buffer temporary = {0};
     *out = NULL;
     status rc = mem_new(&w, 1, "a safetensors writer");
     if (rc) return rc;
-    w->fd = -1;
-    rc = mem_string(&w->path, path);
-    buffer_print(&temporary, "%s.tmp", path);
-    w->temporary = temporary.data;
-    if (!rc) rc = temporary.failed;
-    if (!rc) {
-        w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        w->created = w->fd >= 0;
-        if (!w->created) rc = io_failure(w->temporary, "create");
-    }
+    rc = staged_open(&w->file, path);
     if (rc)
         safetensors_writer_close(w);
     else
@@ -95,18 +76,6 @@ status safetensors_declare_note(safetensors_writer *w, const char *key, const ch
     return w->notes.failed;
 }
 
-static status write_all(const safetensors_writer *w, const void *bytes, size_t count) {
-    const char *at = bytes;
-    while (count) {
-        ssize_t written = write(w->fd, at, count);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return io_failure(w->temporary, "write");
-        at += written;
-        count -= (size_t)written;
-    }
-    return STATUS_OK;
-}
-
 static int compare_items(const void *a, const void *b) {
     return strcmp((*(const item *const *)a)->name, (*(const item *const *)b)->name);
 }
@@ -119,7 +88,7 @@ static status refuse_duplicates(const safetensors_writer *w) {
     qsort(sorted, w->count, sizeof *sorted, compare_items);
     for (size_t i = 1; i < w->count; i++)
         if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
-            die("%s: tensor %s is declared twice", w->path, sorted[i]->name);
+            die("%s: tensor %s is declared twice", w->file.path, sorted[i]->name);
     mem_free(sorted);
     return STATUS_OK;
 }
@@ -148,8 +117,8 @@ static status start(safetensors_writer *w) {
     while (header.length % 8 && !header.failed) buffer_text(&header, " ");
     for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.length >> (8 * i));
     rc = header.failed;
-    if (!rc) rc = write_all(w, length, sizeof length);
-    if (!rc) rc = write_all(w, header.data, header.length);
+    if (!rc) rc = staged_write(&w->file, length, sizeof length);
+    if (!rc) rc = staged_write(&w->file, header.data, header.length);
     buffer_free(&header);
     w->started = !rc;
     if (!rc) skip_empty(w);
@@ -164,7 +133,7 @@ status safetensors_write(safetensors_writer *w, const char *name, const void *by
         die("safetensors_write %s: it is the turn of %s", name, t ? t->name : "no tensor");
     if (count > t->bytes - w->filled)
         die("safetensors_write %s: %zu bytes after %zu of %zu", name, count, w->filled, t->bytes);
-    rc = write_all(w, bytes, count);
+    rc = staged_write(&w->file, bytes, count);
     if (rc) return rc;
     t->checksum = checksum_crc32(t->checksum, bytes, count);
     w->filled += count;
@@ -173,21 +142,12 @@ status safetensors_write(safetensors_writer *w, const char *name, const void *by
 }
 
 status safetensors_finish(safetensors_writer *w) {
-    char folder[PATH_SIZE];
     status rc = w->started ? STATUS_OK : start(w);
     if (rc) return rc;
     if (w->present < w->count)
         die("safetensors_finish: %s lacks %zu bytes", w->items[w->present].name,
             w->items[w->present].bytes - w->filled);
-    if (fsync(w->fd)) rc = io_failure(w->temporary, "sync");
-    if (close(w->fd) && !rc) rc = io_failure(w->temporary, "close");
-    w->fd = -1;
-    if (!rc && rename(w->temporary, w->path)) rc = io_failure(w->path, "rename into place");
-    if (rc) return rc;
-    w->finished = true;
-    if (snprintf(folder, sizeof folder, "%s", w->path) >= (int)sizeof folder)
-        return status_fail(STATUS_IO, "%s: the path is too long", w->path);
-    return file_sync(dirname(folder));
+    return staged_finish(&w->file);
 }
 
 uint32_t safetensors_checksum(const safetensors_writer *w, size_t index) {
@@ -198,13 +158,10 @@ uint32_t safetensors_checksum(const safetensors_writer *w, size_t index) {
 
 void safetensors_writer_close(safetensors_writer *w) {
     if (!w) return;
-    if (w->fd >= 0) close(w->fd);
-    if (w->created && !w->finished) unlink(w->temporary);
+    staged_close(&w->file);
     for (size_t i = 0; i < w->count; i++) mem_free(w->items[i].name);
     mem_free(w->items);
     buffer_free(&w->notes);
     buffer_free(&w->tensors);
-    mem_free(w->temporary);
-    mem_free(w->path);
     mem_free(w);
 }

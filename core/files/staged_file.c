@@ -1,0 +1,60 @@
+#include "core/files/staged_file.h"
+#include "core/buffer.h"
+#include "core/files/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static status io_failure(const char *path, const char *action) {
+    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
+}
+
+status staged_open(staged_file *f, const char *path) {
+    buffer temporary = {0};
+    *f = (staged_file){.fd = -1};
+    status rc = mem_string(&f->path, path);
+    buffer_print(&temporary, "%s.tmp", path);
+    f->temporary = temporary.data;
+    if (!rc) rc = temporary.failed;
+    if (rc) return rc;
+    f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    f->created = f->fd >= 0;
+    return f->created ? STATUS_OK : io_failure(f->temporary, "create");
+}
+
+status staged_write(staged_file *f, const void *bytes, size_t count) {
+    const char *at = bytes;
+    while (count) {
+        ssize_t written = write(f->fd, at, count);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return io_failure(f->temporary, "write");
+        at += written;
+        count -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+status staged_finish(staged_file *f) {
+    char folder[PATH_SIZE];
+    status rc = fsync(f->fd) ? io_failure(f->temporary, "sync") : STATUS_OK;
+    if (close(f->fd) && !rc) rc = io_failure(f->temporary, "close");
+    f->fd = -1;
+    if (!rc && rename(f->temporary, f->path)) rc = io_failure(f->path, "rename into place");
+    if (rc) return rc;
+    f->finished = true;
+    if (snprintf(folder, sizeof folder, "%s", f->path) >= (int)sizeof folder)
+        return status_fail(STATUS_IO, "%s: the path is too long", f->path);
+    return file_sync(dirname(folder));
+}
+
+void staged_close(staged_file *f) {
+    if (f->path && f->fd >= 0) close(f->fd);
+    if (f->created && !f->finished) unlink(f->temporary);
+    mem_free(f->temporary);
+    mem_free(f->path);
+    *f = (staged_file){.fd = -1};
+}
