@@ -1,16 +1,10 @@
 // What stands in a shard directory beside the shards: skipped.csv and manifest.json; and the check that
 // a directory is fit to be worked in. manifest.json is written last: where it is, all is complete.
-#include "core/files/json.h"
-#include "core/log.h"
 #include "data/ingest_plan.h"
-#include "data/shard.h"
+#include "data/shard_folder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { MANIFEST_LIMIT = 64 << 20 };
 
 // --- writing -------------------------------------------------------------------------------------
 
@@ -81,95 +75,22 @@ static void print_skipped(buffer *b, const skip_list *skips) {
     }
 }
 
-static status write_unless_same(const char *folder, const char *name, const buffer *b) {
-    char path[PATH_SIZE];
-    buffer old = {0};
-    status rc = b->failed;
-    if (!rc) rc = path_join(path, sizeof path, folder, name);
-    if (!rc && file_exists(path)) rc = file_read(path, 0, &old);
-    bool same = old.data && old.length == b->length && !memcmp(old.data, b->data, b->length);
-    if (!rc && !same) rc = file_write(path, b->data, b->length);
-    buffer_free(&old);
-    return rc;
-}
-
 status manifest_write(const ingest_options *o, const ingest_plan *p, const ingest_summary *s,
                       const manifest_shard *shards, size_t count, const skip_list *skips) {
     buffer b = {0};
     print_skipped(&b, skips);
-    status rc = write_unless_same(o->out, "skipped.csv", &b);
+    status rc = shard_folder_write(o->out, "skipped.csv", &b);
     b.length = 0;
     if (!rc) print_manifest(&b, o, p, s, shards, count);
-    if (!rc) rc = write_unless_same(o->out, "manifest.json", &b);
+    if (!rc) rc = shard_folder_write(o->out, "manifest.json", &b);
     buffer_free(&b);
     return rc;
 }
 
 // --- before the work -----------------------------------------------------------------------------
 
-static status other_plan(const char *path) {
-    return status_fail(STATUS_FORMAT,
-                       "%s: was made from other inputs or with other options; give another --out, "
-                       "or remove the folder to make it anew",
-                       path);
-}
-
-static status check_manifest(const char *path, const ingest_plan *p) {
-    json *document = NULL;
-    json_value hashes;
-    const char *plan;
-    status rc = json_read(&document, path, MANIFEST_LIMIT);
-    if (rc == STATUS_FORMAT) {
-        log_warn("%s; it is written again", status_text()); // the shards carry the plan as well
-        return STATUS_OK;
-    }
-    if (!rc) rc = json_member(&hashes, json_root(document), "hashes");
-    if (!rc) rc = json_member_text(&plan, hashes, "plan");
-    if (!rc && strcmp(plan, p->hash)) rc = other_plan(path);
-    json_close(document);
-    return rc;
-}
-
-// Whether NAME is a shard's, and one that this plan makes.
-static bool is_shard(bool *planned, const char *name, const ingest_plan *p,
-                     int64_t shard_records) {
-    char expected[SHARD_NAME_SIZE];
-    size_t length = strlen(name);
-    *planned = false;
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        size_t prefix = strlen(split_names[s]);
-        if (strncmp(name, split_names[s], prefix) || name[prefix] != '-') continue;
-        int64_t number = strtoll(name + prefix + 1, NULL, 10), rows = (int64_t)p->count[s];
-        *planned = number >= 0 && !strcmp(shard_name(expected, s, number), name) &&
-                   number < rows / shard_records + (rows % shard_records != 0);
-    }
-    return length > 3 && !strcmp(name + length - 3, ".h5");
-}
-
-static status prepare_entry(const char *folder, const char *name, const ingest_plan *p,
-                            int64_t shard_records) {
-    char path[PATH_SIZE], base[256];
-    size_t length = strlen(name);
-    bool planned;
-    status rc = path_join(path, sizeof path, folder, name);
-    if (rc) return rc;
-    if (!strcmp(name, "manifest.json")) return check_manifest(path, p);
-    if (is_shard(&planned, name, p, shard_records) && !planned) return other_plan(path);
-    if (length < 5 || length >= sizeof base || strcmp(name + length - 4, ".tmp"))
-        return STATUS_OK;
-    memcpy(base, name, length - 4);
-    base[length - 4] = 0;
-    if (is_shard(&planned, base, p, shard_records) || !strcmp(base, "manifest.json") ||
-        !strcmp(base, "skipped.csv"))
-        return path_remove(path);
-    return STATUS_OK;
-}
-
 status manifest_prepare(const ingest_options *o, const ingest_plan *p, int64_t shard_records) {
-    names list = {0};
-    status rc = folder_list(o->out, &list);
-    for (size_t i = 0; !rc && i < list.count; i++)
-        rc = prepare_entry(o->out, list.name[i], p, shard_records);
-    names_free(&list);
-    return rc;
+    shard_plan plan = {.hash = p->hash, .shard_rows = shard_records};
+    for (int s = 0; s < SPLIT_COUNT; s++) plan.rows[s] = (int64_t)p->count[s];
+    return shard_folder_prepare(o->out, &plan);
 }

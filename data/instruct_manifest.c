@@ -1,16 +1,12 @@
 // See instruct_manifest.h.
 #include "data/instruct_manifest.h"
 #include "core/files/fs.h"
-#include "core/files/json.h"
-#include "core/log.h"
 #include "data/csv.h"
+#include "data/shard_folder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { MANIFEST_LIMIT = 64 << 20 };
 
 void instruct_account_free(instruct_account *a) {
     buffer_free(&a->shards);
@@ -20,14 +16,6 @@ void instruct_account_free(instruct_account *a) {
 }
 
 // --- before the work ----------------------------------------------------------------------------
-
-status instruct_other_plan(const char *path) {
-    return status_fail(
-        STATUS_FORMAT,
-        "%s: was made from other inputs or with other options; give another --out, or remove "
-        "the folder to make it anew",
-        path);
-}
 
 // FNV-1a over all that the records depend on.
 static status make_plan(instruct_account *a, const instruct_source *from,
@@ -47,64 +35,13 @@ static status make_plan(instruct_account *a, const instruct_source *from,
     return rc;
 }
 
-static status check_manifest(const char *path, const char *expected) {
-    json *document = NULL;
-    json_value hashes;
-    const char *plan;
-    status rc = json_read(&document, path, MANIFEST_LIMIT);
-    if (rc == STATUS_FORMAT) {
-        log_warn("%s; it is written again", status_text()); // the shards carry the plan as well
-        return STATUS_OK;
-    }
-    if (!rc) rc = json_member(&hashes, json_root(document), "hashes");
-    if (!rc) rc = json_member_text(&plan, hashes, "plan");
-    if (!rc && strcmp(plan, expected)) rc = instruct_other_plan(path);
-    json_close(document);
-    return rc;
-}
-
-// Whether NAME is a shard's, and one that this run makes.
-static bool is_shard(bool *planned, const char *name, const instruct_source *from,
-                     int64_t shard_rows) {
-    char expected[SHARD_NAME_SIZE];
-    const size_t length = strlen(name);
-    *planned = false;
-    for (int k = 0; k < SPLIT_COUNT; k++) {
-        const size_t prefix = strlen(split_names[k]);
-        if (strncmp(name, split_names[k], prefix) || name[prefix] != '-') continue;
-        const int64_t number = strtoll(name + prefix + 1, NULL, 10), rows = from->rows[k];
-        *planned = number >= 0 && !strcmp(shard_name(expected, k, number), name) &&
-                   number < rows / shard_rows + (rows % shard_rows != 0);
-    }
-    return length > 3 && !strcmp(name + length - 3, ".h5");
-}
-
-static status prepare_entry(const char *name, const instruct_account *a,
-                            const instruct_source *from, const instruct_options *o) {
-    char path[PATH_SIZE], base[256];
-    const size_t length = strlen(name);
-    bool planned;
-    status rc = path_join(path, sizeof path, o->out, name);
-    if (rc) return rc;
-    if (!strcmp(name, "manifest.json")) return check_manifest(path, a->plan);
-    if (is_shard(&planned, name, from, o->shard_rows) && !planned) return instruct_other_plan(path);
-    if (length < 5 || length >= sizeof base || strcmp(name + length - 4, ".tmp")) return STATUS_OK;
-    memcpy(base, name, length - 4);
-    base[length - 4] = 0;
-    if (is_shard(&planned, base, from, o->shard_rows) || !strcmp(base, "manifest.json") ||
-        !strcmp(base, "skipped.csv"))
-        return path_remove(path);
-    return STATUS_OK;
-}
-
 status instruct_prepare(instruct_account *a, const instruct_source *from,
                         const instruct_options *o) {
     static const char *const header[] = {"split", "row", "id", "reason", "detail"};
-    names list = {0};
+    shard_plan plan = {.hash = a->plan, .shard_rows = o->shard_rows};
+    memcpy(plan.rows, from->rows, sizeof plan.rows);
     status rc = make_plan(a, from, o);
-    if (!rc) rc = folder_list(o->out, &list);
-    for (size_t i = 0; !rc && i < list.count; i++) rc = prepare_entry(list.name[i], a, from, o);
-    names_free(&list);
+    if (!rc) rc = shard_folder_prepare(o->out, &plan);
     csv_write_row(&a->skipped, header, 5);
     return rc ? rc : a->skipped.failed;
 }
@@ -174,18 +111,6 @@ static void print_manifest(buffer *b, const instruct_summary *s, const instruct_
     buffer_print(b, "  \"hashes\": {\n    \"plan\": \"%s\"%s\n  }\n}\n", a->plan, a->hashes.data);
 }
 
-static status write_unless_same(const char *folder, const char *name, const buffer *b) {
-    char path[PATH_SIZE];
-    buffer old = {0};
-    status rc = b->failed;
-    if (!rc) rc = path_join(path, sizeof path, folder, name);
-    if (!rc && file_exists(path)) rc = file_read(path, 0, &old);
-    const bool same = old.data && old.length == b->length && !memcmp(old.data, b->data, b->length);
-    if (!rc && !same) rc = file_write(path, b->data, b->length);
-    buffer_free(&old);
-    return rc;
-}
-
 status instruct_manifest_write(const instruct_summary *sum, const instruct_account *a,
                                const instruct_options *o) {
     buffer b = {0};
@@ -194,9 +119,9 @@ status instruct_manifest_write(const instruct_summary *sum, const instruct_accou
                            a->reason.length ? "; the first that was left out: " : "",
                            a->reason.length ? a->reason.data : "");
     status rc = file_sync(o->out);
-    if (!rc) rc = write_unless_same(o->out, "skipped.csv", &a->skipped);
+    if (!rc) rc = shard_folder_write(o->out, "skipped.csv", &a->skipped);
     if (!rc) print_manifest(&b, sum, a, o);
-    if (!rc) rc = write_unless_same(o->out, "manifest.json", &b);
+    if (!rc) rc = shard_folder_write(o->out, "manifest.json", &b);
     buffer_free(&b);
     return rc;
 }

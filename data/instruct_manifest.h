@@ -16,7 +16,6 @@ void instruct_account_free(instruct_account *a);
 // shards of another plan, or a manifest of one.
 status instruct_prepare(instruct_account *a, const instruct_source *from,
                         const instruct_options *o);
-status instruct_other_plan(const char *path); // that failure
 // Adds shard S, called NAME.
 status instruct_account_shard(instruct_summary *sum, instruct_account *a, const instruct_shard *s,
                               const char *name, int cutoff);

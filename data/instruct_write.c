@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "data/csv.h"
 #include "data/instruct_manifest.h"
+#include "data/shard_folder.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -254,7 +255,7 @@ static status find_shard(instruct_shard **out, const char *path, const char *pla
     if (rc || !strcmp((*out)->plan, plan)) return rc;
     instruct_shard_close(*out);
     *out = NULL;
-    return instruct_other_plan(path);
+    return shard_folder_other_plan(path);
 }
 
 static status run_shard(instruct_summary *sum, instruct_account *a, shard_build *b,
