@@ -16,8 +16,7 @@ static status read_config(inference *s, const arguments *a, const config_key *co
     return rc ? rc : settings_overrides(s->config, a);
 }
 
-static status find_checkpoint(inference *s, const arguments *a) {
-    const char *given = argument(a, "checkpoint");
+static status find_checkpoint(inference *s, const char *given) {
     if (!given)
         return status_fail(STATUS_USAGE,
                            "--checkpoint PATH is missing: a run directory, a checkpoint folder "
@@ -28,8 +27,20 @@ static status find_checkpoint(inference *s, const arguments *a) {
 
 status inference_open(inference *s, const arguments *a, const config_key *const *tables) {
     *s = (inference){0};
-    status rc = find_checkpoint(s, a);
+    status rc = find_checkpoint(s, argument(a, "checkpoint"));
     if (!rc) rc = read_config(s, a, tables);
+    return rc ? rc : inference_open_device(s);
+}
+
+status inference_open_at(inference *s, const char *path, const char *where,
+                         const config_key *const *tables) {
+    char assignment[64];
+    const arguments none = {0};
+    *s = (inference){0};
+    snprintf(assignment, sizeof assignment, "run.device=%s", where);
+    status rc = find_checkpoint(s, path);
+    if (!rc) rc = read_config(s, &none, tables);
+    if (!rc) rc = config_set(s->config, assignment);
     return rc ? rc : inference_open_device(s);
 }
 

@@ -28,6 +28,9 @@ typedef struct inference {
 // Finds --checkpoint; takes the configuration that it carries, then --config and --set; opens the
 // device. USAGE, IO, FORMAT, MEMORY, DEVICE. To be closed also after a failure.
 status inference_open(inference *s, const arguments *a, const config_key *const *tables);
+// The same of the checkpoint at PATH, with nothing but what it carries, on the device WHERE (run.device).
+status inference_open_at(inference *s, const char *path, const char *where,
+                         const config_key *const *tables);
 // The part of it behind the configuration: device, tape and an empty model.
 status inference_open_device(inference *s);
 void inference_close(inference *s);
