@@ -2,10 +2,9 @@
 // (REFERENCE 7.1 to 7.3). A run that was stopped goes on behind the lines that are there.
 #include "core/files/fs.h"
 #include "core/log.h"
+#include "train/answer_source.h"
 #include "train/commands.h"
 #include "train/config_keys.h"
-#include "train/generate_prompts.h"
-#include "train/generator.h"
 #include "train/language_inference.h"
 #include "train/settings.h"
 
@@ -25,21 +24,17 @@ typedef struct writer {
     language_inference language;
     instruct_set *data;
     embeddings *images; // NULL: texts alone
-    generate_prompts prompts;
+    answer_source answers;
     generate_frame frame;
-    bool blank;
     FILE *out;
     int64_t written; // lines that were there
-    buffer before, text; // of a prompt as it is decoded; and its answer
     progress bar;
 } writer;
 
 static void writer_close(writer *w) {
     if (w->out && w->out != stdout) fclose(w->out);
-    buffer_free(&w->before);
-    buffer_free(&w->text);
     generate_frame_close(&w->frame);
-    generate_prompts_close(&w->prompts);
+    answer_source_close(&w->answers);
     embeddings_close(w->images);
     instruct_close(w->data);
     language_inference_close(&w->language);
@@ -48,9 +43,11 @@ static void writer_close(writer *w) {
 // --- what is asked ------------------------------------------------------------------------------
 static status open_images(writer *w) {
     const config *c = w->language.inference.config;
-    w->blank = config_bool(c, "data.blank") || config_choice(c, "generate.images") == 1;
-    return language_images_open(&w->images, config_text(c, "data.embeddings"),
-                                instruct_facts_of(w->data));
+    status rc = language_images_open(&w->images, config_text(c, "data.embeddings"),
+                                     instruct_facts_of(w->data));
+    w->answers.images = w->images;
+    w->answers.blank = config_bool(c, "data.blank") || config_choice(c, "generate.images") == 1;
+    return rc;
 }
 
 static status find_split(int *split, const arguments *a) {
@@ -72,10 +69,12 @@ static status open_prompts(writer *w, const arguments *a) {
     if (!rc) rc = instruct_open(&w->data, config_text(c, "data.instruct"));
     if (!rc) rc = instruct_expect(w->data, w->language.tokens);
     if (!rc && removed) rc = generate_frame_open(&w->frame, c, instruct_facts_of(w->data));
+    w->answers.data = w->data;
+    w->answers.tokens = w->language.tokens;
     if (!rc)
-        rc = generate_prompts_open(&w->prompts, w->data, split, limit, w->language.tokens,
+        rc = generate_prompts_open(&w->answers.prompts, w->data, split, limit, w->language.tokens,
                                    removed ? &w->frame : NULL);
-    if (!rc && !w->prompts.count)
+    if (!rc && !w->answers.prompts.count)
         rc = status_fail(STATUS_FORMAT, "%s: has no record in the %s split",
                          config_text(c, "data.instruct"), split_names[split]);
     return rc;
@@ -97,8 +96,8 @@ static status count_lines(writer *w, const char *path) {
         const char *end = strchr(at, '\n');
         if (!end) break;
         begin.length = 0;
-        if (w->written < w->prompts.count)
-            line_begin(&begin, generate_prompts_name(&w->prompts, w->written));
+        if (w->written < w->answers.prompts.count)
+            line_begin(&begin, generate_prompts_name(&w->answers.prompts, w->written));
         if (!begin.length || strncmp(at, begin.data, begin.length))
             rc = status_fail(STATUS_FORMAT, "%s:%lld: is no answer to record %lld of this split: move "
                                             "the file away, or name another with --out", path,
@@ -129,50 +128,21 @@ static status open_out(writer *w, const char *path) {
 
 // --- answers ------------------------------------------------------------------------------------
 static status read_images(void *context, int64_t i, int64_t rows, float *out) {
-    writer *w = context;
-    const int64_t numbers = (int64_t)w->images->queries * w->images->width;
-    instruct_record r;
-    status rc = instruct_read(w->data, w->prompts.split, w->written + i, &r);
-    if (rc) return rc;
-    if (rows != (int64_t)r.images * w->images->queries)
-        return status_fail(STATUS_FORMAT, "record %lld: its prompt has %lld image tokens for %d images",
-                           (long long)(w->written + i), (long long)rows, r.images);
-    if (w->blank) memset(out, 0, (size_t)(r.images * numbers) * sizeof *out);
-    for (int k = 0; k < r.images && !rc && !w->blank; k++)
-        rc = language_image_read(out + k * numbers, w->images, r.image[k]);
-    return rc;
-}
-
-// What the whole sequence says behind what the prompt says: pieces of a word are joined as in a text
-// (REFERENCE 7.3).
-static status decode(writer *w, int64_t i, const int32_t *ids, int32_t count) {
-    const int64_t *first = w->prompts.first + i, asked = first[1] - first[0];
-    const int32_t *prompt = (const int32_t *)(const void *)w->prompts.ids.data + first[0];
-    buffer all = {0};
-    w->before.length = w->text.length = 0;
-    buffer_append(&all, prompt, (size_t)asked * sizeof *prompt);
-    buffer_append(&all, ids, (size_t)count * sizeof *ids);
-    status rc = all.failed;
-    if (!rc) rc = tokenizer_decode(w->language.tokens, prompt, asked, true, &w->before);
-    if (!rc)
-        rc = tokenizer_decode(w->language.tokens, (const int32_t *)(const void *)all.data,
-                              asked + count, true, &w->text);
-    buffer_text(&w->text, ""); // a NUL, also behind nothing
-    buffer_free(&all);
-    return rc ? rc : w->text.failed;
+    return answer_source_images(&((writer *)context)->answers, i, rows, out);
 }
 
 static status give_answer(void *context, int64_t i, const int32_t *ids, int32_t count) {
     writer *w = context;
     const int64_t record = w->written + i;
+    const generate_prompts *p = &w->answers.prompts;
+    const char *text;
     buffer line = {0};
-    status rc = decode(w, record, ids, count);
+    status rc = answer_source_text(&w->answers, i, ids, count, &text);
     if (rc) return rc;
-    const size_t skip = w->before.length < w->text.length ? w->before.length : w->text.length;
-    line_begin(&line, generate_prompts_name(&w->prompts, record));
+    line_begin(&line, generate_prompts_name(p, record));
     buffer_print(&line, "\"prompt_tokens\":%lld,\"tokens\":%d,\"text\":",
-                 (long long)(w->prompts.first[record + 1] - w->prompts.first[record]), count);
-    buffer_json(&line, w->text.data + skip);
+                 (long long)(p->first[record + 1] - p->first[record]), count);
+    buffer_json(&line, text);
     buffer_text(&line, "}\n");
     rc = line.failed;
     if (!rc && (fwrite(line.data, 1, line.length, w->out) != line.length || fflush(w->out)))
@@ -198,15 +168,12 @@ static generator_options options_of(const writer *w) {
 }
 
 static status write_answers(writer *w) {
-    const generate_prompts *p = &w->prompts;
+    const generate_prompts *p = &w->answers.prompts;
     const generator_options o = options_of(w);
-    const generator_job job = {.ids = (const int32_t *)(const void *)p->ids.data,
-                               .first = p->first + w->written,
-                               .count = p->count - w->written,
-                               .number = w->written,
-                               .context = w,
-                               .images = w->images ? read_images : NULL,
-                               .done = give_answer};
+    generator_job job = answer_source_job(&w->answers, w->written, p->count - w->written);
+    job.context = w;
+    job.images = w->images ? read_images : NULL;
+    job.done = give_answer;
     generator *g = NULL;
     const double start = clock_seconds();
     if (!job.count) {
@@ -214,6 +181,7 @@ static status write_answers(writer *w) {
         return STATUS_OK;
     }
     status rc = generator_open(&g, &w->language.inference.tape, &w->language.model, &o, &job);
+    if (!rc) rc = generator_size(g);
     progress_begin(&w->bar, "generate", "answers", p->count, w->written);
     if (!rc) rc = generator_run(g);
     progress_end(&w->bar);

@@ -99,12 +99,15 @@ static tensor *images_of(generator *g) {
     return g->images.data ? &g->images : NULL;
 }
 
-// The largest step, without numbers.
-static status size_tape(generator *g) {
+void generator_dry(generator *g) {
     tape_begin(g->tape, false);
     g->tape->training = false;
     g->batch.most = g->positions;
     llama_step(g->tape, g->model, &g->cache, &g->batch, images_of(g));
+}
+
+status generator_size(generator *g) {
+    generator_dry(g);
     return tape_allocate(g->tape, tape_used(g->tape));
 }
 
@@ -122,7 +125,7 @@ static status open_all(generator *g) {
     if (!rc) rc = llama_step_open(&g->batch, g->device, &room);
     if (!rc) rc = open_images(g, room.images);
     if (!rc) rc = open_host(g);
-    return rc ? rc : size_tape(g);
+    return rc;
 }
 
 status generator_open(generator **out, tape *t, const llama *m, const generator_options *o,
@@ -285,7 +288,19 @@ static status give_answers(generator *g) {
     return rc;
 }
 
+// As it was opened.
+static void begin_anew(generator *g) {
+    for (int64_t i = 0; i < g->o.slots; i++) g->slot[i].prompt = -1;
+    for (int64_t i = 0; i < g->job.count; i++) {
+        mem_free(g->answer[i].ids);
+        g->answer[i] = (answer){0};
+    }
+    g->next = g->given = 0;
+    g->counts = (generator_counts){0};
+}
+
 status generator_run(generator *g) {
+    begin_anew(g);
     status rc = read_prefix(g, common_prefix(g));
     while (!rc && g->given < g->job.count) {
         const int64_t turns = fill_turns(g);

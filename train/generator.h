@@ -30,12 +30,16 @@ typedef struct generator_job {
 
 typedef struct generator generator;
 
-// Sizes the tape (in its dry run) and all memory for JOB. The tape and the model are borrowed. FORMAT
-// where a prompt is empty or leaves no room in the model's positions; MEMORY.
+// Takes all memory for JOB but the tape's. The tape and the model are borrowed. FORMAT where a prompt is
+// empty or leaves no room in the model's positions; MEMORY.
 status generator_open(generator **out, tape *t, const llama *m, const generator_options *o,
                       const generator_job *job);
 void generator_close(generator *g); // accepts NULL
-// All of it. INTERRUPTED after a signal; whatever was handed over is sound. Others: what the callbacks
+// The largest step, in a dry run of the tape.
+void generator_dry(generator *g);
+// The same, and takes the memory of the tape, which nothing else uses.
+status generator_size(generator *g);
+// All of it, once or again. INTERRUPTED after a signal; whatever was handed over is sound. Others: what the callbacks
 // return; FORMAT where a logit is not a number; of the device.
 status generator_run(generator *g);
 // Of the latest run.

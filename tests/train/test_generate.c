@@ -121,6 +121,7 @@ static status run(question *q, small *s, const generator_options *o, generator_c
     tape_free(&s->tape);
     ck_assert_int_eq(tape_init(&s->tape, cpu, dry, single), 0);
     status rc = generator_open(&g, &s->tape, &s->model, o, &job);
+    if (!rc) rc = generator_size(g);
     if (!rc) rc = generator_run(g);
     if (!rc && counts) *counts = generator_counted(g);
     generator_close(g);
