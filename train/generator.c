@@ -99,6 +99,11 @@ static tensor *images_of(generator *g) {
     return g->images.data ? &g->images : NULL;
 }
 
+size_t generator_bytes(const generator *g) {
+    return llama_cache_bytes(g->device, &g->model->config, g->cache.slots, g->cache.positions) +
+           g->batch.memory.bytes + (g->images.data ? tensor_bytes(&g->images) : 0);
+}
+
 void generator_dry(generator *g) {
     tape_begin(g->tape, false);
     g->tape->training = false;
@@ -309,7 +314,7 @@ status generator_run(generator *g) {
             rc = take_token(g, &g->slot[g->turn_slot[i]],
                             g->logits + i * g->model->config.vocabulary);
         if (!rc) rc = give_answers(g);
-        if (!rc && signals_pending() && g->given < g->job.count)
+        if (!rc && !g->o.patient && signals_pending() && g->given < g->job.count)
             rc = status_fail(STATUS_INTERRUPTED, "stopped by signal %d after %lld answers",
                              signals_pending(), (long long)g->given);
     }

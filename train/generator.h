@@ -12,6 +12,7 @@ typedef struct generator_options {
     int32_t end;     // token that ends an answer; -1: none does
     int32_t image_token;
     bool share;      // what all prompts begin with
+    bool patient;    // goes on after a signal
     sampling choice;
 } generator_options;
 
@@ -35,6 +36,7 @@ typedef struct generator generator;
 status generator_open(generator **out, tape *t, const llama *m, const generator_options *o,
                       const generator_job *job);
 void generator_close(generator *g); // accepts NULL
+size_t generator_bytes(const generator *g); // on the device, but for the tape's
 // The largest step, in a dry run of the tape.
 void generator_dry(generator *g);
 // The same, and takes the memory of the tape, which nothing else uses.

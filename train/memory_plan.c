@@ -68,6 +68,7 @@ status memory_plan_make(memory_plan *out, run *r) {
         .frozen = p->frozen_bytes,
         .buffers = p->buffer_bytes,
         .batch = r->batch_bytes,
+        .validation = r->validation_bytes,
         .results = sizeof *r->result,
     };
     status rc = without_scratch(&out->activations, r);

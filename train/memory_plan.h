@@ -14,6 +14,7 @@
     X(frozen, "frozen parameters")                                                                 \
     X(buffers, "running statistics and constants")                                                 \
     X(batch, "the batch")                                                                          \
+    X(validation, "validation: writing and judging answers")                                       \
     X(activations, "activations")                                                                  \
     X(scratch, "scratch of kernels and libraries")                                                 \
     X(activation_gradients, "gradients of activations")                                            \

@@ -65,7 +65,7 @@ status report_labeler_label(report_labeler *l, const text_set *texts, const int6
     status rc = STATUS_OK;
     for (int64_t at = 0; at < count && !rc; at += l->batch) {
         const int64_t some = count - at < l->batch ? count - at : l->batch;
-        if (signals_pending())
+        if (!l->patient && signals_pending())
             return status_fail(STATUS_INTERRUPTED,
                                "stopped by signal %d after %lld of %lld reports; none was written",
                                signals_pending(), (long long)at, (long long)count);

@@ -12,6 +12,7 @@ typedef struct report_labeler {
     chexbert model;
     chexbert_inputs inputs;
     int64_t batch;
+    bool patient; // goes on after a signal
 } report_labeler;
 
 // The checkpoint that --checkpoint names. To be closed also after a failure. USAGE, IO, FORMAT, MEMORY,
@@ -23,7 +24,8 @@ void report_labeler_close(report_labeler *l);
 
 // How it reads texts, for texts_open.
 text_options report_labeler_reading(const report_labeler *l);
-// LABELS (COUNT, CLASS_COUNT) of the texts of RECORD (COUNT). INTERRUPTED after a signal.
+// LABELS (COUNT, CLASS_COUNT) of the texts of RECORD (COUNT). INTERRUPTED after a signal,
+// unless it is patient.
 status report_labeler_label(report_labeler *l, const text_set *texts, const int64_t *record, int64_t count,
                             int8_t *labels);
 // The same of TEXT (COUNT).

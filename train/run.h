@@ -46,6 +46,7 @@ typedef struct run {
     int64_t kind;            // set by the stage: batches of equal samples and kind have equal shapes
     const char *data_hash;   // changes when the data do; borrowed; set by the stage
     size_t batch_bytes;      // on the device, of what a step reads; set by the stage
+    size_t validation_bytes; // of what validation alone needs, beside the tape; set by the stage
     size_t loader_bytes;     // in host memory, of reading ahead; set by the stage
     best_score best;
     tensor *part[RUN_PARTS]; // of the loss, wide scalars: set by the stage's loss

@@ -1,6 +1,7 @@
 #include "train/stage_language.h"
 #include "core/files/fs.h"
 #include "core/log.h"
+#include "train/answer_scores.h"
 #include "train/checkpoint.h"
 #include "train/config_keys.h"
 #include "train/language_model.h"
@@ -21,6 +22,7 @@ typedef struct state {
     language_inputs inputs;
     bool json;         // it is a tokenizer.json
     bool blank, adapters;
+    answer_scores answers; // count 0: none are written
     bool told, checked; // the first sample was shown; the first step's gradients were looked at
 } state;
 
@@ -165,6 +167,27 @@ static status begin_from(run *r, const state *s) {
     return rc;
 }
 
+// --- answers in validation ----------------------------------------------------------------------
+static bool writes_answers(const run *r, const state *s) {
+    return s->adapters && config_int(r->config, "validate.answers");
+}
+
+static bool best_by_answers(const run *r, const state *s) {
+    return s->adapters && config_choice(r->config, "validate.best") == 1;
+}
+
+static status open_answers(run *r, state *s) {
+    const answer_source from = {.data = s->data, .images = s->images, .tokens = s->tokens, .blank = s->blank};
+    if (!writes_answers(r, s))
+        return best_by_answers(r, s)
+                   ? status_fail(STATUS_USAGE, "validate.best clinical_f1: say how many answers are to be "
+                                               "judged, as validate.answers")
+                   : STATUS_OK;
+    status rc = answer_scores_open(&s->answers, r, &s->model, &from, s->options.image_token);
+    if (!rc) r->validation_bytes = answer_scores_bytes(&s->answers);
+    return rc;
+}
+
 static status setup_as(run *r, bool adapters) {
     state *s;
     status rc = begin(r, &s, adapters);
@@ -173,6 +196,7 @@ static status setup_as(run *r, bool adapters) {
     if (!rc) rc = run_build(r);
     if (!rc) rc = begin_from(r, s);
     if (!rc) rc = open_splits(r, s);
+    if (!rc) rc = open_answers(r, s);
     return rc ? rc : open_inputs(r, s, s->images ? s->images->queries : 0);
 }
 
@@ -184,6 +208,10 @@ static status plan_as(run *r, bool adapters) {
     status rc = begin(r, &s, adapters);
     if (!rc) rc = declare_model(r, s, adapters ? config_int(r->config, "model.image_width") : 0);
     if (!rc) rc = params_allocate(&r->params);
+    if (!rc && writes_answers(r, s)) {
+        rc = answer_scores_plan(&s->answers, r, &s->model, s->options.image_token);
+        if (!rc) r->validation_bytes = answer_scores_bytes(&s->answers);
+    }
     return rc ? rc : open_inputs(r, s, 1);
 }
 
@@ -334,15 +362,16 @@ static status score_split(run *r, state *s, language_split *split, double *mean,
     return rc;
 }
 
-// The best checkpoint has the smallest loss.
+// The best checkpoint has the smallest loss, or the answers that are most right.
 static status validate(run *r, buffer *out, double *score) {
     state *s = r->state;
-    double mean = 0;
+    double mean = 0, f1 = 0;
     int64_t tokens = 0;
     if (r->tape.device == r->tape.dry) {
         tape_begin(&r->tape, false);
         r->tape.training = false;
         llama_loss(&r->tape, &s->model, &s->inputs.batch, language_images(&s->inputs));
+        if (s->answers.count) answer_scores_dry(&s->answers);
         return STATUS_OK;
     }
     if (!s->validate.count) {
@@ -356,7 +385,13 @@ static status validate(run *r, buffer *out, double *score) {
     buffer_json_number(out, mean);
     buffer_text(out, ",\"perplexity\":");
     buffer_json_number(out, exp(mean));
-    buffer_print(out, ",\"tokens\":%lld}", (long long)tokens);
+    buffer_print(out, ",\"tokens\":%lld", (long long)tokens);
+    if (!rc && s->answers.count) {
+        buffer_text(out, ",");
+        rc = answer_scores_make(&s->answers, r, out, &f1);
+    }
+    if (best_by_answers(r, s)) *score = f1;
+    buffer_text(out, "}");
     return rc;
 }
 
@@ -422,6 +457,7 @@ static void save_lora(const run *r, buffer *config_json) {
 
 static void release(run *r) {
     state *s = r->state;
+    answer_scores_close(&s->answers);
     language_inputs_close(&s->inputs, r->device);
     language_split_close(&s->train);
     language_split_close(&s->validate);

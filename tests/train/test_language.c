@@ -1,6 +1,7 @@
 // train lm and train lora: what a step means depends neither on packing nor on shared prefixes; resume;
 // the weights of tokens; what checkpoints and exports hold; what is refused.
 #include "core/files/fs.h"
+#include "eval/metrics.h"
 #include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
@@ -45,19 +46,23 @@ START_TEST(pieces_and_prefixes_do_not_matter) {
 }
 END_TEST
 
+static void expect_same(const char *a, const char *b, int step) {
+    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
+                                        "manifest.json"};
+    for (int i = 0; i < 4; i++) {
+        char x[128], y[128];
+        snprintf(x, sizeof x, "%s/checkpoints/step-%08d/%s", a, step, files[i]);
+        snprintf(y, sizeof y, "%s/checkpoints/step-%08d/%s", b, step, files[i]);
+        ck_assert_msg(same_files(in_work(x), in_work(y)), "%s", files[i]);
+    }
+}
+
 START_TEST(lora_resumes) {
     train("straight", 6, "");
     train("parts", 2, "");
     train("parts", 6, "");
     run_expect_steps(in_work("parts"), 6);
-    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
-                                        "manifest.json"};
-    for (int i = 0; i < 4; i++) {
-        char a[128], b[128];
-        snprintf(a, sizeof a, "straight/checkpoints/step-00000006/%s", files[i]);
-        snprintf(b, sizeof b, "parts/checkpoints/step-00000006/%s", files[i]);
-        ck_assert_msg(same_files(in_work(a), in_work(b)), "%s", files[i]);
-    }
+    expect_same("straight", "parts", 6);
 }
 END_TEST
 
@@ -186,6 +191,77 @@ START_TEST(no_validation) {
 }
 END_TEST
 
+// --- answers that are judged --------------------------------------------------------------------
+enum { ANSWERS = 5 };
+
+static void train_labeler(void) {
+    small_vocabulary(work);
+    program_expect(0,
+                   "train chexbert --quiet %s --set data.shards=%s/shards --set model.vocabulary=%s/"
+                   "vocab.txt --set run.dir=%s/chexbert --set run.max_steps=6", tiny_chexbert, work, work,
+                   work);
+}
+
+// Labels that the label command writes for FILE (JSON lines with a text), as scores.
+static void label_file(const char *file, float scores[ANSWERS * CLASS_COUNT]) {
+    outcome o = program("label %s --quiet --column text --checkpoint %s/chexbert", in_work(file), work);
+    ck_assert_msg(!o.exit, "%s", o.err);
+    char *at = strchr(o.out, '\n');
+    for (int i = 0; i < ANSWERS; i++)
+        for (int k = 0; k < CLASS_COUNT; k++) {
+            ck_assert(at);
+            at = strpbrk(at + 1, ",");
+            ck_assert(at);
+            scores[i * CLASS_COUNT + k] = strncmp(at, ",1", 2) ? -1.0f : 1.0f;
+        }
+    outcome_free(&o);
+}
+
+static void write_references(void) {
+    instruct_set *data;
+    buffer text = {0};
+    ck_assert(!instruct_open(&data, in_work("records")));
+    for (int i = 0; i < ANSWERS; i++) {
+        instruct_record r;
+        ck_assert(!instruct_read(data, SPLIT_VALIDATE, i, &r));
+        buffer_text(&text, "{\"text\":");
+        buffer_json(&text, r.answer);
+        buffer_text(&text, "}\n");
+    }
+    ck_assert(!file_write(in_work("references.jsonl"), text.data, text.length));
+    buffer_free(&text);
+    instruct_close(data);
+}
+
+// The score in validation is that of the commands' own: generate, label, and the metric.
+START_TEST(judged_answers) {
+    static float said[ANSWERS * CLASS_COUNT], truth[ANSWERS * CLASS_COUNT];
+    static uint8_t targets[ANSWERS * CLASS_COUNT];
+    char extra[512];
+    classify_metrics m;
+    train_labeler();
+    snprintf(extra, sizeof extra,
+             "--set validate.answers=%d --set validate.labeler=%s/chexbert "
+             "--set validate.max_new_tokens=40 --set validate.best=clinical_f1", ANSWERS, work);
+    train("judged", 4, extra);
+    program_expect(0,
+                   "generate %s/judged/checkpoints/step-00000004 --quiet %s --split validate --limit %d "
+                   "--set generate.max_new_tokens=40 --out %s/answers.jsonl", work, common, ANSWERS, work);
+    write_references();
+    label_file("answers.jsonl", said);
+    label_file("references.jsonl", truth);
+    for (int i = 0; i < ANSWERS * CLASS_COUNT; i++) targets[i] = truth[i] > 0;
+    ck_assert(!metrics_classify(&m, said, targets, NULL, ANSWERS, CLASS_COUNT));
+    ck_assert_double_eq(run_metric(in_work("judged"), 4, "clinical_f1"), m.macro.f1);
+    ck_assert_double_eq(run_metric(in_work("judged"), 4, "clinical_recall"), m.macro.recall);
+    ck_assert_msg(m.micro.recall > 0, "nothing that these reports say is right: the test shows nothing");
+
+    train("judged_parts", 2, extra);
+    train("judged_parts", 4, extra);
+    expect_same("judged", "judged_parts", 4);
+}
+END_TEST
+
 START_TEST(refusals) {
     static const struct {
         const char *extra, *says;
@@ -197,6 +273,9 @@ START_TEST(refusals) {
         {"--set lora.targets=[\"x_proj\"]", "\"x_proj\" is no linear layer", 2},
         {"--set model.tokenizer=nowhere", "nowhere", 1},
         {"--set model.storage=nf4", "whole blocks of 64", 2},
+        {"--set validate.answers=2", "validate.labeler", 2},
+        {"--set validate.best=clinical_f1", "as validate.answers", 2},
+        {"--set validate.answers=2 --set validate.labeler=nowhere", "nowhere", 1},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         outcome o = program("train lora %s %s --set run.dir=%s/refused --set run.max_steps=1 %s", common,
@@ -233,6 +312,7 @@ int main(void) {
     tcase_add_test(tests, a_whole_model);
     tcase_add_test(tests, a_folder_of_peft);
     tcase_add_test(tests, no_validation);
+    tcase_add_test(tests, judged_answers);
     tcase_add_test(tests, refusals);
     tcase_add_test(tests, longer_than_the_model);
     suite_add_tcase(suite, tests);
