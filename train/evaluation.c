@@ -1,0 +1,129 @@
+#include "train/evaluation.h"
+
+#include <string.h>
+
+void evaluation_close(evaluation *e) {
+    for (int r = 0; r < e->runs; r++) {
+        report_table_close(e->run[r].table);
+        mem_free(e->run[r].text);
+        mem_free(e->run[r].labels);
+    }
+    mem_free(e->truth);
+    mem_free(e->reference);
+    buffer_free(&e->references);
+    mem_free(e->record);
+    *e = (evaluation){0};
+}
+
+// --- answers ------------------------------------------------------------------------------------
+static status find_record(int64_t *record, const evaluated_run *r, int64_t i, const dataset *data,
+                          record_text section) {
+    const char *id = report_table_ids(r->table)[i];
+    *record = dataset_find(data, id);
+    if (*record < 0)
+        return status_fail(STATUS_FORMAT, "%s:%lld: the shards have no radiograph %s", r->name,
+                           (long long)report_table_line(r->table, i), id);
+    if (!dataset_has_text(data, *record, section))
+        return status_fail(STATUS_FORMAT, "%s:%lld: the report on %s has no such section as data.section "
+                                          "names: nothing can be compared", r->name,
+                           (long long)report_table_line(r->table, i), id);
+    return STATUS_OK;
+}
+
+// The first file says which records there are, and in which order. PLACE (all records): each one's, or -1.
+static status read_first(evaluation *e, const dataset *data, record_text section, int64_t *place) {
+    evaluated_run *r = &e->run[0];
+    e->count = report_table_count(r->table);
+    status rc = mem_new(&e->record, e->count, "records");
+    for (int64_t i = 0; i < e->count && !rc; i++) {
+        rc = find_record(&e->record[i], r, i, data, section);
+        if (rc) break;
+        if (place[e->record[i]] >= 0)
+            rc = status_fail(STATUS_FORMAT, "%s:%lld: a second answer to %s", r->name,
+                             (long long)report_table_line(r->table, i), report_table_ids(r->table)[i]);
+        place[e->record[i]] = i;
+    }
+    return rc;
+}
+
+static status place_texts(evaluation *e, evaluated_run *r, const dataset *data, record_text section,
+                          const int64_t *place) {
+    const int64_t lines = report_table_count(r->table);
+    status rc = mem_new(&r->text, e->count, "answers");
+    for (int64_t i = 0; i < lines && !rc; i++) {
+        int64_t record;
+        rc = find_record(&record, r, i, data, section);
+        if (rc) break;
+        const int64_t at = place[record];
+        if (at < 0 || r->text[at])
+            rc = status_fail(STATUS_FORMAT, "%s:%lld: %s %s", r->name,
+                             (long long)report_table_line(r->table, i),
+                             at < 0 ? "the first file has no answer to" : "a second answer to",
+                             report_table_ids(r->table)[i]);
+        else
+            r->text[at] = report_table_texts(r->table)[i];
+    }
+    for (int64_t i = 0; i < e->count && !rc; i++)
+        if (!r->text[i])
+            rc = status_fail(STATUS_FORMAT, "%s: has no answer to %s, which %s answers", r->name,
+                             report_table_ids(e->run[0].table)[i], e->run[0].name);
+    return rc;
+}
+
+static status read_answers(evaluation *e, const dataset *data, record_text section,
+                           const char *const *path, int runs) {
+    const report_options how = {0};
+    int64_t *place = NULL;
+    status rc = mem_new(&place, dataset_records(data), "records");
+    for (int64_t i = 0; i < dataset_records(data) && !rc; i++) place[i] = -1;
+    for (int k = 0; k < runs && !rc; k++) {
+        evaluated_run *r = &e->run[k];
+        *r = (evaluated_run){.name = path[k]};
+        e->runs = k + 1;
+        rc = report_table_open(&r->table, path[k], &how);
+        if (!rc && strcmp(report_table_id_name(r->table), "dicom_id"))
+            rc = status_fail(STATUS_FORMAT, "%s: its answers have no dicom_id", path[k]);
+        if (!rc && !k) rc = read_first(e, data, section, place);
+        if (!rc) rc = place_texts(e, r, data, section, place);
+    }
+    mem_free(place);
+    return rc;
+}
+
+// --- reports ------------------------------------------------------------------------------------
+static status read_references(evaluation *e, const dataset *data, record_text section) {
+    buffer text = {0};
+    status rc = mem_new(&e->reference, e->count, "reports");
+    if (!rc) rc = mem_new(&e->truth, e->count * CLASS_COUNT, "labels");
+    for (int64_t i = 0; i < e->count && !rc; i++) {
+        rc = dataset_text(&text, data, e->record[i], section);
+        if (!rc) buffer_append(&e->references, text.data, text.length);
+        buffer_append(&e->references, "", 1);
+        if (!rc) rc = e->references.failed;
+        if (!rc) memcpy(e->truth + i * CLASS_COUNT, dataset_labels(data, e->record[i]), CLASS_COUNT);
+    }
+    const char *at = e->references.data;
+    for (int64_t i = 0; i < e->count && !rc; i++, at += strlen(at) + 1) e->reference[i] = at;
+    buffer_free(&text);
+    return rc;
+}
+
+status evaluation_open(evaluation *e, const dataset *data, record_text section,
+                       const char *const *path, int runs) {
+    *e = (evaluation){0};
+    if (runs < 1 || runs > EVALUATION_RUNS)
+        return status_fail(STATUS_USAGE, "%d files of answers; 1 to %d can be compared", runs,
+                           EVALUATION_RUNS);
+    status rc = read_answers(e, data, section, path, runs);
+    return rc ? rc : read_references(e, data, section);
+}
+
+status evaluation_label(evaluation *e, report_labeler *l, bool read_truth) {
+    status rc = read_truth ? report_labeler_texts(l, e->reference, e->count, e->truth) : STATUS_OK;
+    for (int k = 0; k < e->runs && !rc; k++) {
+        evaluated_run *r = &e->run[k];
+        rc = mem_new(&r->labels, e->count * CLASS_COUNT, "labels");
+        if (!rc) rc = report_labeler_texts(l, r->text, e->count, r->labels);
+    }
+    return rc;
+}

@@ -1,0 +1,34 @@
+// What `radialog evaluate` compares: the reports of some records, and what one or several runs wrote in their
+// places. The columns of scores are eval/'s business.
+#pragma once
+#include "data/report_table.h"
+#include "train/report_labeler.h"
+
+enum { EVALUATION_RUNS = 16 };
+
+// One file of answers.
+typedef struct evaluated_run {
+    const char *name; // its path, borrowed
+    report_table *table;
+    const char **text; // (count), in the order of the evaluation's records
+    int8_t *labels;    // (count, CLASS_COUNT): what a labeler reads in them
+} evaluated_run;
+
+typedef struct evaluation {
+    int64_t count;
+    int64_t *record; // (count): of the shards, in the order of the first file
+    buffer references;
+    const char **reference; // (count)
+    int8_t *truth;          // (count, CLASS_COUNT)
+    int runs;
+    evaluated_run run[EVALUATION_RUNS];
+} evaluation;
+
+// The answers in PATH (RUNS), JSON lines as `radialog generate` writes them or tables, to records of DATA
+// whose section SECTION is the report. Each file must hold each record once, in any order. TRUTH is what
+// DATA's labels say. To be closed also after a failure. USAGE, FORMAT (naming file and line), IO, MEMORY.
+status evaluation_open(evaluation *e, const dataset *data, record_text section,
+                       const char *const *path, int runs);
+void evaluation_close(evaluation *e);
+// Labels of all answers. READ_TRUTH: the reports are labelled too, instead of what the shards say.
+status evaluation_label(evaluation *e, report_labeler *l, bool read_truth);
