@@ -27,7 +27,7 @@ typedef struct lora_pair {
 
 typedef struct adapter {
     char file[PATH_SIZE], folder[PATH_SIZE]; // the weights, and where they stand
-    weights *weights;
+    weights *weights, *beside; // beside: of the image projection, where it has a file of its own
     lora_config lora;
     buffer names; // of lora.target
     lora_pair *pair;

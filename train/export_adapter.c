@@ -11,6 +11,7 @@ enum { CONFIG_BYTES = 1 << 20 };
 static const char prefix[] = "base_model.model.", down[] = ".lora_A.weight",
                   up[] = ".lora_B.weight";
 static const char image[] = "base_model.model.model.img_proj_layer.";
+static const char image_file[] = "img_proj.safetensors"; // beside PEFT's, as this program exports it
 
 // --- files --------------------------------------------------------------------------------------
 // Of a folder that `radialog` did not write.
@@ -95,8 +96,8 @@ static bool ends(const char *text, const char *end) {
 
 static status wrong(const adapter *a, const weight_entry *e, const char *what) {
     char shape[SHAPE_TEXT_SIZE];
-    return status_fail(STATUS_FORMAT, "%s: %s %s %s", a->file, e->name,
-                       shape_text(shape, e->rank, e->dim), what);
+    return status_fail(STATUS_FORMAT, "%s: %s %s %s", a->beside ? weights_path(a->beside) : a->file,
+                       e->name, shape_text(shape, e->rank, e->dim), what);
 }
 
 static bool is_target(const adapter *a, const char *module) {
@@ -126,17 +127,23 @@ static status add_pair(adapter *a, const weight_entry *e) {
     return rc;
 }
 
+static bool is_image(const weight_entry *e) {
+    return !strncmp(e->name, image, sizeof image - 1);
+}
+
+static status take_image(adapter *a, const weight_entry *e) {
+    const bool weight = ends(e->name, ".weight"), bias = ends(e->name, ".bias");
+    if (!is_image(e) || (!(weight && e->rank == 2) && !(bias && e->rank == 1)))
+        return wrong(a, e, "is no image projection");
+    *(weight ? &a->image_weight : &a->image_bias) = e;
+    return STATUS_OK;
+}
+
 static status take_entry(adapter *a, const weight_entry *e) {
     char name[MODULE_SIZE + 64];
     const char *const n = e->name;
     const size_t head = sizeof prefix - 1;
-    if (!strncmp(n, image, sizeof image - 1)) {
-        const bool weight = ends(n, ".weight"), bias = ends(n, ".bias");
-        if (!(weight && e->rank == 2) && !(bias && e->rank == 1))
-            return wrong(a, e, "is no image projection");
-        *(weight ? &a->image_weight : &a->image_bias) = e;
-        return STATUS_OK;
-    }
+    if (is_image(e)) return take_image(a, e);
     if (!strncmp(n, prefix, head) && ends(n + head, down)) return add_pair(a, e);
     if (!strncmp(n, prefix, head) && ends(n + head, up)) {
         snprintf(name, sizeof name, "%.*s%s", (int)(strlen(n) - (sizeof up - 1)), n, down);
@@ -155,6 +162,20 @@ static status check_numbers(const adapter *a, const weight_entry *e) {
     return rc;
 }
 
+// Where the weights hold no projection, one may stand beside them.
+static status find_image(adapter *a) {
+    char path[PATH_SIZE];
+    if (a->image_weight || a->image_bias) return STATUS_OK;
+    status rc = path_join(path, sizeof path, a->folder, image_file);
+    if (rc || !file_exists(path)) return rc;
+    rc = weights_open(&a->beside, path);
+    for (size_t i = 0; !rc && i < weights_count(a->beside); i++) {
+        rc = take_image(a, weights_at(a->beside, i));
+        if (!rc) rc = check_numbers(a, weights_at(a->beside, i));
+    }
+    return rc;
+}
+
 status adapter_open(adapter *a, const char *path) {
     *a = (adapter){0};
     status rc = find_files(a, path);
@@ -167,6 +188,7 @@ status adapter_open(adapter *a, const char *path) {
         rc = take_entry(a, weights_at(a->weights, i));
         if (!rc) rc = check_numbers(a, weights_at(a->weights, i));
     }
+    if (!rc) rc = find_image(a);
     if (!rc && !a->pairs)
         rc = status_fail(STATUS_FORMAT, "%s: holds no adapter (lora_A, lora_B)", a->file);
     if (!rc && !a->image_weight != !a->image_bias)
@@ -175,6 +197,7 @@ status adapter_open(adapter *a, const char *path) {
 }
 
 void adapter_close(adapter *a) {
+    weights_close(a->beside);
     weights_close(a->weights);
     mem_free(a->pair);
     buffer_free(&a->names);
@@ -183,7 +206,8 @@ void adapter_close(adapter *a) {
 
 status adapter_values(float **out, const adapter *a, const weight_entry *e) {
     status rc = mem_new(out, e->count, e->name);
-    if (!rc) rc = weights_read_f32(a->weights, e, *out);
+    const bool apart = a->beside && is_image(e);
+    if (!rc) rc = weights_read_f32(apart ? a->beside : a->weights, e, *out);
     if (!rc) return rc;
     mem_free(*out);
     *out = NULL;

@@ -78,6 +78,7 @@ START_TEST(peft_again) {
     program_expect(0, "export %s --format peft --out %s --verify", in_work("one"), in_work("two"));
     ck_assert(same_files(in_work("one/adapter_model.safetensors"),
                          in_work("two/adapter_model.safetensors")));
+    ck_assert(same_files(in_work("one/img_proj.safetensors"), in_work("two/img_proj.safetensors")));
     ck_assert(same_files(in_work("one/adapter_config.json"), in_work("two/adapter_config.json")));
     char *config = read_file(in_work("one/adapter_config.json"), NULL);
     ck_assert(strstr(config, "\"base_model_name_or_path\": null") && !strstr(config, work));
