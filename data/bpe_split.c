@@ -1,6 +1,6 @@
 // How byte-level BPE takes a text apart before it merges, and what it knows of characters. The
 // patterns are matched by hand, alternative by alternative in their order, as Oniguruma matches
-// them for tokenizers. With data/wordpiece.c the only file that knows utf8proc.
+// them for tokenizers. With wordpiece.c and characters.c the only file that knows utf8proc.
 #include "data/tokenizer_private.h"
 #include "data/wordpiece_private.h"
 

@@ -40,7 +40,7 @@ VENDORS = [
     (r"cudnn.*\.h", ["core/cuda/cudnn*.c", "core/cuda/cudnn_private.h"]),
     (r"(sentencepiece.*)\.h", ["data/sentencepiece.cpp"]),
     (r"(dcmtk/.*|gdcm.*)\.h", ["data/dicom.cpp"]),
-    (r"utf8proc\.h", ["data/wordpiece.c", "data/bpe_split.c"]),
+    (r"utf8proc\.h", ["data/wordpiece.c", "data/bpe_split.c", "data/characters.c"]),
     # CUDA's own headers: device files, the stream's, and the wrappers.
     (r"(cuda.*|cooperative_groups.*|cub/.*|mma)(\.h|\.cuh)?", ["*.cu", "*.cuh", "core/cuda/*"]),
 ]
