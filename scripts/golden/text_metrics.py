@@ -1,0 +1,180 @@
+"""Tokens and scores of texts from NLTK, pycocoevalcap and its METEOR.
+
+    python3 -m venv /tmp/golden && /tmp/golden/bin/pip install nltk==3.8.1 pycocoevalcap==1.2     (and a Java)
+    /tmp/golden/bin/python scripts/golden/text_metrics.py                writes tests/golden/text_metrics.csv
+    /tmp/golden/bin/python scripts/golden/text_metrics.py OUT.csv REPORTS.tgz [PUNKT [COUNT]]
+                                                 the same table of real reports (scripts/check_text_metrics.sh)
+
+The table: text and reference, the tokens of both, BLEU-1 to 4, ROUGE-L and METEOR (exact and stem) of each pair, and a
+last row "corpus" with the scores of all. The golden texts are put together here from sentences of this project and of
+signs that the word rules know. Real ones are the reports of REPORTS.tgz (Open-i's XML): each as the text of the next
+one, and of itself with sentences gone or in another order.
+
+PUNKT is a folder punkt_tab/english as NLTK publishes it. Without one, and for the golden table, Punkt runs with the
+built-in table of eval/sentences_table.c.
+"""
+import collections
+import csv
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree
+
+import pycocoevalcap.meteor.meteor
+from nltk.tokenize.destructive import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.rouge.rouge import Rouge
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+METEOR = pathlib.Path(pycocoevalcap.meteor.meteor.__file__).parent / "meteor-1.5.jar"
+WORDS = NLTKWordTokenizer()
+STAGES = os.environ.get("RADIALOG_METEOR_STAGES", "exact stem")
+
+
+def built_in():
+    """The table of eval/sentences_table.c, read from there."""
+    source = (ROOT / "eval" / "sentences_table.c").read_text()
+    listed = re.search(r"abbreviations\[\] = \{(.*?)\};", source, re.S).group(1)
+    parameters = PunktParameters()
+    parameters.abbrev_types = set(re.findall(r'"([^"]+)"', listed))
+    parameters.ortho_context = collections.defaultdict(lambda: 1 << 1 | 1 << 5)
+    return parameters
+
+
+def lines(path):
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def table(folder):
+    folder, parameters = pathlib.Path(folder), PunktParameters()
+    parameters.abbrev_types = set(lines(folder / "abbrev_types.txt"))
+    parameters.sent_starters = set(lines(folder / "sent_starters.txt"))
+    parameters.collocations = {tuple(x.split("\t")) for x in lines(folder / "collocations.tab")}
+    for x in lines(folder / "ortho_context.tab"):
+        word, seen = x.split("\t")
+        parameters.ortho_context[word] = int(seen)
+    return parameters
+
+
+def tokens(splitter, text):
+    text = text.replace("\n", "").replace("<s>", "").replace("</s>", "")
+    return " ".join(w for s in splitter.tokenize(text) for w in WORDS.tokenize(s)).lower()
+
+
+class Meteor:
+    """The jar with chosen stages, by the protocol of pycocoevalcap."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            ["java", "-jar", "-Xmx2G", str(METEOR), "-", "-", "-stdio", "-l", "en", "-norm", "-m", STAGES],
+            cwd=METEOR.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def ask(self, line, answers=1):
+        self.process.stdin.write((line + "\n").encode())
+        self.process.stdin.flush()
+        out = [self.process.stdout.readline().decode().strip() for _ in range(answers)]
+        return out if answers > 1 else out[0]
+
+    def scores(self, texts, references):
+        each = [self.ask(" ||| ".join(("SCORE", r, t.replace("|||", "").replace("  ", " "))))
+                for t, r in zip(texts, references)]
+        answer = self.ask("EVAL ||| " + " ||| ".join(each), len(each) + 1)
+        return [float(x) for x in answer[:-1]], float(answer[-1])
+
+
+def write(path, splitter, pairs):
+    texts = [tokens(splitter, t) for t, _ in pairs]
+    references = [tokens(splitter, r) for _, r in pairs]
+    candidate = {i: [t] for i, t in enumerate(texts)}
+    truth = {i: [r] for i, r in enumerate(references)}
+    bleu, each_bleu = Bleu(4).compute_score(truth, candidate, verbose=0)
+    rouge, each_rouge = Rouge().compute_score(truth, candidate)
+    each_meteor, meteor = Meteor().scores(texts, references)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["text", "reference", "tokens", "reference_tokens", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l",
+                      "meteor"])
+        number = "{:.17g}".format
+        for i, (text, reference) in enumerate(pairs):
+            out.writerow([text, reference, texts[i], references[i]] + [number(b[i]) for b in each_bleu] +
+                         [number(each_rouge[i]), number(each_meteor[i])])
+        out.writerow(["corpus", "", "", ""] + [number(b) for b in bleu] + [number(rouge), number(meteor)])
+
+
+SENTENCES = """The heart is normal in size. The lungs cannot be assessed below the left hemidiaphragm.
+A 3.5 cm nodule stands in the right upper lobe, cf. series 2. There is no effusion!
+No pneumothorax, no effusion: nothing acute. Compared with 3/4/2011, 10:45 a.m. the lines are unchanged.
+Dr. Smith was told (by phone) at 4 p.m. on Monday. He agreed.
+The tip ends 4 cm above the carina... The patient's tube isn't seen; it's out.
+1. Small effusion on the left. 2. Mild edema. 3. no change
+"Unchanged" since the prior film [of May]. ''Old'' rib fractures {3rd, 4th}.
+Is there a mass? Perhaps!! See e.g. the CT; i.e. series 5 vs. series 6.
+The T. spine is straight. A. Normal. b. abnormal -- see above -- and more.
+Lungs are clear and well-aerated bilaterally. Lung is clear
+Findings are consistent with resolving pneumonias, increased opacity, opacities increasing.
+I'd say they'll clear; we've seen 100% of these & more @ $5 #7 *note*.
+Sternotomy wires are intact.No acute osseous abnormality.Stable.
+Heart size is 15.5 x 12.3 cm.The aorta is tortuous , calcified .
+`Quoted' 'a' 's 'tis so and 'twas; gimme, gonna, wanna see, more'n that, d'ye?
+« Größe » normal. Ödem ‘nicht’ “gesehen”. Café-au-lait – naïve — end.
+CANNOT gotta lemme, GIMME 'TIS 'twas MORE'N d'ye wanna go. THIS ISN'T WE'LL they'RE it'D I'M I'VE you've 'n' done:
+Right-sided PICC line, tip in the SVC (superior vena cava.) Left is unremarkable.""".split("\n")
+
+
+def synthetic():
+    draw = random.Random(5)
+    pieces = [x for line in SENTENCES for x in re.split(r"(?<=[.!?]) ", line)]
+    pairs = [(a, b) for a, b in zip(SENTENCES, SENTENCES[1:] + SENTENCES[:1])] + [(a, a) for a in SENTENCES[:4]]
+    pairs += [("", ""), ("", "Stable."), ("Stable.", ""), (".", "."), ("...", ". . ."), (" \n ", "x"), ("<s>a</s>", "A\n")]
+    for _ in range(60):
+        reference = draw.sample(pieces, draw.randint(1, 7))
+        text = [x for x in reference if draw.random() < .7] + draw.sample(pieces, draw.randint(0, 3))
+        draw.shuffle(text)
+        pairs.append((draw.choice((" ", " ", "\n", "  ", "")).join(text), " ".join(reference)))
+    signs = list("""'"`.,:;!?()[]{}<>-*@#$%&""") + ["''", "``", "--", "..", " ", " ", "  ", "n't", "'s", "can", "not", "1",
+                                                    "A", "b", "é", "’", "”", "e.g.", "\t", "x", "3,5", "dr.", "No"]
+    for _ in range(120):
+        one, two = ("".join(draw.choice(signs) for _ in range(draw.randint(0, 14))) for _ in range(2))
+        pairs.append((one, two))
+    return [(a.replace("|", "/"), b.replace("|", "/")) for a, b in pairs]
+
+
+def reports(path):
+    out = []
+    with tarfile.open(path) as archive:
+        for member in sorted(archive.getmembers(), key=lambda m: m.name):
+            if not member.name.endswith(".xml"):
+                continue
+            tree = xml.etree.ElementTree.parse(archive.extractfile(member))
+            found = [x.text for x in tree.iter("AbstractText") if x.get("Label") == "FINDINGS" and x.text]
+            out += [x.replace("|", "/") for x in found]
+    return out
+
+
+def real(path, count):
+    draw = random.Random(8)
+    texts = reports(path)
+    draw.shuffle(texts)
+    for text, other in list(zip(texts, texts[1:]))[:count]:
+        yield other, text
+        pieces = re.split(r"(?<=[.!?]) ", text)
+        draw.shuffle(pieces)
+        yield " ".join(pieces[:draw.randint(1, len(pieces))] + re.split(r"(?<=[.!?]) ", other)[:2]), text
+
+
+def main():
+    if len(sys.argv) == 1:
+        write(ROOT / "tests" / "golden" / "text_metrics.csv", PunktSentenceTokenizer(built_in()), synthetic())
+        return
+    parameters = table(sys.argv[3]) if len(sys.argv) > 3 and sys.argv[3] else built_in()
+    count = int(sys.argv[4]) if len(sys.argv) > 4 else 500
+    write(sys.argv[1], PunktSentenceTokenizer(parameters), list(real(sys.argv[2], count)))
+
+
+if __name__ == "__main__":
+    main()
