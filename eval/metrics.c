@@ -9,8 +9,7 @@ static double divide(double a, double b) {
     return b > 0 ? a / b : 0;
 }
 
-// Precision, recall and F1 of MATCHED true positives among PREDICTED and SUPPORT positives.
-static metric_average average_of(int64_t matched, int64_t predicted, int64_t support) {
+metric_average metric_average_of(int64_t matched, int64_t predicted, int64_t support) {
     return (metric_average){
         .precision = divide((double)matched, (double)predicted),
         .recall = divide((double)matched, (double)support),
@@ -18,13 +17,13 @@ static metric_average average_of(int64_t matched, int64_t predicted, int64_t sup
     };
 }
 
-static void average_add(metric_average *sum, metric_average x, double weight) {
+void metric_average_add(metric_average *sum, metric_average x, double weight) {
     sum->precision += weight * x.precision;
     sum->recall += weight * x.recall;
     sum->f1 += weight * x.f1;
 }
 
-static void average_divide(metric_average *sum, double count) {
+void metric_average_divide(metric_average *sum, double count) {
     sum->precision = divide(sum->precision, count);
     sum->recall = divide(sum->recall, count);
     sum->f1 = divide(sum->f1, count);
@@ -78,7 +77,7 @@ static void class_measure(class_metrics *c, scored *rows, const float *logits,
         c->predicted += logit > 0;
         c->matched += logit > 0 && target;
     }
-    metric_average x = average_of(c->matched, c->predicted, c->support);
+    metric_average x = metric_average_of(c->matched, c->predicted, c->support);
     c->precision = x.precision, c->recall = x.recall, c->f1 = x.f1;
     // Wrong are the positives that were missed and the predictions that match none.
     int64_t wrong = c->support + c->predicted - 2 * c->matched;
@@ -96,10 +95,10 @@ static void rows_measure(classify_metrics *out, const float *logits, const uint8
             uint8_t target = targets[i * out->classes + k];
             matched += guess && target, predicted += guess, support += target;
         }
-        average_add(&out->samples, average_of(matched, predicted, support), 1);
+        metric_average_add(&out->samples, metric_average_of(matched, predicted, support), 1);
         exact += matched == predicted && matched == support;
     }
-    average_divide(&out->samples, (double)out->count);
+    metric_average_divide(&out->samples, (double)out->count);
     out->exact_match = (double)exact / (double)out->count;
 }
 
@@ -116,20 +115,20 @@ static void classes_summarize(classify_metrics *out) {
         metric_average x = {c->precision, c->recall, c->f1};
         out->counted++;
         out->accuracy += c->accuracy;
-        average_add(&out->macro, x, 1);
-        average_add(&out->weighted, x, (double)c->support);
+        metric_average_add(&out->macro, x, 1);
+        metric_average_add(&out->weighted, x, (double)c->support);
         matched += c->matched, predicted += c->predicted, support += c->support;
         if (!isnan(c->auc)) out->auc += c->auc, with_auc++;
         if (!c->support) continue;
         out->present++;
-        average_add(&out->macro_present, x, 1);
+        metric_average_add(&out->macro_present, x, 1);
         out->average_precision += c->average_precision;
     }
     out->accuracy /= out->counted;
-    average_divide(&out->macro, out->counted);
-    average_divide(&out->macro_present, out->present);
-    average_divide(&out->weighted, (double)support);
-    out->micro = average_of(matched, predicted, support);
+    metric_average_divide(&out->macro, out->counted);
+    metric_average_divide(&out->macro_present, out->present);
+    metric_average_divide(&out->weighted, (double)support);
+    out->micro = metric_average_of(matched, predicted, support);
     out->auc = with_auc ? out->auc / with_auc : NAN;
     out->average_precision = out->present ? out->average_precision / out->present : NAN;
 }
@@ -186,7 +185,7 @@ double metrics_batch_f1(const float *logits, const uint8_t *targets, int64_t cou
             bool guess = logits[i * classes + k] > 0, target = targets[i * classes + k];
             matched += guess && target, predicted += guess, support += target;
         }
-        sum += average_of(matched, predicted, support).f1;
+        sum += metric_average_of(matched, predicted, support).f1;
     }
     return sum / classes;
 }

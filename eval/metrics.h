@@ -23,6 +23,11 @@ typedef struct metric_average {
     double precision, recall, f1;
 } metric_average;
 
+// Of MATCHED true positives among PREDICTED and SUPPORT positives; 0 where a denominator is.
+metric_average metric_average_of(int64_t matched, int64_t predicted, int64_t support);
+void metric_average_add(metric_average *sum, metric_average x, double weight);
+void metric_average_divide(metric_average *sum, double count);
+
 typedef struct classify_metrics {
     int64_t count;
     int classes; // size of `per_class` in use
