@@ -98,6 +98,23 @@ void bleu_add(bleu_counts *sum, const bleu_counts *x) {
     }
 }
 
+void bleu_to_statistics(double out[BLEU_STATISTICS], const bleu_counts *x) {
+    out[0] = (double)x->words, out[1] = (double)x->reference_words;
+    for (int n = 0; n < BLEU_ORDERS; n++) {
+        out[2 + n] = (double)x->guessed[n];
+        out[2 + BLEU_ORDERS + n] = (double)x->correct[n];
+    }
+}
+
+bleu_counts bleu_of_statistics(const double sum[BLEU_STATISTICS]) {
+    bleu_counts x = {.words = (int64_t)sum[0], .reference_words = (int64_t)sum[1]};
+    for (int n = 0; n < BLEU_ORDERS; n++) {
+        x.guessed[n] = (int64_t)sum[2 + n];
+        x.correct[n] = (int64_t)sum[2 + BLEU_ORDERS + n];
+    }
+    return x;
+}
+
 // The two small numbers keep 0 / 0 at 0; they are part of the published scores.
 void bleu_score(double score[BLEU_ORDERS], const bleu_counts *sum) {
     const double tiny = 1e-15, small = 1e-9;

@@ -17,5 +17,9 @@ typedef struct bleu_counts {
 // MEMORY.
 status bleu_count(bleu_counts *out, const word_lists *texts, const word_lists *references);
 void bleu_add(bleu_counts *sum, const bleu_counts *x);
+// The same as a row of statistics (eval/intervals.h) and back.
+enum { BLEU_STATISTICS = 2 + 2 * BLEU_ORDERS };
+void bleu_to_statistics(double out[BLEU_STATISTICS], const bleu_counts *x);
+bleu_counts bleu_of_statistics(const double sum[BLEU_STATISTICS]);
 // SCORE[n - 1]: BLEU-n of a corpus, or of one text.
 void bleu_score(double score[BLEU_ORDERS], const bleu_counts *sum);
