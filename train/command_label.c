@@ -128,7 +128,7 @@ static status label(const arguments *a) {
         return status_fail(STATUS_USAGE,
                            "one shard directory or one file of reports at a time; %d were given",
                            a->positionals);
-    status rc = report_labeler_open(&l, a);
+    status rc = report_labeler_open(&l, a, chexbert_tables);
     if (!rc)
         rc = folder_exists(path) ? label_shards(&l, a, path, out) : label_file(&l, a, path, out);
     report_labeler_close(&l);

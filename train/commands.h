@@ -17,6 +17,7 @@
     X(command_embed)                                                                               \
     X(command_instruct)                                                                            \
     X(command_generate)                                                                            \
+    X(command_evaluate)                                                                            \
     X(command_export)                                                                              \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \

@@ -391,6 +391,18 @@ const config_key generate_keys[] = {
     {0},
 };
 
+const config_key evaluate_keys[] = {
+    {.section = "evaluate", .name = "truth", .type = CONFIG_CHOICE, .choices = "shards|labeler",
+     .standard = "\"shards\"", .help = "findings of the real reports: the shards' labels, or the labeler's"},
+    {.section = "evaluate", .name = "mapping", .type = CONFIG_CHOICE, .choices = "positive|uncertain",
+     .standard = "\"positive\"", .help = "what counts as there: positive labels, or uncertain ones too"},
+    {.section = "evaluate", .name = "resamples", .type = CONFIG_INT, .min = 100, .max = 1e6,
+     .standard = "1000", .help = "of the reports, for intervals and tests"},
+    {.section = "evaluate", .name = "sentences", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "NLTK's folder punkt_tab/english, for scores equal to the reference's; empty: a built-in table"},
+    {0},
+};
+
 const config_key *const classifier_tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys, train_keys,
                                                optim_keys, encoder_keys, classifier_keys, NULL};
 
@@ -398,6 +410,8 @@ const config_key *const chexbert_tables[] = {run_keys,   data_keys, text_keys,  
                                              optim_keys, bert_keys, chexbert_keys, NULL};
 const config_key *const aligner_tables[] = {run_keys,   data_keys, image_keys, text_keys,    pixel_keys, train_keys,
                                             optim_keys, encoder_keys, bert_keys,  aligner_keys, NULL};
+const config_key *const evaluate_tables[] = {run_keys,   data_keys, text_keys,     train_keys,
+                                             optim_keys, bert_keys, chexbert_keys, evaluate_keys, NULL};
 const config_key *const lm_tables[] = {run_keys, train_keys, optim_keys, language_keys, lm_keys, NULL};
 const config_key *const generate_tables[] = {run_keys,  train_keys,    optim_keys,    language_keys,
                                              lora_keys, instruct_keys, generate_keys, NULL};

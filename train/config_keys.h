@@ -12,9 +12,10 @@ extern const config_key classifier_keys[], chexbert_keys[], aligner_keys[], lm_k
 
 extern const config_key instruct_keys[]; // of radialog instruct
 extern const config_key generate_keys[]; // of radialog generate
+extern const config_key evaluate_keys[]; // of radialog evaluate
 
 extern const config_key *const classifier_tables[], *const chexbert_tables[], *const aligner_tables[];
-extern const config_key *const lm_tables[], *const lora_tables[], *const generate_tables[];
+extern const config_key *const lm_tables[], *const lora_tables[], *const generate_tables[], *const evaluate_tables[];
 
 // What a checkpoint must say to be used without its run, as a configuration file: the keys of the section "data" in
 // DATA_TABLES and of "model" in MODEL_TABLES, without paths.

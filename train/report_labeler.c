@@ -38,9 +38,9 @@ static status build(report_labeler *l) {
     return tape_allocate(&s->tape, tape_used(&s->tape));
 }
 
-status report_labeler_open(report_labeler *l, const arguments *a) {
+status report_labeler_open(report_labeler *l, const arguments *a, const config_key *const *tables) {
     *l = (report_labeler){0};
-    status rc = inference_open(&l->inference, a, chexbert_tables);
+    status rc = inference_open(&l->inference, a, tables);
     return rc ? rc : build(l);
 }
 
