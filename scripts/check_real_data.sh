@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # scripts/check_real_data.sh ROOT [OUT]: what must hold on real radiographs in the MIMIC-CXR-JPG layout under
-# ROOT. Ingests, overfits 32 of them (and fails to on blanked images), then trains the full ResNet-50 for
-# 120 steps at 224 pixels and a few at 488.
+# ROOT. Ingests, overfits the classifier to 32 of them and the aligner to 32 pairs (and fails to on blanked
+# images), then trains the full ResNet-50 for 120 steps at 224 pixels and a few at 488.
 #   RADIALOG_QUICK=1 leaves out the full model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +32,49 @@ seen=$(losses "$out/overfit") blind=$(losses "$out/blank")
 echo "32 radiographs overfit: loss $seen; the same on black images: $blind"
 below "$seen" 0.05 || fail "32 radiographs are not overfit below 0.05"
 below "$blind" 0.05 && fail "black images are overfit: labels leak"
+
+# 32 pairs with different reports, for training and, once more, to be measured on.
+python3 - "$root" "$out/pairs" <<'END'
+import csv, glob, os, re, sys
+root, out = sys.argv[1:]
+texts, rows = set(), []
+for r in csv.DictReader(open(glob.glob(root + "/mimic-cxr-jpg/*/*-split.csv")[0])):
+    place = f"files/p{r['subject_id'][:2]}/p{r['subject_id']}/s{r['study_id']}"
+    image = glob.glob(f"{root}/mimic-cxr-jpg/*/{place}/{r['dicom_id']}.jpg")
+    report = f"{root}/mimic-cxr-reports/{place}.txt"
+    if not image or not os.path.exists(report): continue
+    found = re.search(r"FINDINGS:(.*?)(?:IMPRESSION:|$)", open(report).read(), re.S)
+    text = " ".join(found[1].split()) if found else ""
+    if len(text) > 40 and text not in texts and len(rows) < 32:
+        texts.add(text)
+        rows.append((r["dicom_id"], os.path.realpath(image[0]), text))
+os.makedirs(out, exist_ok=True)
+with open(out + "/data.csv", "w") as f:
+    table = csv.writer(f)
+    table.writerow(["id", "image", "findings", "patient", "split"])
+    for split in ("train", "validate"):
+        for i, (name, image, text) in enumerate(rows):
+            table.writerow([f"{split}-{name}", image, text, f"{split}{i}", split])
+END
+rm -rf "$out/pair-shards" "$out/pairs-seen" "$out/pairs-blank"
+$radialog ingest --source folder "$out/pairs" --out "$out/pair-shards"
+[ -f "$out/vocab.txt" ] || $radialog tokenizer train --type wordpiece --size 1000 --out "$out/vocab.txt" "$out/shards"
+pairs=(--config configs/demo/aligner.json --quiet --set data.shards="$out/pair-shards"
+    --set model.vocabulary="$out/vocab.txt" --set model.encoder="$out/overfit" --set model.init= --set model.dropout=0
+    --set train.batch=32 --set run.max_steps=600 --set train.validate_every=600 --set train.validate_first=false
+    --set optim.weight_decay=0 --set optim.schedule=constant)
+$radialog train aligner "${pairs[@]}" --set run.dir="$out/pairs-seen" >/dev/null
+$radialog train aligner "${pairs[@]}" --set run.dir="$out/pairs-blank" --set data.blank=true >/dev/null
+python3 - "$out/pairs-seen" "$out/pairs-blank" <<'END'
+import json, sys
+def last(run):
+    v = json.loads(open(run + "/metrics.jsonl").readlines()[-1])["validation"]
+    return min(v[way]["recall_1"] for way in ("image_to_text", "text_to_image")), v["itm_balanced_accuracy"]
+for run, what in zip(sys.argv[1:], ("seen", "on black images")):
+    recall, match = last(run)
+    print(f"32 pairs {what}: recall@1 {recall:.3f}, matches told from mismatches with balanced accuracy {match:.3f}")
+    assert (recall >= 0.9 and match >= 0.9) if what == "seen" else (recall < 0.2 and match < 0.7), "check_real_data"
+END
 
 [ -n "${RADIALOG_QUICK:-}" ] && exit 0
 full=(--config configs/paper/classifier.json --set data.shards="$out/shards" --set train.validate_every=1000000
