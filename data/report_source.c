@@ -1,13 +1,21 @@
 // See report_source.h.
 #include "data/report_source.h"
+#include "core/rng.h"
 #include "data/sections.h"
+
+// A prompt without findings leaves a model nothing but the image to go by.
+static bool is_unsaid(const report_source *s, int split, int64_t row) {
+    const rng_key key = {.seed = s->seed, .site = rng_site("instruct.findings_unsaid")};
+    return split == SPLIT_TRAIN && (double)rng_uniform(key, (uint32_t)row, 0) < s->unsaid;
+}
 
 // *KNOWN: false where nothing is said of findings.
 static status say_findings(buffer *out, bool *known, instruct_skip *skip, const report_source *s,
-                           int split, int64_t record) {
+                           int split, int64_t row) {
     bool positive[CLASS_COUNT];
+    const int64_t record = s->list[split].record[row];
     const char *id = dataset_id(s->set, record, ID_DICOM);
-    *known = s->findings[split] != FINDINGS_NONE;
+    *known = s->findings[split] != FINDINGS_NONE && !is_unsaid(s, split, row);
     buffer_text(out, "");
     if (s->findings[split] == FINDINGS_LABELS)
         findings_of_labels(out, dataset_labels(s->set, record));
@@ -22,10 +30,10 @@ static status say_findings(buffer *out, bool *known, instruct_skip *skip, const 
 }
 
 static status say_prompt(instruct_text *out, instruct_skip *skip, const report_source *s, int split,
-                         int64_t record) {
+                         int64_t row) {
     buffer findings = {0}, question = {0};
     bool known;
-    status rc = say_findings(&findings, &known, skip, s, split, record);
+    status rc = say_findings(&findings, &known, skip, s, split, row);
     if (!rc) {
         prompts_report(&question, s->prompts, known ? findings.data : NULL, s->image_tokens);
         rc = question.failed;
@@ -45,7 +53,7 @@ static status read_row(instruct_text *out, instruct_skip *skip, const void *cont
     out->task = "report";
     buffer_text(&out->id, dataset_id(s->set, record, ID_DICOM));
     status rc = out->id.failed;
-    if (!rc) rc = say_prompt(out, skip, s, split, record);
+    if (!rc) rc = say_prompt(out, skip, s, split, i);
     if (!rc) {
         rc = dataset_text(&report, s->set, record, s->section);
         // A damaged shard of the data set is no row to be left out.

@@ -17,6 +17,8 @@ typedef struct report_source {
     // prompt that has no place for them.
     findings_kind findings[SPLIT_COUNT];
     const predictions *predicted[SPLIT_COUNT];
+    double unsaid; // of the training rows, the share that says nothing of findings all the same
+    uint64_t seed; // of that choice
 } report_source;
 
 // S is borrowed until its rows have been read.

@@ -74,8 +74,22 @@ $radialog train lm --config configs/demo/lm.json --set data.instruct="$out/instr
 echo "== adapters and image projection"
 $radialog train lora --config configs/demo/lora.json --set data.instruct="$out/instruct" \
     --set data.embeddings="$out/embeddings.h5" --set model.base="$out/lm/checkpoints/best" \
-    --set run.dir="$out/lora" "${extra[@]}"
+    --set validate.labeler="$out/chexbert" --set run.dir="$out/lora" "${extra[@]}"
 
-echo "== reports on three radiographs"
-$radialog generate "$out/lora" --split test --limit 3 --set data.instruct="$out/instruct" \
-    --set data.embeddings="$out/embeddings.h5" --set model.base="$out/lm/checkpoints/best"
+# The model as it is; without its eyes; without the classifier's findings.
+echo "== reports on the test split's radiographs"
+write() { # NAME [options]
+    local name=$1
+    shift
+    $radialog generate "$out/lora" --split test --set data.instruct="$out/instruct" \
+        --set data.embeddings="$out/embeddings.h5" --set model.base="$out/lm/checkpoints/best" \
+        --set generate.max_new_tokens=160 --out "$out/$name.jsonl" "$@"
+}
+write full
+write blind --set generate.images=blank
+write no-findings --set generate.findings=removed
+head -3 "$out/full.jsonl"
+
+echo "== what they are worth"
+$radialog evaluate "$out/full.jsonl" "$out/blind.jsonl" "$out/no-findings.jsonl" \
+    --checkpoint "$out/chexbert" --shards "$out/shards" --out "$out/evaluation"

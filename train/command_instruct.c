@@ -110,6 +110,20 @@ static status open_findings(builder *b, const char *key, predictions **file, int
     return STATUS_OK;
 }
 
+// In which share of the training prompts nothing is said of them all the same.
+static status open_unsaid(builder *b) {
+    char *says = b->o.facts.findings[SPLIT_TRAIN];
+    const size_t length = strlen(says);
+    b->reports.unsaid = config_float(b->config, "instruct.findings_unsaid");
+    b->reports.seed = b->o.facts.seed;
+    if (!(b->reports.unsaid > 0)) return STATUS_OK;
+    if (!prompts_without_findings(b->prompts))
+        return config_fail(b->config, "instruct.findings_unsaid", "%s has no prompt without findings",
+                           config_text(b->config, "instruct.prompts"));
+    snprintf(says + length, INSTRUCT_SOURCE_SIZE - length, ", unsaid in %g", b->reports.unsaid);
+    return STATUS_OK;
+}
+
 static status open_all_findings(builder *b) {
     const bool apart = *config_text(b->config, "instruct.findings_eval") != 0;
     status rc = config_require(b->config, "instruct.findings");
@@ -118,7 +132,7 @@ static status open_all_findings(builder *b) {
                            apart ? 1 : SPLIT_COUNT);
     if (!rc && apart)
         rc = open_findings(b, "instruct.findings_eval", &b->predicted[1], SPLIT_VALIDATE, 2);
-    return rc;
+    return rc ? rc : open_unsaid(b);
 }
 
 // --- sources ------------------------------------------------------------------------------------

@@ -258,6 +258,9 @@ const config_key instruct_keys[] = {
              "dump)"},
     {.section = "instruct", .name = "findings_eval", .type = CONFIG_PATH, .standard = "\"\"",
      .help = "the same in validate and test; empty: as instruct.findings"},
+    {.section = "instruct", .name = "findings_unsaid", .type = CONFIG_FLOAT, .min = 0, .max = 1,
+     .standard = "0", .help = "share of the training prompts that say nothing of findings, so that the model "
+                              "learns to look"},
     {.section = "instruct", .name = "stratify", .type = CONFIG_BOOL, .standard = "false",
      .help = "training records with findings twice, others drawn to be one in fourteen"},
     {.section = "instruct", .name = "cutoff", .type = CONFIG_INT, .min = 2, .max = 131072,

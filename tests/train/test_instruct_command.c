@@ -166,6 +166,34 @@ START_TEST(findings_and_draws) {
 END_TEST
 
 // RaDialog's own files, with words of ours.
+// Some of the training prompts say nothing of findings, always the same ones; those of other splits all do.
+START_TEST(findings_unsaid) {
+    static const char *const folders[] = {"unsaid", "unsaid_again", "said"};
+    int silent[3][SPLIT_COUNT] = {{0}};
+    for (int i = 0; i < 3; i++) {
+        program_expect(0, "instruct %s/shards --quiet --out %s/%s %s --set instruct.findings_unsaid=%s", work,
+                       work, folders[i], common, i < 2 ? "0.5" : "0");
+        instruct_set *s = open_set(folders[i]);
+        for (int k = 0; k < SPLIT_COUNT; k++)
+            for (int64_t r = 0; r < instruct_count(s, k); r++) {
+                instruct_record x;
+                ck_assert(!instruct_read(s, k, r, &x));
+                silent[i][k] += !strstr(x.prompt, "Observations of a classifier");
+            }
+        ck_assert_str_eq(instruct_facts_of(s)->findings[SPLIT_TRAIN],
+                         i < 2 ? "labels, unsaid in 0.5" : "labels");
+        instruct_close(s);
+    }
+    ck_assert_int_eq(silent[0][SPLIT_TRAIN], silent[1][SPLIT_TRAIN]);
+    ck_assert_msg(silent[0][SPLIT_TRAIN] >= 8 && silent[0][SPLIT_TRAIN] <= 25, "%d", silent[0][SPLIT_TRAIN]);
+    for (int k = 0; k < SPLIT_COUNT; k++) {
+        ck_assert_int_eq(silent[2][k], 0);
+        if (k != SPLIT_TRAIN) ck_assert_int_eq(silent[0][k], 0);
+    }
+    ck_assert(same_files(in_work("unsaid/train-00000.h5"), in_work("unsaid_again/train-00000.h5")));
+}
+END_TEST
+
 START_TEST(radialog_prompts) {
     instruct_record r;
     write_text("v.json", "{\"img_matching_examples_ig2_noexamples_IMG_findings\": \"I: "
@@ -245,6 +273,7 @@ int main(void) {
     tcase_add_test(cases, one_thread_or_many);
     tcase_add_test(cases, json_there_and_back);
     tcase_add_test(cases, findings_and_draws);
+    tcase_add_test(cases, findings_unsaid);
     tcase_add_test(cases, radialog_prompts);
     tcase_add_test(cases, refusals);
     Suite *suite = suite_create("instruct command");
