@@ -67,24 +67,34 @@ static status score_run(evaluator *v, int k) {
 }
 
 // --- what is shown ------------------------------------------------------------------------------
-static const report_score shown[] = {SCORE_CE,     SCORE_CE_MICRO, SCORE_CE_FIVE,
-                                     SCORE_BLEU_1, SCORE_BLEU_4,   SCORE_ROUGE_L};
-enum { SHOWN = sizeof shown / sizeof *shown };
+// Clinical scores with their intervals; those of words without: scores.json has all.
+static const report_score with_interval[] = {SCORE_CE, SCORE_CE_MICRO, SCORE_CE_FIVE},
+                          plain[] = {SCORE_BLEU_1, SCORE_BLEU_4, SCORE_ROUGE_L};
+enum { WITH_INTERVAL = sizeof with_interval / sizeof *with_interval, PLAIN = sizeof plain / sizeof *plain };
 
-static void cell(table *t, const char *format, const interval *x) {
+static void name_columns(table *t, const char *first) {
+    table_column(t, first);
+    for (int i = 0; i < WITH_INTERVAL; i++) table_column(t, report_score_names[with_interval[i]]);
+    for (int i = 0; i < PLAIN; i++) table_column(t, report_score_names[plain[i]]);
+}
+
+static void fill_row(table *t, const char *name, const interval score[REPORT_SCORES], const char *format) {
     char text[64];
-    snprintf(text, sizeof text, format, x->value, x->low, x->high);
-    table_text(t, text);
+    table_text(t, name);
+    for (int i = 0; i < WITH_INTERVAL; i++) {
+        const interval *x = &score[with_interval[i]];
+        snprintf(text, sizeof text, format, x->value, x->low, x->high);
+        table_text(t, text);
+    }
+    for (int i = 0; i < PLAIN; i++) table_number(t, score[plain[i]].value, 3);
 }
 
 static status show_scores(const evaluator *v, buffer *out) {
     table t = {0};
-    table_column(&t, "reports of");
-    for (int i = 0; i < SHOWN; i++) table_column(&t, report_score_names[shown[i]]);
+    name_columns(&t, "reports of");
     table_column(&t, "different");
     for (int k = 0; k < v->e.runs; k++) {
-        table_text(&t, v->e.run[k].name);
-        for (int i = 0; i < SHOWN; i++) cell(&t, "%.3f (%.3f to %.3f)", &v->run[k].score[shown[i]]);
+        fill_row(&t, v->e.run[k].name, v->run[k].score, "%.3f (%.3f to %.3f)");
         table_number(&t, (double)v->run[k].distinct / (double)v->e.count, 2);
     }
     status rc = table_write(&t, TABLE_PLAIN, out);
@@ -94,17 +104,12 @@ static status show_scores(const evaluator *v, buffer *out) {
 
 static status show_differences(const evaluator *v, buffer *out) {
     table t = {0};
-    char name[PATH_SIZE + 32];
     if (v->e.runs < 2) return STATUS_OK;
-    buffer_print(out, "\n%s minus\n", v->e.run[0].name);
-    table_column(&t, "");
-    for (int i = 0; i < SHOWN; i++) table_column(&t, report_score_names[shown[i]]);
+    buffer_print(out, "\n%s against the others:\n", v->e.run[0].name);
+    name_columns(&t, "better than");
     table_column(&t, "p of CE");
     for (int k = 1; k < v->e.runs; k++) {
-        snprintf(name, sizeof name, "%s", v->e.run[k].name);
-        table_text(&t, name);
-        for (int i = 0; i < SHOWN; i++)
-            cell(&t, "%+.3f (%+.3f to %+.3f)", &v->run[k].difference[shown[i]]);
+        fill_row(&t, v->e.run[k].name, v->run[k].difference, "%+.3f (%+.3f to %+.3f)");
         table_number(&t, v->run[k].p[SCORE_CE], 4);
     }
     status rc = table_write(&t, TABLE_PLAIN, out);
