@@ -1,7 +1,7 @@
 """Tokens and scores of texts from NLTK, pycocoevalcap and its METEOR.
 
     python3 -m venv /tmp/golden && /tmp/golden/bin/pip install nltk==3.8.1 pycocoevalcap==1.2     (and a Java)
-    /tmp/golden/bin/python scripts/golden/text_metrics.py                writes tests/golden/text_metrics.csv
+    /tmp/golden/bin/python scripts/golden/text_metrics.py                writes tests/golden/{text_metrics.csv,stems.txt}
     /tmp/golden/bin/python scripts/golden/text_metrics.py OUT.csv REPORTS.tgz [PUNKT [COUNT]]
                                                  the same table of real reports (scripts/check_text_metrics.sh)
 
@@ -9,6 +9,8 @@ The table: text and reference, the tokens of both, BLEU-1 to 4, ROUGE-L and METE
 last row "corpus" with the scores of all. The golden texts are put together here from sentences of this project and of
 signs that the word rules know. Real ones are the reports of REPORTS.tgz (Open-i's XML): each as the text of the next
 one, and of itself with sentences gone or in another order.
+
+Stems are those of the Snowball in METEOR's jar (NLTK's differs in a few).
 
 PUNKT is a folder punkt_tab/english as NLTK publishes it. Without one, and for the golden table, Punkt runs with the
 built-in table of eval/sentences_table.c.
@@ -126,6 +128,34 @@ CANNOT gotta lemme, GIMME 'TIS 'twas MORE'N d'ye wanna go. THIS ISN'T WE'LL they
 Right-sided PICC line, tip in the SVC (superior vena cava.) Left is unremarkable.""".split("\n")
 
 
+FORMS = """lung lungs|opacity opacities|increase increased increasing increases|clear clears cleared clearing|effusion
+effusions|the|is|of|and|no|normal normally normalize|stable stability stabilized|rib ribs|not|with|. |, |left|right""".replace("\n", " ")
+FUNCTION = """the , . to of and a in that for " is on 's it with was as said at he by be from have has are his but an this not i
+will they ) -rrb- ( -lrb- who their had we which were been more or s its would about new one after you : also up when there
+than $ all out her people she year two - can if last first over other into some what so no time years could ? 't — '"""
+
+
+def words_of(draw, forms, least, most):
+    """Words of few kinds: many ways to align two such texts."""
+    return [draw.choice(draw.choice(forms).split() or [","]) for _ in range(draw.randint(least, most))]
+
+
+def many_ways(draw):
+    forms = FORMS.split("|")
+    for n in range(60):
+        some = forms if n % 3 else draw.sample(forms, 5)
+        yield " ".join(words_of(draw, some, 3, 45)), " ".join(words_of(draw, some, 3, 45))
+    for one in FUNCTION.split():
+        yield f"clear {one} heart", f"lungs {one}"
+    for one in ("v", "vs", "rev", "i.e", "e.g", "pp", "no", "x", "a.b", "3.4", "u.s"):
+        for other in ("4", "b", "(c)"):
+            yield f"a {one}. {other}", f"b {one} . {other}"
+            yield f"a {one}. {other}", f"b {one}. {other}"
+    for sign in ("-", "--", "–", "'", "''", ",", "`", "’", "“", '"', "...", "…", "/", "º", "s'"):
+        for a, b in (("a", "b"), ("1", "b"), ("a", "2"), ("1", "2"), ("a,", ",b"), ("é", "ж"), (".", "x")):
+            yield f"{a}{sign}{b}{sign}{a} {sign}{b} {a}{sign}", f"{a} {sign} {b} {sign} {a}{sign}{b}"
+
+
 def synthetic():
     draw = random.Random(5)
     pieces = [x for line in SENTENCES for x in re.split(r"(?<=[.!?]) ", line)]
@@ -141,7 +171,28 @@ def synthetic():
     for _ in range(120):
         one, two = ("".join(draw.choice(signs) for _ in range(draw.randint(0, 14))) for _ in range(2))
         pairs.append((one, two))
-    return [(a.replace("|", "/"), b.replace("|", "/")) for a, b in pairs]
+    return [(a.replace("|", "/"), b.replace("|", "/")) for a, b in pairs + list(many_ways(draw))]
+
+
+STEMS = """s ies ied sses us ss eed eedly ed edly ing ingly y ly tional enci anci abli entli izer ization ational ation ator
+alism aliti alli fulness ousli ousness iveness iviti biliti bli ogi logi fulli lessli li alize icate iciti ical ful ness ative
+al ance ence er ic able ible ant ement ment ent ism ate iti ous ive ize ion sion tion e le ll ' 's 's'""".split()
+WHOLE = """skis skies dying lying tying idly gently ugly early only singly sky news howe atlas cosmos bias andes inning outing
+canning herring earring proceed exceed succeed generate general communal communism arsenic arsenal youth boyish by say flies
+dies cries hoping hopping bed sing shred naming at on ox 'tis y yy éy éies naïve résumés consolidating opacification""".split()
+
+
+def stems():
+    draw = random.Random(3)
+    words = set(WHOLE) | set(re.findall("[a-z]+", " ".join(SENTENCES).lower()))
+    for ending in STEMS:
+        for _ in range(12):
+            start = "".join(draw.choice("aeiouybcdgstlnrpwx'") for _ in range(draw.randint(0, 6)))
+            words.add(start + ending + (draw.choice(STEMS) if draw.random() < .2 else ""))
+    words = sorted(w for w in words if not w.isdigit())
+    answer = subprocess.run(["java", "-Dfile.encoding=UTF-8", "-cp", str(METEOR), "Stemmer", "en"], check=True,
+                            input="\n".join(words).encode(), stdout=subprocess.PIPE).stdout.decode()
+    return "".join(f"{w} {stem}\n" for w, stem in zip(words, answer.split("\n")))
 
 
 def reports(path):
@@ -169,7 +220,9 @@ def real(path, count):
 
 def main():
     if len(sys.argv) == 1:
-        write(ROOT / "tests" / "golden" / "text_metrics.csv", PunktSentenceTokenizer(built_in()), synthetic())
+        golden = ROOT / "tests" / "golden"
+        write(golden / "text_metrics.csv", PunktSentenceTokenizer(built_in()), synthetic())
+        (golden / "stems.txt").write_text(stems(), encoding="utf-8")
         return
     parameters = table(sys.argv[3]) if len(sys.argv) > 3 and sys.argv[3] else built_in()
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 500

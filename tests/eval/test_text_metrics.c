@@ -4,7 +4,9 @@
 #include "core/files/fs.h"
 #include "data/csv.h"
 #include "eval/bleu.h"
+#include "eval/meteor.h"
 #include "eval/rouge.h"
+#include "eval/stem_english.h"
 #include "eval/text_tokens.h"
 #include "tests/core/helper_check.h"
 
@@ -225,6 +227,44 @@ START_TEST(rouge_equals_pycocoevalcap) {
 }
 END_TEST
 
+START_TEST(stems_equal_snowball) {
+    buffer text = {0};
+    int words_read = 0;
+    ck_assert(!file_read(TEST_DATA "/stems.txt", 0, &text));
+    for (char *line = strtok(text.data, "\n"); line; line = strtok(NULL, "\n"), words_read++) {
+        char word[64], *blank = strchr(line, ' ');
+        const size_t length = (size_t)(blank - line), want = strlen(blank + 1);
+        ck_assert_uint_lt(length, sizeof word);
+        memcpy(word, line, length);
+        const size_t got = stem_english(word, length);
+        ck_assert_msg(got == want && memcmp(word, blank + 1, got) == 0, "%s: got %.*s", line,
+                      (int)got, word);
+    }
+    ck_assert_int_gt(words_read, 500);
+    buffer_free(&text);
+}
+END_TEST
+
+START_TEST(meteor_equals_its_jar) {
+    static meteor_counts counts[MOST_PAIRS];
+    meteor_counts sum = {0};
+    meteor *m;
+    ck_assert(!meteor_open(&m));
+    ck_assert_str_eq(meteor_stages(m), "exact stem");
+    ck_assert(!meteor_count(counts, m, (const char *const *)pairs.tokens,
+                            (const char *const *)pairs.reference_tokens, pairs.count));
+    for (int64_t i = 0; i < pairs.count; i++) {
+        double row[METEOR_STATISTICS];
+        meteor_to_statistics(row, &counts[i]);
+        const meteor_counts again = meteor_of_statistics(row);
+        expect_near(meteor_score(&again), pairs.score[i][5], 1e-12, "meteor", i);
+        meteor_add(&sum, &again);
+    }
+    expect_near(meteor_score(&sum), pairs.corpus[5], 1e-12, "meteor", -1);
+    meteor_close(m);
+}
+END_TEST
+
 static status everything(void) {
     static const char *const text[] = {"Clear. No change.", "", "More than Dr. Who can't say."};
     token_texts tokens = {0};
@@ -232,6 +272,8 @@ static status everything(void) {
     words *w = NULL;
     punkt *p = NULL;
     bleu_counts counts[3];
+    meteor_counts meteors[3];
+    meteor *m = NULL;
     double rouge[3];
     status rc = punkt_open(&p, NULL);
     if (!rc) rc = token_texts_open(&tokens, p, text, 3);
@@ -239,6 +281,11 @@ static status everything(void) {
     if (!rc) rc = word_lists_open(&lists, w, (const char *const *)tokens.text, 3);
     if (!rc) rc = bleu_count(counts, &lists, &lists);
     if (!rc) rc = rouge_score(rouge, &lists, &lists);
+    if (!rc) rc = meteor_open(&m);
+    if (!rc)
+        rc = meteor_count(meteors, m, (const char *const *)tokens.text,
+                          (const char *const *)tokens.text, 3);
+    meteor_close(m);
     word_lists_close(&lists);
     words_close(w);
     token_texts_close(&tokens);
@@ -273,7 +320,8 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {tokens_equal_nltk,          tables_are_read,
                                   bad_tables_are_an_error,    bleu_equals_pycocoevalcap,
-                                  rouge_equals_pycocoevalcap, memory_may_fail,
+                                  rouge_equals_pycocoevalcap, stems_equal_snowball,
+                                  meteor_equals_its_jar,      memory_may_fail,
                                   counts_must_agree,          NULL};
     open_pairs();
     const int failed = run_suite(suite_of("text metrics", tests));
