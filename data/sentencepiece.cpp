@@ -116,3 +116,7 @@ int piece_library_train(const char *settings, const char *bytes, const size_t *e
         return result;
     });
 }
+
+const char *piece_library_built() {
+    return SENTENCEPIECE_BUILT;
+}

@@ -25,6 +25,9 @@ typedef void piece_library_keep(void *context, const char *bytes, size_t count);
 int piece_library_train(const char *settings, const char *bytes, const size_t *end, size_t count,
                         piece_library_keep *keep, void *context, char *why, size_t room);
 
+// The library does not tell what it is when it runs.
+const char *piece_library_built(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -131,3 +131,7 @@ status tokenizer_train_sentencepiece(buffer *out, int32_t *count, const tokenize
     piece_model_close(m);
     return rc;
 }
+
+library_version tokenizer_sentencepiece_version(void) {
+    return version_texts("", piece_library_built());
+}

@@ -66,3 +66,6 @@ void tokenizer_texts_free(tokenizer_texts *t);
 // Errors: FORMAT (no text, SIZE too small for special tokens, bytes and characters), MEMORY.
 status tokenizer_train_sentencepiece(buffer *out, int32_t *count, const tokenizer_texts *texts,
                                      int32_t size);
+
+// Of libsentencepiece.
+library_version tokenizer_sentencepiece_version(void);

@@ -8,6 +8,7 @@
 #include "core/onednn.h"
 #include "data/csv.h"
 #include "data/image_codec.h"
+#include "data/tokenizer.h"
 #include "data/wordpiece.h"
 #include "train/doctor_facts.h"
 
@@ -310,6 +311,7 @@ void doctor_libraries(doctor *d) {
     library(d, "HDF5", hdf5_version(), 2);
     library(d, "cJSON", json_version(), 1);
     library(d, "libdeflate", deflate_version(), 1);
+    library(d, "libsentencepiece", tokenizer_sentencepiece_version(), 1);
     library(d, "utf8proc", wordpiece_utf8proc_version(), 1);
     library(d, "zlib", csv_zlib_version(), 1);
     library(d, "libjpeg", image_jpeg_version(), 1);
