@@ -117,6 +117,8 @@ static void add_tokens(filler *f, const llama_sample *s, int32_t first, int32_t 
         f->positions[f->N] = i;
         f->rows[2 * f->N] = (int32_t)sample;
         f->rows[2 * f->N + 1] = i;
+        if (image && f->M == f->batch->room.images)
+            die("llama_batch_load: more than %lld image rows", (long long)f->M);
         if (image) f->images[f->M++] = (int32_t)f->N;
     }
 }
@@ -151,6 +153,8 @@ static void add_last(filler *f, const llama_sample *s, int64_t row, int32_t shar
         f->last_rows[2 * f->L] = f->rows[2 * at];
         f->last_rows[2 * f->L + 1] = f->rows[2 * at + 1];
         if (!is_supervised(s, i + 1)) continue;
+        if (f->U == f->batch->room.targets)
+            die("llama_batch_load: more than %lld targets", (long long)f->U);
         f->supervised[f->U] = (int32_t)f->L;
         f->target[f->U] = s->ids[i + 1];
         element_put(f->weight, f->U++, s->weight, f->batch->weight.type);
@@ -208,8 +212,6 @@ void llama_batch_load(llama_batch *b, const llama_sample *s, int64_t count, int3
             die("llama_batch_load: sample %lld of %d tokens does not fit", (long long)i, s[i].count);
         if (s[i].count > b->most) b->most = s[i].count;
         add_sample(&f, &s[i], shared, image_token);
-        if (f.M > r->images || f.U > r->targets)
-            die("llama_batch_load: %lld image rows, %lld targets", (long long)f.M, (long long)f.U);
     }
     b->tokens = f.N;
     b->targets = f.U;

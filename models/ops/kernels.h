@@ -331,7 +331,8 @@ enum { CACHED_WIDEST = 256 }; // head
                        stream *s))                                                                 \
     X(swiglu_backward, (void *dinp, const void *dout, const void *inp, int64_t rows, int64_t F,    \
                         int acc, dtype type, stream *s))                                           \
-    /* replace_rows: out, x (N, D), y (M, D), index (M), -1: not put; where (N): m or -1 */        \
+    /* replace_rows: out, x (N, D), y (M, D), index (M), -1: not put, N or more: a failure of     \
+       the step; where (N): m or -1 */                                                             \
     X(replace_rows_forward, (void *out, int32_t *where, const void *x, const void *y,              \
                              const int32_t *index, int64_t N, int64_t M, int64_t D, dtype type,    \
                              stream *s))                                                           \

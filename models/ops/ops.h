@@ -125,7 +125,8 @@ tensor *residual_norm(tape *t, tensor *x, tensor *y, tensor *rows, double rate, 
                       double eps);
 // (N, 2 F) -> (N, F): silu of the first half times the second.
 tensor *swiglu(tape *t, tensor *inp);
-// x (N, D) with row index[m] replaced by y[m] (M, D); index i32 (M), none twice; below 0: y[m] is left out.
+// x (N, D) with row index[m] replaced by y[m] (M, D); index i32 (M), none twice; below 0: y[m] is left out;
+// N or more: a failure of the step.
 tensor *replace_rows(tape *t, tensor *x, tensor *y, tensor *index);
 // (..., K) x (N, K) [+ (N)] -> (..., N), and to it, for each part, scale * (drop(inp) a^T) b^T at
 // columns first to first + n, which no two parts share. Each part has its own dropout, that of

@@ -1,3 +1,4 @@
+#include "core/device.h"
 #include "models/ops/kernels.h"
 #include "models/ops/ops_cpu.h"
 
@@ -8,11 +9,22 @@ static const char *row_of(const void *x, int64_t r, int64_t D, dtype type) {
     return (const char *)x + (size_t)(r * D) * dtype_size(type);
 }
 
+// An image that would be nowhere is no image that the model has seen.
+static void expect_inside(const int32_t *index, int64_t N, int64_t M, stream *s) {
+    for (int64_t m = 0; m < M; m++) {
+        if (index[m] < N) continue;
+        stream_fail(s, status_fail(STATUS_FORMAT,
+                                   "replace_rows: number %lld goes to row %d, outside of the %lld "
+                                   "rows", (long long)m, index[m], (long long)N));
+        break;
+    }
+}
+
 void replace_rows_forward_cpu(void *out, int32_t *where, const void *x, const void *y,
                               const int32_t *index, int64_t N, int64_t M, int64_t D, dtype type,
                               stream *s) {
     cpu_expect("replace_rows", type);
-    (void)s;
+    expect_inside(index, N, M, s);
     const size_t bytes = (size_t)D * dtype_size(type);
     for (int64_t r = 0; r < N; r++) where[r] = -1;
     for (int64_t m = 0; m < M; m++)

@@ -1,3 +1,5 @@
+// A row outside of x is not the kernel's to report, as no launch waits for the host: all rows become NaN, so
+// that the loss does, and the step is stopped with the weights intact.
 #include "models/ops/ops_cuda.cuh"
 
 struct nowhere_body {
@@ -27,6 +29,16 @@ template <class T> struct replace_body {
     }
 };
 
+template <class T> struct outside_body {
+    T *out;
+    const int32_t *index;
+    int64_t N, D;
+    template <int V> __device__ void at(int64_t m) const {
+        const float nan[1] = {NAN};
+        for (int64_t r = 0; index[m] >= N && r < N; r++) store(out + r * D, nan);
+    }
+};
+
 template <class T>
 static void replace_all(void *out, int32_t *where, const void *x, const void *y,
                         const int32_t *index, int64_t N, int64_t M, int64_t D, stream *s) {
@@ -35,7 +47,9 @@ static void replace_all(void *out, int32_t *where, const void *x, const void *y,
     const replace_body<T> body = {(T *)out, (const T *)x, (const T *)y, where, D};
     each<1>("replace_rows_nowhere", N, nowhere, true, s);
     each<1>("replace_rows_where", M, places, true, s);
+    const outside_body<T> outside = {(T *)out, index, N, D};
     each<PACK<T>>("replace_rows_forward", N * D, body, D % PACK<T> == 0 && aligned(out, x, y), s);
+    each<1>("replace_rows_outside", M, outside, true, s);
 }
 
 void replace_rows_forward_cuda(void *out, int32_t *where, const void *x, const void *y,

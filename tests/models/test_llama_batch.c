@@ -1,6 +1,7 @@
 // models/llama_batch.h: which rows a packed batch has, and which of them belong together.
 #include "models/llama_batch.h"
 #include "models/ops/ops.h"
+#include "tests/core/helper_check.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -126,6 +127,30 @@ START_TEST(filled_rows) {
 }
 END_TEST
 
+// Room for SAMPLES rows, IMAGES and TARGETS; what does not fit is our own mistake, and nothing is written
+// beside its table.
+static void load_into(int64_t rows, int64_t images, int64_t targets) {
+    const llama_room room = {.samples = 4, .rows = rows, .images = images, .targets = targets, .most = 16};
+    fixture f;
+    if (device_open_cpu(&f.device, 1) || llama_batch_open(&f.batch, f.device, &room)) return;
+    llama_batch_load(&f.batch, pair, 2, 0, IMAGE);
+    fixture_close(&f);
+}
+static void enough(void) { load_into(13, 2, 4); }
+static void few_rows(void) { load_into(12, 2, 4); }
+static void few_images(void) { load_into(13, 1, 4); }
+static void no_images(void) { load_into(13, 0, 4); }
+static void few_targets(void) { load_into(13, 2, 3); }
+
+START_TEST(more_than_the_room) {
+    enough();
+    expect_death(few_rows, "llama_batch_load: sample 1 of 5 tokens does not fit");
+    expect_death(few_images, "llama_batch_load: more than 1 image rows");
+    expect_death(no_images, "llama_batch_load: more than 0 image rows");
+    expect_death(few_targets, "llama_batch_load: more than 3 targets");
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("llama_batch");
     TCase *tests = tcase_create("llama_batch");
@@ -133,6 +158,7 @@ int main(void) {
     tcase_add_test(tests, plain_rows);
     tcase_add_test(tests, shared_rows);
     tcase_add_test(tests, filled_rows);
+    tcase_add_test(tests, more_than_the_room);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

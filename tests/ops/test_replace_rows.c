@@ -2,7 +2,9 @@
 #include "tests/ops/helper_op_check.h"
 #include "tests/ops/helper_tape.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct places {
     const int32_t *index;
@@ -64,11 +66,43 @@ START_TEST(replace_rows_none) {
 }
 END_TEST
 
+// A row that x does not have is a failure of the step on the CPU and NaN in all rows on CUDA.
+START_TEST(replace_rows_outside) {
+    enum { N = 3, D = 4, M = 2 };
+    static const int32_t wrong[] = {N, INT32_MAX};
+    device *d = test_device(_i);
+    if (!d || _i == ON_ORACLE) return;
+    double x[N * D], y[M * D], out[N * D] = {0};
+    for (int i = 0; i < N * D; i++) element_put(x, i, i + 1, d->type);
+    for (int i = 0; i < M * D; i++) element_put(y, i, -1, d->type);
+    for (int k = 0; k < 2; k++) {
+        const size_t size = dtype_size(d->type);
+        int32_t where[N] = {0}, index[M] = {1, wrong[k]};
+        void *rows = device_hold(d, x, N * D * size), *put = device_hold(d, y, M * D * size);
+        void *to = device_hold(d, out, N * D * size), *from = device_hold(d, where, sizeof where);
+        void *at = device_hold(d, index, sizeof index);
+        d->ops->replace_rows_forward(to, from, rows, put, at, N, M, D, d->type, d->stream);
+        const status rc = device_failed(d);
+        if (_i == ON_CPU || _i == ON_CPU_BF16) {
+            ck_assert_int_eq(rc, STATUS_FORMAT);
+            ck_assert_msg(strstr(status_text(), "number 1 goes to row") != NULL, "%s", status_text());
+        }
+        device_fetch(d, out, to, N * D * size);
+        for (int r = 0; r < N && _i >= ON_SHIM; r++)
+            ck_assert(isnan(element_get(out, r * D, d->type)));
+        device_fetch(d, where, from, sizeof where);
+        ck_assert(where[0] == -1 && where[1] == 0 && where[2] == -1);
+        device_fetch(d, NULL, rows, 0), device_fetch(d, NULL, put, 0), device_fetch(d, NULL, at, 0);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("replace_rows");
     TCase *tests = tcase_create("replace_rows");
     tcase_add_test(tests, replace_rows_shapes);
     tcase_add_loop_test(tests, replace_rows_none, 0, TEST_DEVICES);
+    tcase_add_loop_test(tests, replace_rows_outside, 0, TEST_DEVICES);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

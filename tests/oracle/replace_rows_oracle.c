@@ -1,5 +1,6 @@
 #include "tests/oracle/oracle.h"
 
+// Rows are inside of x here: what is outside is the devices' own test.
 void replace_rows_forward_oracle(void *out, int32_t *where, const void *x, const void *y,
                                  const int32_t *index, int64_t N, int64_t M, int64_t D, dtype type,
                                  stream *s) {
