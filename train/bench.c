@@ -60,6 +60,11 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+int64_t bench_draw(int64_t *seed, int64_t below) {
+    *seed = *seed * 48271 % 2147483647;
+    return *seed % below;
+}
+
 bench_spread bench_sort(double *values, int64_t count) {
     if (count < 1) die("bench_sort: no values");
     qsort(values, (size_t)count, sizeof *values, ascending);

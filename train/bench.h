@@ -12,6 +12,7 @@ typedef struct bench {
     int64_t batch, size;   // 0: the benchmark's own
     int64_t rounds;        // timed ones
     int64_t warmup;        // rounds before them
+    int64_t tokens;        // generate: of an answer
     int64_t images;        // loader: in a round, at least; ingest: studies of a drawn set. 0: its own
     int64_t max_side;      // of its images
     int threads;           // 0: not given
@@ -28,6 +29,8 @@ typedef struct bench {
 status bench_classifier(bench *b);
 status bench_encoder(bench *b);
 status bench_aligner(bench *b);
+status bench_lora(bench *b);
+status bench_generate(bench *b);
 status bench_loader(bench *b);
 status bench_ingest(bench *b);
 status bench_tokenizer(bench *b);
@@ -47,6 +50,9 @@ typedef struct bench_spread {
 // Of the COUNT numbers in VALUES, which it sorts.
 bench_spread bench_sort(double *values, int64_t count);
 
+// Park and Miller's generator below BELOW, which a few lines of any language repeat.
+int64_t bench_draw(int64_t *seed, int64_t below);
+
 // --- the report ------------------------------------------------------------------------------------------
 // KEY is the JSON member, WHAT the line for people. Numbers keep DIGITS behind the point in text.
 void bench_name(bench *b, const char *name);
@@ -59,6 +65,8 @@ struct run;
 status bench_plan_training(struct run *r);
 // Warm-up and timed steps. *LOSS: the last one's.
 status bench_time_training(bench *b, struct run *r, double *loss);
+// How many numbers train.
+double bench_trained(const struct run *r);
 // Times, rates, share of the limit and MEMORY (MB), where a round is COUNT samples of FLOPS each.
 // UNIT: "image", in keys and lines.
 status bench_report_times(bench *b, const struct run *r, const char *unit, int64_t count,

@@ -18,12 +18,6 @@ typedef struct state {
 } state;
 
 // --- a batch -------------------------------------------------------------------------------------
-// Park and Miller's generator, which a few lines of any language repeat.
-static int64_t draw(int64_t *seed, int64_t below) {
-    *seed = *seed * 48271 % 2147483647;
-    return *seed % below;
-}
-
 static void exchange_if_greater(int64_t *a, int64_t *b) {
     const int64_t kept = *a;
     if (*a <= *b) return;
@@ -35,7 +29,7 @@ static void exchange_if_greater(int64_t *a, int64_t *b) {
 static int64_t draw_length(int64_t *seed, int64_t most) {
     int64_t n[4];
     const int64_t least = most < SHORTEST ? 2 : SHORTEST;
-    for (int i = 0; i < 4; i++) n[i] = least + draw(seed, most - least + 1);
+    for (int i = 0; i < 4; i++) n[i] = least + bench_draw(seed, most - least + 1);
     for (int i = 1; i < 4; i++) exchange_if_greater(&n[0], &n[i]);
     for (int i = 2; i < 4; i++) exchange_if_greater(&n[1], &n[i]);
     return n[1];
@@ -181,13 +175,6 @@ static status open_model(run *r, bench *b) {
     return rc ? rc : make_batch(r, b->batch ? b->batch : 8);
 }
 
-static double trained(const run *r) {
-    double count = 0;
-    for (size_t i = 0; i < r->params.count; i++)
-        if (r->params.item[i]->value.grad) count += (double)tensor_count(&r->params.item[i]->value);
-    return count;
-}
-
 static void report_run(bench *b, const run *r) {
     const state *s = r->state;
     bench_name(b, "aligner");
@@ -195,7 +182,7 @@ static void report_run(bench *b, const run *r) {
     bench_number(b, "threads", "threads", stream_threads(r->device->stream), 0);
     bench_number(b, "batch", "pairs in a batch", (double)s->batch, 0);
     bench_number(b, "tokens", "tokens of their texts", s->first[s->batch], 0);
-    bench_number(b, "parameters", "parameters that train", trained(r), 0);
+    bench_number(b, "parameters", "parameters that train", bench_trained(r), 0);
     bench_number(b, "rounds", "timed rounds", (double)b->rounds, 0);
 }
 

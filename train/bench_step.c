@@ -30,6 +30,13 @@ status bench_time_training(bench *b, run *r, double *loss) {
     return rc;
 }
 
+double bench_trained(const run *r) {
+    double count = 0;
+    for (size_t i = 0; i < r->params.count; i++)
+        if (r->params.item[i]->value.grad) count += (double)tensor_count(&r->params.item[i]->value);
+    return count;
+}
+
 // --- the report ----------------------------------------------------------------------------------
 // What is taken of the GPU's memory, by libraries and other programs as well.
 static status report_device_memory(bench *b, const run *r) {

@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const option options[] = {
-    {"batch", "N", "images (aligner: pairs) in a batch (models 8, loader train.batch)"},
+    {"batch", "N", "images (aligner: pairs, lora: conversations) in a batch (models 8, loader "
+                   "train.batch); generate: answers at a time (1)"},
     {"size", "PIXELS", "side of the input (encoder 448, loader the crop, others data.size)"},
     {"rounds", "N", "timed rounds: steps, batches, passes over the data (default 5)"},
     {"warmup", "N", "rounds before them (default 1)"},
@@ -17,21 +18,25 @@ static const option options[] = {
                     "tokenizer: a file, a text a line"},
     {"vocabulary", "FILE", "tokenizer: a BERT vocab.txt"},
     {"images", "N", "loader: of a round, at least (default 4096); ingest without --data: studies drawn (16)"},
+    {"tokens", "N", "generate: of an answer (default 128)"},
     {"paced", NULL, "wait for a line on stdin before each timed round, and print both of its times"},
     {"max-side", "PIXELS", "of the drawn images (default 3056)"},
     {"compression", "deflate|none", "ingest: of the stored images (default none)"},
     {0},
 };
 
+enum { NO_IMAGES = -1 };
 
 static const struct {
     const char *name;
     status (*run)(bench *b);
     const config_key *const *tables;
-    int size; // 0: data.size
+    int size; // 0: data.size; NO_IMAGES: the stage has none
 } stages[] = {{"classifier", bench_classifier, classifier_tables, 0},
               {"encoder", bench_encoder, classifier_tables, 448},
               {"aligner", bench_aligner, aligner_tables, 0},
+              {"lora", bench_lora, lora_tables, NO_IMAGES},
+              {"generate", bench_generate, generate_tables, NO_IMAGES},
               {"loader", bench_loader, classifier_tables, 0},
               {"ingest", bench_ingest, classifier_tables, 0},
               {"tokenizer", bench_tokenizer, classifier_tables, 0},
@@ -50,6 +55,8 @@ static status set_keys(bench *b, int stage) {
     config *c = b->config;
     int64_t size = b->size;
     bool loads = stages[stage].run == bench_loader;
+    if (stages[stage].size == NO_IMAGES)
+        return b->threads ? set_number(c, "run.threads", b->threads) : STATUS_OK;
     if (!size && !config_is_set(c, "data.size"))
         size = loads ? config_int(c, "data.crop") : stages[stage].size;
     status rc = size ? set_number(c, "data.size", size) : STATUS_OK;
@@ -73,6 +80,7 @@ static status read_options(bench *b, const arguments *a) {
     if (!rc) rc = argument_int(a, "size", 32, 512, 0, &b->size);
     if (!rc) rc = argument_int(a, "rounds", 1, BENCH_ROUNDS_MAX, 5, &b->rounds);
     if (!rc) rc = argument_int(a, "warmup", 0, BENCH_ROUNDS_MAX, 1, &b->warmup);
+    if (!rc) rc = argument_int(a, "tokens", 1, 65536, 128, &b->tokens);
     if (!rc) rc = argument_int(a, "images", 1, 1000000, 0, &b->images);
     if (!rc) rc = argument_int(a, "max-side", 256, 3056, 3056, &b->max_side);
     if (!rc) rc = argument_int(a, "threads", 1, 256, 0, &threads);
@@ -88,7 +96,8 @@ static status run_bench(const arguments *a) {
     while (stage < STAGES && strcmp(stages[stage].name, a->positional[0])) stage++;
     if (stage == STAGES)
         return status_fail(STATUS_USAGE, "bench: no benchmark '%s'; there are classifier, encoder, "
-                                         "aligner, loader, ingest, tokenizer and device", a->positional[0]);
+                                         "aligner, lora, generate, loader, ingest, tokenizer and "
+                                         "device", a->positional[0]);
     status rc = read_options(&b, a);
     if (!rc) rc = settings_open(&b.config, stages[stage].tables, a);
     if (!rc) rc = set_keys(&b, stage);
@@ -108,14 +117,16 @@ static status run_bench(const arguments *a) {
 static status help_keys(buffer *out) {
     buffer_text(out, "of aligner:\n");
     status rc = settings_help(out, aligner_tables);
+    buffer_text(out, "\nof lora and generate:\n");
+    if (!rc) rc = settings_help(out, generate_tables);
     buffer_text(out, "\nof the others:\n");
     return rc ? rc : settings_help(out, classifier_tables);
 }
 
 const command command_bench = {
     .name = "bench",
-    .positional = "classifier|encoder|aligner|loader|ingest|tokenizer|device",
-    .summary = "times training steps, the encoder, reading shards or making them, tokens, copies",
+    .positional = "classifier|encoder|aligner|lora|generate|loader|ingest|tokenizer|device",
+    .summary = "times training steps, the encoder, writing, reading shards or making them, tokens, copies",
     .options = options,
     .configured = true,
     .run = run_bench,

@@ -2,7 +2,6 @@
 #include "core/files/fs.h"
 #include "core/files/json.h"
 #include "core/log.h"
-#include "models/nn/lora_merge.h"
 #include "train/checkpoint.h"
 #include "train/settings.h"
 
@@ -93,21 +92,8 @@ static status load_weights(language_inference *l) {
     return rc;
 }
 
-static status merge_all(language_inference *l) {
-    params *p = &l->inference.params;
-    status rc = STATUS_OK;
-    for (int i = 0; i < l->model.config.layers && !rc; i++) {
-        llama_layer *x = &l->model.layer[i];
-        rc = lora_merge(p, &x->qkv);
-        if (!rc) rc = lora_merge(p, &x->out);
-        if (!rc) rc = lora_merge(p, &x->gate_up);
-        if (!rc) rc = lora_merge(p, &x->down);
-    }
-    return rc;
-}
-
 status language_inference_load(language_inference *l, int64_t image_width, bool merge) {
     status rc = declare(l, image_width);
     if (!rc) rc = load_weights(l);
-    return !rc && merge ? merge_all(l) : rc;
+    return !rc && merge ? language_merge(&l->model, &l->inference.params) : rc;
 }

@@ -1,4 +1,5 @@
 #include "train/language_model.h"
+#include "models/nn/lora_merge.h"
 
 #include <string.h>
 
@@ -93,4 +94,16 @@ status language_begin_base(params *p, const char *base, bool drawn, uint64_t see
     status rc = params_init_apart(p, seed, "model.embed_tokens.");
     if (!rc) rc = params_init_apart(p, seed, "lm_head.");
     return rc ? rc : llama_load_base(p, base, true);
+}
+
+status language_merge(llama *m, params *p) {
+    status rc = STATUS_OK;
+    for (int i = 0; i < m->config.layers && !rc; i++) {
+        llama_layer *l = &m->layer[i];
+        rc = lora_merge(p, &l->qkv);
+        if (!rc) rc = lora_merge(p, &l->out);
+        if (!rc) rc = lora_merge(p, &l->gate_up);
+        if (!rc) rc = lora_merge(p, &l->down);
+    }
+    return rc;
 }

@@ -22,3 +22,5 @@ void language_freeze_base(params *p, const char *storage);
 // Its values: those of the folder BASE, but for added tokens' rows, which no file holds; DRAWN: all are
 // drawn with SEED, for measurements.
 status language_begin_base(params *p, const char *base, bool drawn, uint64_t seed);
+// All adapters go into the matrices beside them (nn/lora_merge.h).
+status language_merge(llama *m, params *p);
