@@ -19,6 +19,7 @@ const char *const report_score_keys[REPORT_SCORES] = {
 void report_score_of(double *score, const double *sum, int64_t rows, const void *context) {
     const clinical_mapping mapping = *(const clinical_mapping *)context;
     const bleu_counts counts = bleu_of_statistics(sum + REPORT_BLEU);
+    const meteor_counts matches = meteor_of_statistics(sum + REPORT_METEOR);
     clinical_scores clinical;
     clinical_measure(&clinical, sum + REPORT_CLINICAL, rows, mapping);
     score[SCORE_CE] = clinical.all.macro.f1;
@@ -28,51 +29,58 @@ void report_score_of(double *score, const double *sum, int64_t rows, const void 
     score[SCORE_CE_PRECISION] = clinical.all.macro.precision;
     score[SCORE_CE_RECALL] = clinical.all.macro.recall;
     bleu_score(score + SCORE_BLEU_1, &counts);
+    score[SCORE_METEOR] = meteor_score(&matches);
     score[SCORE_ROUGE_L] = sum[REPORT_ROUGE] / (double)rows;
 }
 
 // --- statistics ---------------------------------------------------------------------------------
-// Both sides as numbers of words.
-typedef struct both_words {
+// Both sides: their tokens, and numbers for these.
+typedef struct both_sides {
+    token_texts text, reference;
     words *words;
     word_lists texts, references;
-} both_words;
+} both_sides;
 
-static status lists_of(word_lists *out, words *w, const punkt *p, const char *const *text,
-                       int64_t count) {
-    token_texts tokens = {0};
-    status rc = token_texts_open(&tokens, p, text, count);
-    if (!rc) rc = word_lists_open(out, w, (const char *const *)tokens.text, count);
-    token_texts_close(&tokens);
-    return rc;
-}
-
-static void both_close(both_words *b) {
+static void both_close(both_sides *b) {
     word_lists_close(&b->texts);
     word_lists_close(&b->references);
     words_close(b->words);
+    token_texts_close(&b->text);
+    token_texts_close(&b->reference);
 }
 
-static status both_open(both_words *b, const char *const *text, const char *const *reference,
+static const char *const *texts_of(const token_texts *t) {
+    return (const char *const *)t->text;
+}
+
+static status both_open(both_sides *b, const char *const *text, const char *const *reference,
                         int64_t count, const punkt *p) {
-    *b = (both_words){0};
-    status rc = words_open(&b->words);
-    if (!rc) rc = lists_of(&b->texts, b->words, p, text, count);
-    return rc ? rc : lists_of(&b->references, b->words, p, reference, count);
+    *b = (both_sides){0};
+    status rc = token_texts_open(&b->text, p, text, count);
+    if (!rc) rc = token_texts_open(&b->reference, p, reference, count);
+    if (!rc) rc = words_open(&b->words);
+    if (!rc) rc = word_lists_open(&b->texts, b->words, texts_of(&b->text), count);
+    return rc ? rc : word_lists_open(&b->references, b->words, texts_of(&b->reference), count);
 }
 
-static status word_statistics(double *out, const both_words *b, int64_t count) {
+static status word_statistics(double *out, const both_sides *b, meteor *m, int64_t count) {
     bleu_counts *bleu = NULL;
+    meteor_counts *matches = NULL;
     double *rouge = NULL;
     status rc = mem_new(&bleu, count, "counts of words");
+    if (!rc) rc = mem_new(&matches, count, "counts of matches");
     if (!rc) rc = mem_new(&rouge, count, "scores");
     if (!rc) rc = bleu_count(bleu, &b->texts, &b->references);
+    if (!rc) rc = meteor_count(matches, m, texts_of(&b->text), texts_of(&b->reference), count);
     if (!rc) rc = rouge_score(rouge, &b->texts, &b->references);
     for (int64_t i = 0; i < count && !rc; i++) {
-        bleu_to_statistics(out + i * REPORT_STATISTICS + REPORT_BLEU, &bleu[i]);
-        out[i * REPORT_STATISTICS + REPORT_ROUGE] = rouge[i];
+        double *row = out + i * REPORT_STATISTICS;
+        bleu_to_statistics(row + REPORT_BLEU, &bleu[i]);
+        meteor_to_statistics(row + REPORT_METEOR, &matches[i]);
+        row[REPORT_ROUGE] = rouge[i];
     }
     mem_free(rouge);
+    mem_free(matches);
     mem_free(bleu);
     return rc;
 }
@@ -90,12 +98,12 @@ static status label_statistics(double *out, const int8_t *said, const int8_t *tr
 }
 
 status report_statistics(double *out, const char *const *text, const char *const *reference,
-                         const int8_t *said, const int8_t *truth, int64_t count, const punkt *p,
-                         clinical_mapping mapping) {
-    both_words b;
-    status rc = both_open(&b, text, reference, count, p);
-    if (!rc) rc = word_statistics(out, &b, count);
-    if (!rc) rc = label_statistics(out, said, truth, count, mapping);
+                         const int8_t *said, const int8_t *truth, int64_t count,
+                         const report_protocol *p) {
+    both_sides b;
+    status rc = both_open(&b, text, reference, count, p->sentences);
+    if (!rc) rc = word_statistics(out, &b, p->meteor, count);
+    if (!rc) rc = label_statistics(out, said, truth, count, p->mapping);
     both_close(&b);
     return rc;
 }

@@ -1,10 +1,11 @@
 // The scores of written reports in one list: clinical ones (eval/clinical.h) and those of words (eval/bleu.h,
-// eval/rouge.h), each a function of sums over reports, so that all have intervals and tests (eval/intervals.h).
+// eval/meteor.h, eval/rouge.h), each a function of sums over reports, so that all have intervals and tests (eval/intervals.h).
 // Called by the evaluate command.
 #pragma once
 #include "eval/bleu.h"
 #include "eval/clinical.h"
 #include "eval/intervals.h"
+#include "eval/meteor.h"
 #include "eval/sentences.h"
 
 //  X(name in C, in tables, in JSON)
@@ -19,6 +20,7 @@
     X(BLEU_2, "B-2", "bleu_2")                                                                     \
     X(BLEU_3, "B-3", "bleu_3")                                                                     \
     X(BLEU_4, "B-4", "bleu_4")                                                                     \
+    X(METEOR, "MTR", "meteor")                                                                     \
     X(ROUGE_L, "R-L", "rouge_l")
 
 typedef enum report_score {
@@ -32,7 +34,8 @@ extern const char *const report_score_names[REPORT_SCORES], *const report_score_
 // Columns of a report's statistics.
 enum {
     REPORT_BLEU = 0,
-    REPORT_ROUGE = REPORT_BLEU + BLEU_STATISTICS,
+    REPORT_METEOR = REPORT_BLEU + BLEU_STATISTICS,
+    REPORT_ROUGE = REPORT_METEOR + METEOR_STATISTICS,
     REPORT_CLINICAL,
     REPORT_STATISTICS = REPORT_CLINICAL + CLINICAL_STATISTICS
 };
@@ -40,11 +43,18 @@ enum {
 // Of the sums of such rows; CONTEXT is the mapping, a clinical_mapping.
 score_function report_score_of;
 
+// How scores are taken: where sentences end, which words METEOR matches, what counts as a finding.
+typedef struct report_protocol {
+    punkt *sentences;
+    meteor *meteor;
+    clinical_mapping mapping;
+} report_protocol;
+
 // OUT (COUNT, REPORT_STATISTICS) of TEXT and REFERENCE (COUNT), and of what a labeler reads in them, SAID
 // and TRUTH (COUNT, CLASS_COUNT). Errors: FORMAT (a label that is none), MEMORY.
 status report_statistics(double *out, const char *const *text, const char *const *reference,
-                         const int8_t *said, const int8_t *truth, int64_t count, const punkt *p,
-                         clinical_mapping mapping);
+                         const int8_t *said, const int8_t *truth, int64_t count,
+                         const report_protocol *p);
 
 // How many different texts there are.
 status report_distinct(int64_t *distinct, const char *const *text, int64_t count);

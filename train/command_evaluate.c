@@ -29,16 +29,16 @@ typedef struct evaluator {
     const config *config;
     dataset *data;
     report_labeler labeler;
-    punkt *sentences;
+    report_protocol how;
     evaluation e;
     run_scores run[EVALUATION_RUNS];
-    clinical_mapping mapping;
 } evaluator;
 
 static void evaluator_close(evaluator *v) {
     for (int k = 0; k < EVALUATION_RUNS; k++) mem_free(v->run[k].rows);
     evaluation_close(&v->e);
-    punkt_close(v->sentences);
+    punkt_close(v->how.sentences);
+    meteor_close(v->how.meteor);
     report_labeler_close(&v->labeler);
     dataset_close(v->data);
 }
@@ -51,14 +51,14 @@ static statistics rows_of(const evaluator *v, int k) {
 static status score_run(evaluator *v, int k) {
     const evaluation *e = &v->e;
     run_scores *s = &v->run[k];
-    const score_set set = {REPORT_SCORES, report_score_of, &v->mapping};
+    const score_set set = {REPORT_SCORES, report_score_of, &v->how.mapping};
     const interval_options how = {.seed = (uint64_t)config_int(v->config, "run.seed"),
                                   .resamples = (int)config_int(v->config, "evaluate.resamples"),
                                   .level = 0.95};
     status rc = mem_new(&s->rows, e->count * REPORT_STATISTICS, "statistics of reports");
     if (!rc)
         rc = report_statistics(s->rows, e->run[k].text, e->reference, e->run[k].labels, e->truth,
-                               e->count, v->sentences, v->mapping);
+                               e->count, &v->how);
     const statistics own = rows_of(v, k), first = rows_of(v, 0);
     if (!rc) rc = interval_measure(s->score, &own, &set, &how);
     if (!rc && k) rc = interval_difference(s->difference, &first, &own, &set, &how);
@@ -69,7 +69,7 @@ static status score_run(evaluator *v, int k) {
 // --- what is shown ------------------------------------------------------------------------------
 // Clinical scores with their intervals; those of words without: scores.json has all.
 static const report_score with_interval[] = {SCORE_CE, SCORE_CE_MICRO, SCORE_CE_FIVE},
-                          plain[] = {SCORE_BLEU_1, SCORE_BLEU_4, SCORE_ROUGE_L};
+                          plain[] = {SCORE_BLEU_1, SCORE_BLEU_4, SCORE_METEOR, SCORE_ROUGE_L};
 enum { WITH_INTERVAL = sizeof with_interval / sizeof *with_interval, PLAIN = sizeof plain / sizeof *plain };
 
 static void name_columns(table *t, const char *first) {
@@ -125,11 +125,11 @@ static void show_protocol(const evaluator *v, buffer *out) {
     buffer_print(out,
                  "\n%lld reports; 95 %% intervals of %lld resamples (seed %lld). CE: macro F1 of what "
                  "the labeler reads as %s, of 14 findings, against %s.\nWords: NLTK's rules, sentences "
-                 "by the table %s; B-n and R-L as pycocoevalcap. Labeler %s.\n",
+                 "by the table %s; B-n and R-L as pycocoevalcap; MTR as METEOR 1.5 with the stages %s.\nLabeler %s.\n",
                  (long long)v->e.count, (long long)config_int(v->config, "evaluate.resamples"),
-                 (long long)config_int(v->config, "run.seed"), clinical_mapping_names[v->mapping],
+                 (long long)config_int(v->config, "run.seed"), clinical_mapping_names[v->how.mapping],
                  truth_is_read(v->config) ? "what it reads in the real report" : "the shards' labels",
-                 punkt_name(v->sentences), v->labeler.inference.file);
+                 punkt_name(v->how.sentences), meteor_stages(v->how.meteor), v->labeler.inference.file);
 }
 
 // --- files --------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ static void json_classes(buffer *out, const evaluator *v, int k) {
     for (int64_t i = 0; i < v->e.count; i++)
         for (int s = 0; s < CLINICAL_STATISTICS; s++)
             sum[s] += v->run[k].rows[i * REPORT_STATISTICS + REPORT_CLINICAL + s];
-    clinical_measure(&c, sum, v->e.count, v->mapping);
+    clinical_measure(&c, sum, v->e.count, v->how.mapping);
     buffer_text(out, ",\n     \"classes\": {");
     for (int n = 0; n < CLASS_COUNT; n++) {
         const clinical_class *x = &c.per_class[n];
@@ -195,12 +195,14 @@ static void print_scores(buffer *out, const evaluator *v) {
                  "{\n  \"reports\": %lld, \"truth\": \"%s\", \"mapping\": \"%s\", \"resamples\": %lld, "
                  "\"seed\": %lld,\n  \"data\": ",
                  (long long)v->e.count, config_text(v->config, "evaluate.truth"),
-                 clinical_mapping_names[v->mapping],
+                 clinical_mapping_names[v->how.mapping],
                  (long long)config_int(v->config, "evaluate.resamples"),
                  (long long)config_int(v->config, "run.seed"));
     buffer_json(out, dataset_plan(v->data));
     buffer_text(out, ", \"sentences\": ");
-    buffer_json(out, punkt_name(v->sentences));
+    buffer_json(out, punkt_name(v->how.sentences));
+    buffer_text(out, ", \"meteor\": ");
+    buffer_json(out, meteor_stages(v->how.meteor));
     buffer_text(out, ",\n  \"runs\": [");
     for (int k = 0; k < v->e.runs; k++) json_run(out, v, k);
     buffer_text(out, "\n  ]\n}\n");
@@ -228,13 +230,13 @@ static void print_reports(buffer *out, const evaluator *v) {
         buffer_text(out, ",\"report\":");
         buffer_json(out, v->e.reference[i]);
         buffer_text(out, ",\"findings\":");
-        json_findings(out, v->e.truth + i * CLASS_COUNT, v->mapping);
+        json_findings(out, v->e.truth + i * CLASS_COUNT, v->how.mapping);
         buffer_text(out, ",\"answers\":[");
         for (int k = 0; k < v->e.runs; k++) {
             buffer_text(out, k ? ",{\"text\":" : "{\"text\":");
             buffer_json(out, v->e.run[k].text[i]);
             buffer_text(out, ",\"findings\":");
-            json_findings(out, v->e.run[k].labels + i * CLASS_COUNT, v->mapping);
+            json_findings(out, v->e.run[k].labels + i * CLASS_COUNT, v->how.mapping);
             buffer_text(out, "}");
         }
         buffer_text(out, "]}\n");
@@ -269,8 +271,9 @@ static status open_all(evaluator *v, const arguments *a) {
                              a->positional, a->positionals);
     if (rc) return rc;
     sentences = config_text(v->config, "evaluate.sentences");
-    rc = punkt_open(&v->sentences, *sentences ? sentences : NULL);
-    v->mapping = (clinical_mapping)config_choice(v->config, "evaluate.mapping");
+    rc = punkt_open(&v->how.sentences, *sentences ? sentences : NULL);
+    if (!rc) rc = meteor_open(&v->how.meteor);
+    v->how.mapping = (clinical_mapping)config_choice(v->config, "evaluate.mapping");
     return rc;
 }
 

@@ -103,6 +103,8 @@ START_TEST(ends) {
     ck_assert_double_eq_tol(number(0, "scores", "bleu_4", 0), 1, 1e-8);
     ck_assert_double_eq(number(0, "scores", "rouge_l", 0), 1);
     ck_assert_double_eq(number(0, "scores", "clinical_f1_micro", 0), 1);
+    ck_assert_double_eq(number(0, "scores", "meteor", 0), 1);
+    ck_assert(number(1, "scores", "meteor", 0) > 0 && number(1, "scores", "meteor", 0) < 0.9);
     for (int i = 0; i < 3; i++) // value and both ends
         ck_assert_double_eq(number(0, "scores", "rouge_l", i), 1);
     const double other = number(1, "scores", "rouge_l", 0), low = number(1, "scores", "rouge_l", 1),
