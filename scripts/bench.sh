@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# scripts/bench.sh [classifier|encoder|aligner|loader|ingest|tokenizer|all] [options]: radialog and its PyTorch peer in turn
+# scripts/bench.sh [classifier|encoder|aligner|lora|generate|loader|ingest|tokenizer|all] [options]: radialog and its PyTorch peer in turn
 # on this machine; prints medians, ratios, memory and the share of the machine's peak, and writes docs/benchmarks.md.
-#   RADIALOG_PEER_PYTHON  a Python with torch, numpy, pillow, scikit-image, and for tokenizer transformers (4.28.1)
+#   RADIALOG_PEER_PYTHON  a Python with torch, numpy, pillow, scikit-image; for tokenizer transformers 4.28.1, for
+#                         lora and generate current transformers and peft
 #   RADIALOG_BENCH_DATA   radiographs in the MIMIC-CXR-JPG layout (default: a drawn set)
 #   --texts, --vocabulary of tokenizer: a file with a text a line, a BERT vocab.txt (default: drawn reports)
 #   --pairs N             rounds of each (default 5); --help lists the rest
@@ -17,7 +18,9 @@ modules="torch numpy pillow scikit-image" imports="torch, numpy, PIL, skimage" i
 case " ${stages[*]} " in
 " tokenizer ") modules="transformers==4.28.1" imports=transformers images= ;;
 " aligner ") modules="torch numpy" imports="torch, numpy" images= ;;
-*" tokenizer "* | " all ") modules="$modules transformers==4.28.1" imports="$imports, transformers" ;;
+" lora " | " generate " | " lora generate ") modules="torch transformers peft" imports="torch, transformers, peft" images= ;;
+*" tokenizer "*) modules="$modules transformers==4.28.1" imports="$imports, transformers" ;;
+" all ") modules="$modules transformers peft" imports="$imports, transformers, peft" ;;
 esac
 if [ -z "$python" ] || ! "$python" -c "import $imports" 2>/dev/null; then
     echo "bench: the peer is missing: python3 -m venv ENV && ENV/bin/pip install $modules," \

@@ -15,7 +15,8 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, "scripts", "bench")
 PAGE = os.path.join(ROOT, "docs", "benchmarks.md")
-STAGES = ["classifier", "encoder", "aligner", "loader", "ingest", "tokenizer"]
+LLAMA = os.path.join(HERE, "llama")  # a folder with the config.json of the language model
+STAGES = ["classifier", "encoder", "aligner", "lora", "generate", "loader", "ingest", "tokenizer"]
 
 
 class Contestant:
@@ -100,14 +101,14 @@ class Bench:
                 one.turn()
         for one in contestants:
             one.finish()
-            self.versions.update({k: v for k, v in one.facts.items() if k in ("torch", "pillow", "transformers")})
+            self.versions.update({k: v for k, v in one.facts.items() if k in ("torch", "pillow", "transformers", "peft")})
 
 
 def row(one, images, times, unit):
     facts = one.facts
     share = facts.get("share_of_peak")
     if "gflops" in facts:  # by the turns' median, not the report's own
-        work = facts.get("gflop_per_image") or facts["gflop_per_pair"]
+        work = facts.get("gflop_per_image") or facts.get("gflop_per_pair") or facts["gflop_per_token"]
         share = work * images / statistics.median(one.times) / facts["peak_gflops"]
     return {"name": one.name, "rate": images / statistics.median(times), "median": statistics.median(times),
             "min": min(times), "max": max(times), "unit": unit, "share": share, "memory": facts["peak_memory_mb"]}
@@ -176,13 +177,25 @@ def encoder(bench):
 
 
 def fastest(bench, name, script, ways):
-    """The fastest of WAYS in one round each, one after the other: together they may need more memory than there is."""
-    seconds = []
-    for way in ways:
-        one = bench.peer(name, script, *way, *bench.shape)
-        seconds.append(one.turn())
-        one.drop()
-    return ways[seconds.index(min(seconds))]
+    """The fastest of WAYS in one round each, one after the other: together they may need more memory than there is.
+    Ways that fail are passed over."""
+    seconds = {}
+    for i, way in enumerate(ways):
+        try:
+            one = bench.peer(name, script, *way, *bench.shape)
+            seconds[i] = one.turn()
+            one.drop()
+            print("bench: %s, %s: %.3f s" % (name, " ".join(way), seconds[i]), file=sys.stderr)
+        except RuntimeError as error:
+            print("bench: passed over: %s (%s)" % (error, " ".join(way)), file=sys.stderr)
+    if not seconds:
+        raise RuntimeError("%s: no way of running it works" % name)
+    return ways[min(seconds, key=seconds.get)]
+
+
+def form(way):
+    """The words of a way of running a peer that say what is special in it."""
+    return ", ".join(w.lstrip("-") for w in way if not w.startswith("--") or w in ("--compile", "--merge"))
 
 
 def aligner(bench):
@@ -212,6 +225,68 @@ def aligner(bench):
             "has its own rounds.")
     return [head % (o.batch, o.threads, facts["tokens"], 1e-6 * facts["parameters"], facts["gflop_per_pair"]),
             "", *lines[:-1]]
+
+
+def adapters(bench):
+    """A training step of LoRA: ours, with and without what all prompts begin with made once, against the peer as
+    published (f32), its best f32 and its best bf16."""
+    o = bench.options
+    script, lines, batch = "peer_lora.py", [], 2 * o.batch
+    bench.shape = ["--batch", str(batch), "--model", LLAMA]
+    for precision, published in [("f32", True), ("f32", False)] + ([("bf16", False)] if o.bf16 else []):
+        way, name = [], "PyTorch %s as published" % precision
+        if not published:
+            ways = [["--rows", rows, "--precision", kind] for kind in
+                    (["f32"] if precision == "f32" else ["autocast", "bf16"]) for rows in ("packed", "single")]
+            ways += [[*w, "--compile"] for w in ways if "packed" in w and o.compile]
+            way = fastest(bench, "PyTorch %s" % precision, script, ways)
+            name = "PyTorch %s tuned (%s)" % (precision, form(way))
+        words = ["lora", "--batch", str(batch), "--set", "model.base=" + LLAMA, "--threads", str(o.threads),
+                 "--precision", precision]
+        contestants = [bench.ours("radialog %s" % precision, *words, "--set", "train.share_prefix=false"),
+                       bench.ours("radialog %s, shared beginning once" % precision, *words),
+                       bench.peer(name, script, *way, *bench.shape)]
+        bench.alternate(contestants)
+        facts, other = contestants[0].facts, contestants[2].facts
+        if any(facts[key] != other[key] for key in ("tokens", "parameters")):
+            raise RuntimeError("%s: other texts or another model" % name)
+        rows = [row(c, facts["tokens"], c.times, "s") for c in contestants]
+        lines += table(rows, rows[:2], rows[2:], "tokens")
+        lines += ["- products of 2048 through the same kernels: %.0f GFLOP/s (the share's peak)" % facts["peak_gflops"],
+                  ""]
+    head = ("One training step of %d conversations, %d tokens together, of which %d are answers, %d threads: LLaMA of "
+            "width 2048 with 8 layers and 32,001 words, frozen; adapters of rank 8 on q_proj and v_proj with dropout 0.05 "
+            "and the projection of 32 image tokens, %.1f M parameters. As published: micro-batches of two, padded, "
+            "logits of all positions. Each group has its own rounds.")
+    return [head % (batch, facts["tokens"], facts["answers"], o.threads, 1e-6 * facts["parameters"]), "", *lines[:-1]]
+
+
+def generate(bench):
+    """Tokens behind prompts that were read, 1 and 12 answers at a time, in bf16."""
+    o, lines, script, tokens = bench.options, [], "peer_generate.py", 64
+    for batch in (1, 12):
+        bench.shape = ["--batch", str(batch), "--tokens", str(tokens), "--model", LLAMA]
+        ways = [["--merge", "--way", way] for way in ("generate", "dynamic", "static")]
+        ways += [["--merge", "--way", way, "--compile"] for way in ("dynamic", "static") if o.compile]
+        way = fastest(bench, "PyTorch bf16", script, ways)
+        words = ["generate", "--batch", str(batch), "--tokens", str(tokens), "--set", "model.base=" + LLAMA, "--threads",
+                 str(o.threads), "--precision", "bf16"]
+        contestants = [bench.ours("radialog bf16", *words),
+                       bench.peer("PyTorch bf16 as published", script, *bench.shape),
+                       bench.ours("radialog bf16, adapters merged", *words, "--set", "generate.merge=true"),
+                       bench.peer("PyTorch bf16 tuned (%s)" % form(way), script, *way, *bench.shape)]
+        bench.alternate(contestants)
+        rows = [row(c, batch * tokens, c.times, "s") for c in contestants]
+        lines += ["%d at a time:" % batch if batch > 1 else "One answer at a time:", ""]
+        lines += table(rows, rows[:1], rows[1:2], "tokens")
+        lines += table(rows, rows[2:3], rows[3:], "tokens")[len(rows) + 3:]
+        lines += ["- weights read at %.1f GB/s, adapters merged at %.1f GB/s" % tuple(
+            contestants[i].facts["gb_per_second"] for i in (0, 2))]
+        lines += ["- reading the prompts: " + ", ".join("%s %.0f ms" % (c.name, c.facts["ms_prompts"])
+                                                        for c in contestants), ""]
+    head = ("Greedy decoding of %d tokens behind prompts of about 170 that were read before (with 32 image tokens), %d "
+            "threads: the language model of the part above, in bf16.")
+    return [head % (tokens, o.threads), "", *lines[:-1]]
 
 
 def loader(bench):
@@ -356,7 +431,7 @@ def main():
     parser.add_argument("--data-name", default="the radiographs given")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=4, help="of the models")
+    parser.add_argument("--batch", type=int, default=4, help="of the models; lora takes twice as many")
     parser.add_argument("--size", type=int, default=0, help="of the models' input; 0: the paper's")
     parser.add_argument("--large", type=int, default=8, help="enlarged images")
     parser.add_argument("--no-bf16", dest="bf16", action="store_false")
@@ -370,8 +445,8 @@ def main():
         if load > 0.5:
             print("bench: other programs are running (load %.1f): ratios of more than one thread will mislead" % load,
                   file=sys.stderr)
-        lines = {"classifier": classifier, "encoder": encoder, "aligner": aligner, "loader": loader,
-                 "ingest": ingest, "tokenizer": tokenizer}[stage](bench)
+        lines = {"classifier": classifier, "encoder": encoder, "aligner": aligner, "lora": adapters,
+                 "generate": generate, "loader": loader, "ingest": ingest, "tokenizer": tokenizer}[stage](bench)
         versions = ", ".join("%s %s" % (k, v) for k, v in sorted(bench.versions.items()))
         head = ["## %s" % stage, "", "%s; %s; commit %s; %s; median of %d alternating rounds; load before: %.1f." % (
             machine(), datetime.date.today().isoformat(), commit(), versions, options.pairs, load), ""]

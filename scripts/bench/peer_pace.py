@@ -1,5 +1,6 @@
 """How a peer is timed: one warm-up, "ready", then each line on stdin starts a round whose wall and CPU seconds go
-to stdout; when stdin ends, a line of JSON with what else there is to say. `radialog bench --paced` does the same."""
+to stdout; when stdin ends, a line of JSON with what else there is to say. `radialog bench --paced` does the same.
+A round that counts only a part of its work returns that part's times."""
 import json
 import resource
 import sys
@@ -23,11 +24,12 @@ def peak_memory():
     return 0.0
 
 
-def pace(one_round, **facts):
+def pace(one_round, late_facts=None, **facts):
+    """LATE_FACTS: a dict that rounds fill."""
     one_round()
     print("ready", flush=True)
     for _ in sys.stdin:
         start, cpu = time.perf_counter(), cpu_seconds()
-        one_round()
-        print("%.9f %.9f" % (time.perf_counter() - start, cpu_seconds() - cpu), flush=True)
-    print(json.dumps(dict(facts, peak_memory_mb=peak_memory())), flush=True)
+        times = one_round() or (time.perf_counter() - start, cpu_seconds() - cpu)
+        print("%.9f %.9f" % times, flush=True)
+    print(json.dumps(dict(facts, **(late_facts or {}), peak_memory_mb=peak_memory())), flush=True)
