@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-studies=2600 name=demo extra=()
+studies=3200 name=demo extra=()
 out=""
 while [ $# -gt 0 ]; do
     case $1 in
