@@ -20,6 +20,9 @@ static const option options[] = {
     {"base-name", "NAME",
      "what an adapter's configuration calls its base, such as lmsys/vicuna-7b-v1.3"},
     {"type", "f32|f16", "numbers of a GGUF file; f32 where it is not given"},
+    {"storage", "NAME",
+     "of merged weights: how the base was kept in training (plain, int8, nf4), where a folder of PEFT's does not "
+     "say it"},
     {"shard-mb", "N", "most MiB in one file of merged weights; 4096 where it is not given"},
     {"aligner", "PATH", "of a bundle: the aligner's run or checkpoint, with the image encoder"},
     {"classifier", "PATH", "of a bundle: the findings classifier's run or checkpoint"},
@@ -157,6 +160,7 @@ static status export(const arguments *a) {
         .classifier = argument(a, "classifier"),
         .prompts = argument(a, "prompts"),
         .data = argument(a, "data"),
+        .storage = argument(a, "storage"),
         .verify = argument_given(a, "verify"),
     };
     if (!o.out) return status_fail(STATUS_USAGE, "--out PATH is missing: where the weights go");

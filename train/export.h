@@ -12,6 +12,7 @@ typedef struct export_options {
     const char *base;      // a Hugging Face folder; NULL: not given
     const char *base_name; // what an adapter's configuration calls its base; NULL: nothing
     const char *aligner, *classifier, *prompts, *data; // for bundles; NULL: not given
+    const char *storage; // of the base in training, where the adapter does not say it; NULL: not given
     dtype type;                                        // of the numbers in GGUF files
     int64_t shard_bytes;                               // most in a file of merged weights
     bool verify;
@@ -29,7 +30,8 @@ typedef struct adapter {
     char file[PATH_SIZE], folder[PATH_SIZE]; // the weights, and where they stand
     weights *weights, *beside; // beside: of the image projection, where it has a file of its own
     lora_config lora;
-    buffer names; // of lora.target
+    char storage[8]; // of the base in training: "plain", "int8", "nf4"
+    buffer names;    // of lora.target
     lora_pair *pair;
     size_t pairs, room;
     const weight_entry *image_weight, *image_bias; // (D, W), (D); NULL: it has no image projection
@@ -39,6 +41,8 @@ typedef struct adapter {
 // are not finite. To be closed also after a failure.
 status adapter_open(adapter *a, const char *path);
 void adapter_close(adapter *a);
+// Says how the base was kept in training: "plain", "int8" or "nf4". FORMAT for anything else.
+status adapter_storage(adapter *a, const char *text);
 // All numbers of E in *OUT, to be freed by mem_free.
 status adapter_values(float **out, const adapter *a, const weight_entry *e);
 // The pair of the tensor NAME of a base ("model.layers.0.self_attn.q_proj.weight"); NULL: none.
@@ -73,7 +77,8 @@ status export_gguf(const export_options *o);
 // The base with W + scale B A in place of W: a Hugging Face folder. Numbers keep the base's type.
 status export_merged(const export_options *o);
 // FORMAT unless the model in the folder MERGED has the logits of the one in BASE with A beside it,
-// in f32 on random tokens, within EXPORT_LOGITS of their norm. C: sizes of the base. Both models
+// in f32 on random tokens, within EXPORT_LOGITS of their norm. C: sizes of the base, whose linear layers
+// are kept as the adapter's training kept them. Both models
 // stand in memory, one after the other, in f32.
 #define EXPORT_LOGITS 1e-5
 status export_same_logits(const char *merged, const char *base, const llama_config *c,

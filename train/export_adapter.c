@@ -45,6 +45,13 @@ static status find_files(adapter *a, const char *path) {
 }
 
 // --- configuration ------------------------------------------------------------------------------
+status adapter_storage(adapter *a, const char *text) {
+    if (strcmp(text, "plain") != 0 && strcmp(text, "int8") != 0 && strcmp(text, "nf4") != 0)
+        return status_fail(STATUS_FORMAT, "storage %.20s: there is plain, int8 and nf4", text);
+    snprintf(a->storage, sizeof a->storage, "%s", text);
+    return STATUS_OK;
+}
+
 static status read_targets(adapter *a, json_value list) {
     size_t place[LORA_NAMES];
     status rc = json_list(list);
@@ -62,11 +69,23 @@ static status read_targets(adapter *a, json_value list) {
     return rc;
 }
 
+// Checkpoints from before it was noted have none.
+static status read_storage(adapter *a, json_value root) {
+    json_value model, storage = {0};
+    const char *text = "plain";
+    status rc = json_member(&model, root, "model");
+    if (!rc) storage = json_find(model, "storage");
+    if (!rc && storage.node) rc = json_text(&text, storage);
+    if (!rc) rc = adapter_storage(a, text);
+    return rc;
+}
+
 static status read_lora(adapter *a, json_value root) {
     json_value lora, targets;
     if (!json_find(root, "lora").node)
         return json_fail(root, "has no \"lora\": it is no checkpoint of `radialog train lora`");
-    status rc = json_member(&lora, root, "lora");
+    status rc = read_storage(a, root);
+    if (!rc) rc = json_member(&lora, root, "lora");
     if (!rc) rc = json_member_int(&a->lora.rank, lora, "rank", 1, 4096);
     if (!rc) rc = json_member_number(&a->lora.alpha, lora, "alpha");
     if (!rc) rc = json_member_number(&a->lora.dropout, lora, "dropout");
@@ -177,7 +196,7 @@ static status find_image(adapter *a) {
 }
 
 status adapter_open(adapter *a, const char *path) {
-    *a = (adapter){0};
+    *a = (adapter){.storage = "plain"};
     status rc = find_files(a, path);
     if (!rc) rc = weights_open(&a->weights, a->file);
     if (!rc) rc = read_config(a);

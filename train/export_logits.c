@@ -19,7 +19,7 @@ typedef struct runner {
     llama_batch batch;
 } runner;
 
-// A, NULL: none, beside the weights in FOLDER.
+// A, NULL: none, beside the weights in FOLDER, which are kept as A says.
 static status open_model(runner *r, const char *folder, const llama_config *c, const adapter *a) {
     bool projection;
     status rc = device_open_cpu(&r->device, 0);
@@ -30,7 +30,7 @@ static status open_model(runner *r, const char *folder, const llama_config *c, c
     if (!rc) rc = tape_init(&r->tape, r->device, r->dry, r->comm);
     if (rc) return rc;
     llama_make(&r->model, &r->params, c);
-    language_freeze_base(&r->params, "plain");
+    language_freeze_base(&r->params, a ? a->storage : "plain");
     params_freeze(&r->params, "");
     rc = params_allocate(&r->params);
     if (!rc) rc = llama_fill(&r->model, &r->params);

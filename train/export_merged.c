@@ -1,10 +1,12 @@
-// A base with an adapter merged into it: W + scale B A in place of W, a Hugging Face folder.
+// A base with an adapter merged into it: W + scale B A in place of W, a Hugging Face folder. Where the adapter
+// was trained beside int8 or NF4, W is what those codes mean, in all layers that were kept so.
 //
 // Tensor goes by tensor and row by row, so that memory stays small whatever the model's size; all
 // other tensors are copied byte by byte.
 #include "core/files/safetensors.h"
 #include "core/log.h"
 #include "train/export.h"
+#include "train/export_coded.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@ typedef struct job {
     adapter adapter;
     llama_config config;
     weights *base;
+    coded_base coded;
     int *part; // of each tensor of the base, from 0; -1: left out
     int parts;
     int64_t bytes; // in all
@@ -105,15 +108,23 @@ static status copy_tensor(safetensors_writer *w, const job *j, const weight_entr
     return rc;
 }
 
-// Numbers FIRST to FIRST + COUNT - 1 of row ROW of W + scale B A in j->sum.
-static status merge_row(const job *j, const weight_entry *e, const float *a, const float *b,
-                        int64_t row, int64_t first, int64_t count) {
-    const int64_t K = e->dim[1], rank = j->adapter.lora.rank;
-    const double scale = lora_scale(&j->adapter.lora);
+// Numbers FIRST to FIRST + COUNT - 1 of row ROW of W, as training computed with them, in j->sum.
+static status base_row(job *j, const weight_entry *e, int64_t row, int64_t first, int64_t count) {
     const void *bytes = NULL;
-    status rc = weights_piece(j->base, e, row * K + first, count, &bytes);
+    if (coded_base_has(&j->coded, e->name))
+        return coded_base_read(&j->coded, e, row, first, count, j->sum);
+    status rc = weights_piece(j->base, e, row * e->dim[1] + first, count, &bytes);
+    if (!rc) element_to_f64(j->sum, e->type, bytes, (size_t)count);
+    return rc;
+}
+
+// The same of W + scale B A; A NULL: of W.
+static status merge_row(job *j, const weight_entry *e, const float *a, const float *b, int64_t row,
+                        int64_t first, int64_t count) {
+    const int64_t K = e->dim[1], rank = a ? j->adapter.lora.rank : 0;
+    const double scale = lora_scale(&j->adapter.lora);
+    status rc = base_row(j, e, row, first, count);
     if (rc) return rc;
-    element_to_f64(j->sum, e->type, bytes, (size_t)count);
     for (int64_t r = 0; r < rank; r++) {
         const double factor = scale * (double)b[row * rank + r];
         const float *from = a + r * K + first;
@@ -134,13 +145,14 @@ static status write_row(safetensors_writer *w, const job *j, const weight_entry 
     return safetensors_write(w, e->name, narrow, (size_t)count * dtype_size(type));
 }
 
-static status merge_tensor(safetensors_writer *w, const job *j, const weight_entry *e,
+// P NULL: none of the adapter's.
+static status merge_tensor(safetensors_writer *w, job *j, const weight_entry *e,
                            const lora_pair *p) {
     float *a = NULL, *b = NULL;
     double *narrow = NULL; // of the widest alignment
     const int64_t K = e->dim[1];
-    status rc = adapter_values(&a, &j->adapter, p->a);
-    if (!rc) rc = adapter_values(&b, &j->adapter, p->b);
+    status rc = p ? adapter_values(&a, &j->adapter, p->a) : STATUS_OK;
+    if (!rc && p) rc = adapter_values(&b, &j->adapter, p->b);
     if (!rc) rc = mem_new(&narrow, WEIGHT_PIECE, "a row of merged weights");
     for (int64_t row = 0; row < e->dim[0] && !rc; row++)
         for (int64_t first = 0; first < K && !rc; first += WEIGHT_PIECE) {
@@ -155,7 +167,7 @@ static status merge_tensor(safetensors_writer *w, const job *j, const weight_ent
 }
 
 // --- files --------------------------------------------------------------------------------------
-static status write_part(const job *j, const char *folder, int part) {
+static status write_part(job *j, const char *folder, int part) {
     char name[64], path[PATH_SIZE];
     safetensors_writer *w = NULL;
     part_name(name, j, part);
@@ -170,7 +182,8 @@ static status write_part(const job *j, const char *folder, int part) {
             if (!writing)
                 rc = safetensors_declare(w, e->name, type_of(e->type), e->rank, e->dim);
             else
-                rc = p ? merge_tensor(w, j, e, p) : copy_tensor(w, j, e);
+                rc = p || coded_base_has(&j->coded, e->name) ? merge_tensor(w, j, e, p)
+                                                             : copy_tensor(w, j, e);
         }
     if (!rc) rc = safetensors_finish(w);
     safetensors_writer_close(w);
@@ -200,7 +213,7 @@ static status write_index(const job *j, const char *folder) {
     return rc;
 }
 
-static status write_folder(const job *j, const char *folder) {
+static status write_folder(job *j, const char *folder) {
     progress bar;
     status rc = STATUS_OK;
     progress_begin(&bar, "merging", "files", j->parts, 0);
@@ -228,23 +241,37 @@ static status differs(const weights *again, const char *name) {
                        name);
 }
 
+// All of W in OUT.
+static status read_base(job *j, const weight_entry *e, double *out) {
+    const int64_t K = e->dim[1];
+    status rc = STATUS_OK;
+    for (int64_t row = 0; row < e->dim[0] && !rc; row++)
+        for (int64_t first = 0; first < K && !rc; first += WEIGHT_PIECE) {
+            const int64_t count = K - first < WEIGHT_PIECE ? K - first : WEIGHT_PIECE;
+            rc = base_row(j, e, row, first, count);
+            if (!rc) memcpy(out + row * K + first, j->sum, (size_t)count * sizeof *out);
+        }
+    return rc;
+}
+
 // Each number again by itself: W[n][k] + scale sum over r of B[n][r] A[r][k].
-static status verify_merged(const job *j, weights *again, const weight_entry *e,
-                            const weight_entry *x, const lora_pair *p) {
-    const int64_t K = e->dim[1], rank = j->adapter.lora.rank;
+static status verify_merged(job *j, weights *again, const weight_entry *e, const weight_entry *x,
+                            const lora_pair *p) {
+    const int64_t K = e->dim[1], rank = p ? j->adapter.lora.rank : 0;
     const double scale = lora_scale(&j->adapter.lora);
-    float *a = NULL, *b = NULL, *was = NULL, *is = NULL;
-    status rc = adapter_values(&a, &j->adapter, p->a);
-    if (!rc) rc = adapter_values(&b, &j->adapter, p->b);
+    float *a = NULL, *b = NULL, *is = NULL;
+    double *was = NULL;
+    status rc = p ? adapter_values(&a, &j->adapter, p->a) : STATUS_OK;
+    if (!rc && p) rc = adapter_values(&b, &j->adapter, p->b);
     if (!rc) rc = mem_new(&was, e->count, e->name);
     if (!rc) rc = mem_new(&is, e->count, e->name);
-    if (!rc) rc = weights_read_f32(j->base, e, was);
+    if (!rc) rc = read_base(j, e, was);
     if (!rc) rc = weights_read_f32(again, x, is);
     for (int64_t i = 0; i < e->count && !rc; i++) {
         double dot = 0;
         for (int64_t r = 0; r < rank; r++)
             dot += (double)b[i / K * rank + r] * (double)a[r * K + i % K];
-        const double wanted = (double)was[i] + scale * dot;
+        const double wanted = was[i] + scale * dot;
         if (!(fabs((double)is[i] - wanted) <= half_step(wanted, e->type)))
             rc = differs(again, e->name);
     }
@@ -255,14 +282,14 @@ static status verify_merged(const job *j, weights *again, const weight_entry *e,
     return rc;
 }
 
-static status verify_tensor(const job *j, weights *again, size_t i) {
+static status verify_tensor(job *j, weights *again, size_t i) {
     const weight_entry *e = weights_at(j->base, i), *x = weights_lookup(again, e->name);
     const lora_pair *p = adapter_pair(&j->adapter, e->name);
     uint32_t wanted = 0, found = 0;
     if (!x || x->type != e->type || x->rank != e->rank ||
         memcmp(x->dim, e->dim, (size_t)e->rank * sizeof *e->dim) != 0)
         return differs(again, e->name);
-    if (p) return verify_merged(j, again, e, x, p);
+    if (p || coded_base_has(&j->coded, e->name)) return verify_merged(j, again, e, x, p);
     status rc = weights_checksum(j->base, e, &wanted);
     if (!rc) rc = weights_checksum(again, x, &found);
     return rc || wanted == found ? rc : differs(again, e->name);
@@ -274,7 +301,7 @@ static bool all_f32(const job *j) {
     return true;
 }
 
-static status verify(const job *j, const char *folder) {
+static status verify(job *j, const char *folder) {
     char path[PATH_SIZE];
     weights *again = NULL;
     size_t kept = 0;
@@ -303,6 +330,8 @@ static status open_all(job *j) {
     if (!rc) rc = export_base(&j->config, j->options, &j->adapter);
     if (!rc) rc = find_base(path, j->options->base);
     if (!rc) rc = weights_open(&j->base, path);
+    if (!rc && j->options->storage) rc = adapter_storage(&j->adapter, j->options->storage);
+    if (!rc) rc = coded_base_open(&j->coded, j->base, &j->config, j->adapter.storage);
     if (!rc) rc = check_layers(j);
     if (!rc) rc = plan_parts(j);
     return rc ? rc : mem_new(&j->sum, WEIGHT_PIECE, "a row of merged weights");
@@ -319,6 +348,7 @@ status export_merged(const export_options *o) {
     rc = folder_end(temporary, o->out, rc);
     mem_free(j.sum);
     mem_free(j.part);
+    coded_base_close(&j.coded);
     weights_close(j.base);
     adapter_close(&j.adapter);
     return rc;

@@ -443,8 +443,9 @@ static const char *vocabulary_file(const run *r) {
 static void save_lora(const run *r, buffer *config_json) {
     const llama_config *c = &((const state *)r->state)->model.config;
     const lora_config *l = &c->lora;
-    buffer_print(config_json, "{\n  \"model\": {\"image_width\": %lld},\n  \"lora\": {\"rank\": %lld, "
-                              "\"alpha\": ", (long long)c->image_width, (long long)l->rank);
+    buffer_print(config_json, "{\n  \"model\": {\"image_width\": %lld, \"storage\": \"%s\"},\n"
+                              "  \"lora\": {\"rank\": %lld, \"alpha\": ", (long long)c->image_width,
+                 config_text(r->config, "model.storage"), (long long)l->rank);
     buffer_json_number(config_json, l->alpha);
     buffer_text(config_json, ", \"dropout\": ");
     buffer_json_number(config_json, l->dropout);

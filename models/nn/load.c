@@ -230,6 +230,21 @@ static status load_one(params *p, weights *file, const load_recipe *r, param *q,
     return rc;
 }
 
+status params_code(quantise *out, weights *file, const param *q) {
+    *out = (quantise){0};
+    status rc = quantise_open(out, q->quantised.how, q->value.dim[0], q->value.dim[1]);
+    for (int j = 0; j < param_files(q) && !rc; j++) {
+        const param_file part = param_file_at(q, j);
+        const weight_entry *e = weights_lookup(file, part.name);
+        if (!e)
+            rc = status_fail(STATUS_FORMAT, "%s: has no %s", weights_path(file), part.name);
+        else
+            rc = load_part(NULL, file, q, &part, e, out);
+    }
+    if (!rc) quantise_end(out);
+    return rc;
+}
+
 status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts) {
     *counts = (load_counts){0};
     status rc = check_all(p, file, recipe, counts);

@@ -34,3 +34,7 @@ typedef struct load_counts {
 // numbers the tensors before it have been written: the parameters are then of no use.
 enum { LOAD_TABLE_ROWS = 40 };
 status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts);
+
+// The codes of the coded parameter Q from FILE, under the names that Q's parts have: to be closed by
+// quantise_close, also after a failure.
+status params_code(quantise *out, weights *file, const param *q);
