@@ -120,7 +120,7 @@ static status export_lavis(const export_options *o) {
     if (!rc) rc = safetensors_open(&from, path);
     if (!rc) rc = check_aligner(from, path);
     if (!rc) rc = write_file(from, o->out);
-    if (!rc && o->verify) rc = verify(from, o->out);
+    if (!rc && o->verify) rc = export_keep(o->out, verify(from, o->out));
     safetensors_close(from);
     return rc;
 }

@@ -54,6 +54,8 @@ status adapter_fits(const adapter *a, const llama_config *c, const char *place);
 status export_base(llama_config *out, const export_options *o, const adapter *a);
 
 // --- folders (train/export_folder.c) ------------------------------------------------------------
+// The file PATH, as which something was written that is VERIFIED or not, goes unless it is.
+status export_keep(const char *path, status verified);
 // USAGE where PATH is there already.
 status export_is_new(const char *path);
 // An empty folder PATH.tmp, whose name is in OUT. What is left there of an earlier failure goes.

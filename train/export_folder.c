@@ -6,6 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+status export_keep(const char *path, status verified) {
+    if (verified) unlink(path);
+    return verified;
+}
+
 status export_is_new(const char *path) {
     if (!file_exists(path) && !folder_exists(path)) return STATUS_OK;
     return status_fail(STATUS_USAGE, "%s: is there already: remove it, or name another --out",

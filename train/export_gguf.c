@@ -195,7 +195,7 @@ status export_gguf(const export_options *o) {
         log_info(
             "%s: llama.cpp has no place for the image projection: export it with --format peft",
             o->out);
-    if (!rc && o->verify) rc = verify(&j);
+    if (!rc && o->verify) rc = export_keep(o->out, verify(&j));
     adapter_close(&j.adapter);
     return rc;
 }
