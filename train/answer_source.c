@@ -16,7 +16,21 @@ generator_job answer_source_job(answer_source *s, int64_t first, int64_t count) 
                            .number = first};
 }
 
+static status picture(const answer_source *s, int64_t i, int64_t rows, float *out) {
+    const size_t bytes = (size_t)(s->queries * s->width) * sizeof *out;
+    if (rows != s->queries)
+        return status_fail(STATUS_FORMAT, "%s: its prompt has %lld image tokens, an image %lld",
+                           generate_prompts_name(&s->prompts, s->first + i), (long long)rows,
+                           (long long)s->queries);
+    if (s->blank)
+        memset(out, 0, bytes);
+    else
+        memcpy(out, s->pictures + (s->first + i) * s->queries * s->width, bytes);
+    return STATUS_OK;
+}
+
 status answer_source_images(answer_source *s, int64_t i, int64_t rows, float *out) {
+    if (s->pictures) return picture(s, i, rows, out);
     const int64_t numbers = (int64_t)s->images->queries * s->images->width, record = s->first + i;
     instruct_record r;
     status rc = instruct_read(s->data, s->prompts.split, record, &r);

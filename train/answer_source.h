@@ -7,7 +7,9 @@
 
 typedef struct answer_source {
     instruct_set *data;    // borrowed, as the two below
-    embeddings *images;    // NULL: texts alone
+    embeddings *images;    // NULL: texts alone, or
+    const float *pictures; // (count, queries, width): of one image a prompt; borrowed
+    int64_t queries, width;
     const tokenizer *tokens;
     bool blank;            // zeros for every image token
     generate_prompts prompts;

@@ -1,12 +1,8 @@
 // radialog classify: findings of radiographs, as JSON lines.
 #include "core/files/fs.h"
 #include "core/log.h"
-#include "models/classifier_weights.h"
-#include "train/classifier_data.h"
 #include "train/commands.h"
-#include "train/config_keys.h"
-#include "train/image_files.h"
-#include "train/inference.h"
+#include "train/predictor.h"
 #include "train/settings.h"
 
 #include <errno.h>
@@ -20,43 +16,6 @@ static const option options[] = {
     {"out", "FILE", "write there instead of to stdout"},
     {0},
 };
-
-static const config_key *const tables[] = {run_keys,   data_keys,    image_keys,      pixel_keys,
-                                           train_keys, encoder_keys, classifier_keys, NULL};
-enum { FILE_BATCH = 8 };
-
-// A trained model, ready for inference.
-typedef struct predictor {
-    inference inference;
-    classifier model;
-    classifier_inputs inputs;
-    int crop, size;
-    int64_t batch;
-} predictor;
-
-static void predictor_close(predictor *p) {
-    if (p->inference.device) classifier_inputs_close(&p->inputs, p->inference.device);
-    inference_close(&p->inference);
-}
-
-static status predictor_open(predictor *p, const arguments *a) {
-    classifier_config sizes;
-    inference *s = &p->inference;
-    status rc = inference_open(s, a, tables);
-    if (!rc) rc = classifier_from_config(&sizes, s->config);
-    if (rc) return rc;
-    p->crop = (int)config_int(s->config, "data.crop");
-    p->size = (int)config_int(s->config, "data.size");
-    p->batch = config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : FILE_BATCH;
-    classifier_make(&p->model, &s->params, &sizes);
-    rc = inference_allocate(s);
-    if (!rc) rc = classifier_fill(&p->model, &s->params);
-    if (!rc) rc = classifier_load(&s->params, s->file, true, true);
-    if (!rc) rc = classifier_inputs_open(&p->inputs, s->device, p->batch, p->size);
-    if (rc) return rc;
-    classifier_score_dry(&s->tape, &p->model, &p->inputs);
-    return tape_allocate(&s->tape, tape_used(&s->tape));
-}
 
 // One line: the logits, the classes above the threshold, and their text for prompts (REFERENCE 7.1).
 static status print_prediction(FILE *out, const char *id, const float *logits) {
@@ -118,13 +77,8 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
 
 static status classify_file(predictor *p, const char *path, FILE *out, image_file *image) {
     float logits[CLASS_COUNT];
-    tape *t = &p->inference.tape;
     status rc = image_file_read(image, path);
-    if (rc) return rc;
-    tape_begin(t, false);
-    classifier_inputs_load(&p->inputs, t->device, &image->batch, false);
-    device_read(t->device, logits, classifier_logits(t, &p->model, classifier_images(t, &p->inputs)));
-    rc = tape_failed(t);
+    if (!rc) rc = predictor_file(p, image, logits);
     return rc ? rc : print_prediction(out, image->id, logits);
 }
 
@@ -167,7 +121,7 @@ static status classify(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, tables); }
+static status help_keys(buffer *out) { return settings_help(out, predictor_tables); }
 
 const command command_classify = {
     .name = "classify",

@@ -5,6 +5,7 @@
 #include "train/answer_source.h"
 #include "train/commands.h"
 #include "train/config_keys.h"
+#include "train/image_prompts.h"
 #include "train/language_inference.h"
 #include "train/settings.h"
 
@@ -17,6 +18,8 @@ static const option options[] = {
     {"split", "NAME", "train, validate or test (default test)"},
     {"limit", "N", "only the first N records of the split"},
     {"out", "FILE", "JSON lines; those that are there are kept (default: stdout)"},
+    {"aligner", "PATH", "of images in files: who turns them into image tokens, a run of train aligner"},
+    {"classifier", "PATH", "of images in files: whose findings stand in the prompts; none are named without"},
     {0},
 };
 
@@ -25,6 +28,7 @@ typedef struct writer {
     instruct_set *data;
     embeddings *images; // NULL: texts alone
     answer_source answers;
+    image_prompts pictures; // of files
     generate_frame frame;
     FILE *out;
     int64_t written; // lines that were there
@@ -35,6 +39,7 @@ static void writer_close(writer *w) {
     if (w->out && w->out != stdout) fclose(w->out);
     generate_frame_close(&w->frame);
     answer_source_close(&w->answers);
+    image_prompts_close(&w->pictures);
     embeddings_close(w->images);
     instruct_close(w->data);
     language_inference_close(&w->language);
@@ -78,6 +83,36 @@ static status open_prompts(writer *w, const arguments *a) {
         rc = status_fail(STATUS_FORMAT, "%s: has no record in the %s split",
                          config_text(c, "data.instruct"), split_names[split]);
     return rc;
+}
+
+// Images in files, behind the run.
+static status open_pictures(writer *w, const arguments *a) {
+    const config *c = w->language.inference.config;
+    const image_models models = {argument(a, "aligner"), argument(a, "classifier"),
+                                 config_text(c, "run.device")};
+    if (!models.aligner)
+        return status_fail(STATUS_USAGE, "--aligner PATH is missing: who turns %s into image tokens",
+                           a->positional[1]);
+    status rc = image_prompts_open(&w->pictures, a->positional + 1, a->positionals - 1, &models, c,
+                                   w->language.tokens);
+    answer_source *s = &w->answers;
+    s->prompts = w->pictures.prompts; // which closes them
+    w->pictures.prompts = (generate_prompts){0};
+    s->tokens = w->language.tokens;
+    s->pictures = w->pictures.tokens;
+    s->queries = w->pictures.queries;
+    s->width = w->pictures.width;
+    s->blank = config_choice(c, "generate.images") == 1;
+    return rc;
+}
+
+static status open_records(writer *w, const arguments *a) {
+    status rc = open_prompts(w, a);
+    return rc ? rc : open_images(w);
+}
+
+static int64_t image_width(const writer *w) {
+    return w->images ? w->images->width : w->answers.pictures ? w->answers.width : 0;
 }
 
 // --- what is there already ----------------------------------------------------------------------
@@ -143,6 +178,10 @@ static status give_answer(void *context, int64_t i, const int32_t *ids, int32_t 
     buffer_print(&line, "\"prompt_tokens\":%lld,\"tokens\":%d,\"text\":",
                  (long long)(p->first[record + 1] - p->first[record]), count);
     buffer_json(&line, text);
+    if (w->pictures.findings.length) {
+        buffer_text(&line, ",\"findings\":");
+        buffer_json(&line, image_prompts_findings(&w->pictures, record));
+    }
     buffer_text(&line, "}\n");
     rc = line.failed;
     if (!rc && (fwrite(line.data, 1, line.length, w->out) != line.length || fflush(w->out)))
@@ -172,7 +211,7 @@ static status write_answers(writer *w) {
     const generator_options o = options_of(w);
     generator_job job = answer_source_job(&w->answers, w->written, p->count - w->written);
     job.context = w;
-    job.images = w->images ? read_images : NULL;
+    job.images = image_width(w) ? read_images : NULL;
     job.done = give_answer;
     generator *g = NULL;
     const double start = clock_seconds();
@@ -199,11 +238,10 @@ static status generate(const arguments *a) {
     writer w = {0};
     const char *path = a->positionals ? a->positional[0] : NULL;
     status rc = language_inference_open(&w.language, a, path, generate_tables);
-    if (!rc) rc = open_prompts(&w, a);
-    if (!rc) rc = open_images(&w);
+    if (!rc) rc = a->positionals > 1 ? open_pictures(&w, a) : open_records(&w, a);
     if (!rc) rc = open_out(&w, argument(a, "out"));
     if (!rc)
-        rc = language_inference_load(&w.language, w.images ? w.images->width : 0,
+        rc = language_inference_load(&w.language, image_width(&w),
                                      config_bool(w.language.inference.config, "generate.merge"));
     if (!rc) rc = write_answers(&w);
     writer_close(&w);
@@ -216,8 +254,8 @@ static status help_keys(buffer *out) {
 
 const command command_generate = {
     .name = "generate",
-    .positional = "[RUN|ADAPTER]",
-    .summary = "answers to the prompts of instruct data, such as reports, as JSON lines",
+    .positional = "[RUN|ADAPTER] [IMAGE...]",
+    .summary = "reports on the records of instruct data, or on images in files, as JSON lines",
     .options = options,
     .configured = true,
     .run = generate,

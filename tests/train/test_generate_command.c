@@ -5,8 +5,13 @@
 #include "data/instruct.h"
 #include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
+#include "train/answer_source.h"
+#include "train/config_keys.h"
+#include "train/image_prompts.h"
+#include "train/language_model.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +19,13 @@
 static void generate(const char *what, const char *out, const char *extra) {
     program_expect(0, "generate %s %s --quiet --set generate.max_new_tokens=12 --out %s %s", what,
                    common, in_work(out), extra);
+}
+
+// FORMAT with the work folder in both places.
+static const char *words(const char *format) {
+    static char text[1024];
+    snprintf(text, sizeof text, format, work, work);
+    return text;
 }
 
 static char *answers(const char *out) {
@@ -120,6 +132,116 @@ START_TEST(a_run_s_adapters) {
 }
 END_TEST
 
+// --- images in files ----------------------------------------------------------------------------
+// A classifier, an aligner, what they say of the shards, and adapters trained on it.
+static void train_everything(void) {
+    small_vocabulary(work);
+    program_expect(0, "train classifier --quiet %s --set data.shards=%s/shards --set run.dir=%s/classifier "
+                      "--set run.max_steps=3", tiny_settings, work, work);
+    program_expect(0, "train aligner --quiet %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt "
+                      "--set run.dir=%s/aligner --set run.max_steps=2", tiny_aligner, work, work, work);
+    program_expect(0, "embed %s/shards --quiet --checkpoint %s/aligner --out %s/seen.h5", work, work, work);
+    program_expect(0, "classify %s/shards --quiet --split test --checkpoint %s/classifier --out %s/found.jsonl",
+                   work, work, work);
+    program_expect(0,
+                   "instruct %s/shards --out %s/seen --quiet --set instruct.cutoff=2000 "
+                   "--set instruct.tokenizer=%s/tokenizer/llama.model --set instruct.image_tokens=%d "
+                   "--set instruct.prompts=%s/configs/prompts/report.json --set instruct.findings_eval=%s/found.jsonl",
+                   work, work, TEST_DATA, QUERIES, SOURCE_ROOT, work);
+    program_expect(0,
+                   "train lora %s --quiet --set data.instruct=%s/seen --set data.embeddings=%s/seen.h5 "
+                   "--set run.dir=%s/seer --set run.max_steps=2 --set train.batch=4 --set optim.lr=0.05 "
+                   "--set optim.warmup_steps=0 --set train.validate_first=false --set train.pack_tokens=2048",
+                   common, work, work, work);
+}
+
+// The file of the radiograph ID.
+static char *file_of(const char *id) {
+    char command[1024];
+    snprintf(command, sizeof command, "find %s/data -name %s.jpg > %s/path", work, id, work);
+    ck_assert_int_eq(system(command), 0);
+    char *path = read_file(in_work("path"), NULL);
+    path[strcspn(path, "\n")] = 0;
+    return path;
+}
+
+static double distance(const float *a, const float *b) {
+    double most = 0;
+    for (int i = 0; i < QUERIES * 16; i++) most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+// An aligner that has hardly learned sees all pictures alike, so its numbers are compared as such.
+static void expect_tokens(char *const path[2]) {
+    image_prompts pictures;
+    embeddings *file;
+    tokenizer *t;
+    config *c;
+    int32_t image_token;
+    float want[2][QUERIES * 16], got[QUERIES * 16];
+    char aligner_path[512], prompts_path[512];
+    snprintf(aligner_path, sizeof aligner_path, "%s/aligner", work);
+    snprintf(prompts_path, sizeof prompts_path, "instruct.prompts=%s/configs/prompts/report.json", SOURCE_ROOT);
+    const image_models models = {aligner_path, NULL, "cpu"};
+    ck_assert(!config_open(&c, generate_tables) && !config_set(c, prompts_path));
+    ck_assert(!language_tokenizer(&t, TEST_DATA "/tokenizer/llama.model", "", &image_token));
+    ck_assert_msg(!image_prompts_open(&pictures, (const char *const *)path, 2, &models, c, t), "%s", status_text());
+    ck_assert(!embeddings_open(&file, in_work("seen.h5")));
+    answer_source s = {.prompts = pictures.prompts, .pictures = pictures.tokens, .queries = QUERIES, .width = 16,
+                       .first = 1};
+    for (int i = 0; i < 2; i++) {
+        ck_assert(!language_image_read(want[i], file, generate_prompts_name(&pictures.prompts, i)));
+        ck_assert_double_le(distance(want[i], pictures.tokens + i * QUERIES * 16), 1e-5);
+    }
+    ck_assert_double_gt(distance(want[0], want[1]), 1e-4);
+    ck_assert(!answer_source_images(&s, 0, QUERIES, got));
+    ck_assert_double_le(distance(got, want[1]), 1e-5); // its job begins at 1
+    ck_assert_int_eq(answer_source_images(&s, 0, QUERIES + 1, got), STATUS_FORMAT);
+    image_prompts_close(&pictures);
+    embeddings_close(file);
+    tokenizer_close(t);
+    config_close(c);
+}
+
+// The same pictures out of files and out of shards: the same prompts, the same reports.
+START_TEST(images_in_files) {
+    instruct_set *s;
+    instruct_record r;
+    char *path[2];
+    train_everything();
+    ck_assert(!instruct_open(&s, in_work("seen")));
+    for (int i = 0; i < 2; i++) {
+        ck_assert(!instruct_read(s, SPLIT_TEST, i, &r));
+        path[i] = file_of(r.id);
+    }
+    instruct_close(s);
+    expect_tokens(path);
+    generate(in_work("seer"), "records.jsonl", words("--set data.instruct=%s/seen --set data.embeddings=%s/seen.h5"));
+    outcome o = program("generate %s/seer %s %s --quiet %s --set generate.max_new_tokens=12 --aligner %s/aligner "
+                        "--classifier %s/classifier --set instruct.prompts=%s/configs/prompts/report.json",
+                        work, path[0], path[1], common, work, work, SOURCE_ROOT);
+    ck_assert_msg(!o.exit && count_text(o.out, "\n") == 2, "%s%s", o.out, o.err);
+    char *all = answers("records.jsonl"), *want = all, *got = o.out;
+    for (int i = 0; i < 2; i++) { // a picture's line says its findings as well
+        const size_t length = (size_t)(strstr(got, ",\"findings\":\"") - got);
+        ck_assert_msg(!strncmp(want, got, length), "%s\n%s", got, want);
+        want = strchr(want, '\n') + 1;
+        got = strchr(got, '\n') + 1;
+    }
+    free(all);
+    outcome_free(&o);
+
+    o = program("generate %s/seer %s --quiet %s", work, path[0], common);
+    ck_assert_msg(o.exit == 2 && strstr(o.err, "--aligner PATH is missing"), "%d %s", o.exit, o.err);
+    outcome_free(&o);
+    o = program("generate %s/seer %s/none.jpg --quiet %s --aligner %s/aligner "
+                "--set instruct.prompts=%s/configs/prompts/report.json", work, work, common, work, SOURCE_ROOT);
+    ck_assert_msg(o.exit == 1 && strstr(o.err, "none.jpg: cannot open"), "%d %s", o.exit, o.err);
+    outcome_free(&o);
+    free(path[0]), free(path[1]);
+}
+END_TEST
+
 START_TEST(refusals) {
     static const struct {
         const char *extra, *says;
@@ -129,7 +251,6 @@ START_TEST(refusals) {
         {"--split exam", "--split exam; there are train, validate and test", 2},
         {"--set data.instruct=nowhere", "nowhere", 1},
         {"--set model.base=", "model.base: name the language model", 2},
-        {"a b", "unexpected argument 'b'", 2},
         {"--set generate.images=black", "generate.images", 2},
         {"--set generate.findings=removed --set instruct.prompts=" TEST_DATA "/../../configs/nothing",
          "configs/nothing", 1},
@@ -153,6 +274,7 @@ int main(void) {
     tcase_add_test(tests, goes_on_where_it_was);
     tcase_add_test(tests, ablations);
     tcase_add_test(tests, a_run_s_adapters);
+    tcase_add_test(tests, images_in_files);
     tcase_add_test(tests, refusals);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
