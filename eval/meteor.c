@@ -7,6 +7,9 @@
 #include <string.h>
 
 struct meteor {
+    char *jar, *paraphrase_file; // NULL: none
+    meteor_synonyms synonyms;
+    meteor_paraphrases paraphrases;
     words *words, *stems;
     int32_t *stem; // (words)
     size_t stem_room;
@@ -15,10 +18,13 @@ struct meteor {
     int32_t known; // words that have their facts
 };
 
-status meteor_open(meteor **out) {
+status meteor_open(meteor **out, const meteor_options *options) {
     status rc = mem_new(out, 1, "METEOR");
     if (rc) return rc;
-    rc = words_open(&(*out)->words);
+    if (options && options->jar) rc = mem_string(&(*out)->jar, options->jar);
+    if (!rc && options && options->paraphrases)
+        rc = mem_string(&(*out)->paraphrase_file, options->paraphrases);
+    if (!rc) rc = words_open(&(*out)->words);
     if (!rc) rc = words_open(&(*out)->stems);
     if (rc) {
         meteor_close(*out);
@@ -31,14 +37,18 @@ void meteor_close(meteor *m) {
     if (!m) return;
     words_close(m->words);
     words_close(m->stems);
+    meteor_synonyms_close(&m->synonyms);
+    meteor_paraphrases_close(&m->paraphrases);
+    mem_free(m->jar);
+    mem_free(m->paraphrase_file);
     mem_free(m->stem);
     mem_free(m->function);
     mem_free(m);
 }
 
 const char *meteor_stages(const meteor *m) {
-    (void)m;
-    return "exact stem";
+    if (m->jar) return m->paraphrase_file ? "exact stem synonym paraphrase" : "exact stem synonym";
+    return m->paraphrase_file ? "exact stem paraphrase" : "exact stem";
 }
 
 // --- words ---------------------------------------------------------------------------------------
@@ -51,8 +61,8 @@ static status put_stem(int32_t *out, words *stems, buffer *scratch, const char *
     return words_number(out, stems, scratch->data, length);
 }
 
-// Facts of the words that are new.
-static status learn_words(meteor *m) {
+// Stems of the words that are new.
+static status learn_stems(meteor *m) {
     const int32_t count = words_count(m->words);
     buffer scratch = {0};
     status rc =
@@ -60,13 +70,25 @@ static status learn_words(meteor *m) {
     if (!rc)
         rc = mem_grow((void **)&m->function, &m->function_room, (size_t)count + 1,
                       sizeof *m->function, "words");
-    for (; m->known < count && !rc; m->known++) {
-        const char *word = words_text(m->words, m->known);
-        rc = put_stem(&m->stem[m->known], m->stems, &scratch, word);
-        m->function[m->known] = meteor_is_function_word(word, strlen(word));
-        if (rc) break;
+    for (int32_t i = m->known; i < count && !rc; i++) {
+        const char *word = words_text(m->words, i);
+        rc = put_stem(&m->stem[i], m->stems, &scratch, word);
+        m->function[i] = meteor_is_function_word(word, strlen(word));
     }
     buffer_free(&scratch);
+    return rc;
+}
+
+// What is known of all words, where new ones have come.
+static status learn_words(meteor *m) {
+    if (m->known == words_count(m->words) && m->known) return STATUS_OK;
+    meteor_synonyms_close(&m->synonyms);
+    meteor_paraphrases_close(&m->paraphrases);
+    status rc = learn_stems(m);
+    if (!rc && m->jar) rc = meteor_synonyms_open(&m->synonyms, m->jar, m->words);
+    if (!rc && m->paraphrase_file)
+        rc = meteor_paraphrases_open(&m->paraphrases, m->paraphrase_file, m->words);
+    m->known = rc ? 0 : words_count(m->words);
     return rc;
 }
 
@@ -118,7 +140,12 @@ status meteor_count(meteor_counts *out, meteor *m, const char *const *text,
     status rc = read_texts(&texts, m, text, count);
     if (!rc) rc = read_texts(&references, m, reference, count);
     if (!rc) rc = learn_words(m);
-    if (!rc) rc = align_all(out, &(meteor_facts){m->stem, m->function}, &texts, &references);
+    const meteor_facts facts = {.words = words_count(m->words),
+                                .stem = m->stem,
+                                .function = m->function,
+                                .synonyms = m->jar ? &m->synonyms : NULL,
+                                .paraphrases = m->paraphrase_file ? &m->paraphrases : NULL};
+    if (!rc) rc = align_all(out, &facts, &texts, &references);
     word_lists_close(&texts);
     word_lists_close(&references);
     return rc;

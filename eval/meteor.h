@@ -17,9 +17,19 @@ typedef enum meteor_stage {
     METEOR_STAGES
 } meteor_stage;
 
+// Files of who has them; NULL leaves a stage out.
+typedef struct meteor_options {
+    // meteor-1.5.jar, for synonym/english.synsets and english.exceptions in it, which stem from
+    // WordNet
+    const char *jar;
+    const char *paraphrases; // paraphrase-en.gz, or what is in it
+} meteor_options;
+
 typedef struct meteor meteor;
 
-status meteor_open(meteor **out);
+// OPTIONS NULL: no files. The files are read when texts are there, since only what is known of
+// their words is kept. Errors: MEMORY.
+status meteor_open(meteor **out, const meteor_options *options);
 void meteor_close(meteor *m);               // accepts NULL
 const char *meteor_stages(const meteor *m); // "exact stem", ...: tables of results say so
 

@@ -34,13 +34,17 @@ typedef struct queue {
 } queue;
 
 struct meteor_aligner {
-    meteor_match *match;
-    size_t matches, match_room;
+    meteor_match *found, *match; // (matches): as found; by the reference's word they begin with
+    size_t matches, found_room, match_room;
     int32_t *first; // (reference words + 1): of the matches from each word on
     size_t first_room;
     int32_t
         *covers[2]; // by how many matches is each word of the text and of the reference covered?
     size_t covers_room[2];
+    // Where each word stands first in the text and in the reference, from 1 on, and where that word
+    // stands next. For paraphrases.
+    int32_t *place[2], *next[2]; // (all words), (words of the text)
+    size_t place_room[2], next_room[2];
     int32_t *fixed; // (reference words): the match from here on that is certain; -1: none
     bool *taken;    // (reference words): by a match that is certain
     size_t fixed_room, taken_room;
@@ -56,10 +60,14 @@ status meteor_aligner_open(meteor_aligner **out) {
 
 void meteor_aligner_close(meteor_aligner *a) {
     if (!a) return;
+    mem_free(a->found);
     mem_free(a->match);
     mem_free(a->first);
-    mem_free(a->covers[0]);
-    mem_free(a->covers[1]);
+    for (int side = 0; side < 2; side++) {
+        mem_free(a->covers[side]);
+        mem_free(a->place[side]);
+        mem_free(a->next[side]);
+    }
     mem_free(a->fixed);
     mem_free(a->taken);
     mem_free(a->now.path);
@@ -76,9 +84,9 @@ void meteor_aligner_close(meteor_aligner *a) {
 // --- matches -------------------------------------------------------------------------------------
 
 static status add_match(meteor_aligner *a, meteor_match m) {
-    status rc = GROW(a->match, a->match_room, a->matches + 1);
+    status rc = GROW(a->found, a->found_room, a->matches + 1);
     if (rc) return rc;
-    a->match[a->matches++] = m;
+    a->found[a->matches++] = m;
     for (int32_t i = 0; i < m.text_length; i++) a->covers[0][m.text_start + i]++;
     for (int32_t i = 0; i < m.length; i++) a->covers[1][m.start + i]++;
     return STATUS_OK;
@@ -86,30 +94,110 @@ static status add_match(meteor_aligner *a, meteor_match m) {
 
 static bool words_match(const meteor_facts *facts, meteor_stage stage, int32_t x, int32_t y) {
     if (stage == METEOR_EXACT) return x == y;
-    return x != y && facts->stem[x] == facts->stem[y];
+    if (stage == METEOR_STEM) return x != y && facts->stem[x] == facts->stem[y];
+    return x != y && meteor_synonyms_share(facts->synonyms, x, y);
 }
 
-// All matches, by the reference's word they begin with, then by stage. A text that is its reference
-// has exact ones only.
+// Words that match words.
+static status find_words(meteor_aligner *a, const meteor_facts *facts, meteor_stage stage,
+                         meteor_text text, meteor_text reference) {
+    for (int32_t i = 0; i < reference.count; i++)
+        for (int32_t j = 0; j < text.count; j++)
+            if (words_match(facts, stage, text.word[j], reference.word[i])) {
+                status rc = add_match(a, (meteor_match){i, 1, j, 1, stage});
+                if (rc) return rc;
+            }
+    return STATUS_OK;
+}
+
+static status index_words(meteor_aligner *a, int side, meteor_text t, int32_t words_in_all) {
+    status rc = GROW(a->place[side], a->place_room[side], words_in_all);
+    if (!rc) rc = GROW(a->next[side], a->next_room[side], t.count + 1);
+    for (int64_t i = t.count - 1; i >= 0 && !rc; i--) {
+        a->next[side][i] = a->place[side][t.word[i]];
+        a->place[side][t.word[i]] = (int32_t)i + 1;
+    }
+    return rc;
+}
+
+// The index is left as it was found: empty.
+static void forget_words(meteor_aligner *a, int side, meteor_text t) {
+    for (int64_t i = 0; i < t.count; i++) a->place[side][t.word[i]] = 0;
+}
+
+// Where the other phrase of X, whose phrase stands at AT, stands on the other side.
+static status add_paraphrases(meteor_aligner *a, const meteor_paraphrases *p,
+                              const meteor_paraphrase *x, int32_t at, int other,
+                              meteor_text others) {
+    const int32_t *word = p->pool + x->other;
+    for (int32_t j = a->place[other][*word]; j; j = a->next[other][j - 1]) {
+        const int32_t start = j - 1;
+        if (start + x->other_length > others.count ||
+            memcmp(others.word + start, word, (size_t)x->other_length * sizeof *word) != 0)
+            continue;
+        const meteor_match m =
+            other == 0 ? (meteor_match){at, x->length, start, x->other_length, METEOR_PARAPHRASE}
+                       : (meteor_match){start, x->other_length, at, x->length, METEOR_PARAPHRASE};
+        status rc = add_match(a, m);
+        if (rc) return rc;
+    }
+    return STATUS_OK;
+}
+
+// Phrases of HERE whose paraphrases stand on the side OTHER, OTHERS: 0 the text, 1 the reference.
+static status find_phrases(meteor_aligner *a, const meteor_paraphrases *p, meteor_text here,
+                           int other, meteor_text others) {
+    status rc = STATUS_OK;
+    for (int32_t i = 0; i < here.count; i++)
+        for (int32_t n = 1; n <= p->longest && i + n <= here.count; n++) {
+            const meteor_paraphrase *list;
+            const int64_t count = meteor_paraphrases_find(&list, p, here.word + i, n);
+            for (int64_t k = 0; k < count && !rc; k++)
+                rc = add_paraphrases(a, p, &list[k], i, other, others);
+            if (rc) return rc;
+        }
+    return STATUS_OK;
+}
+
+static status find_paraphrases(meteor_aligner *a, const meteor_facts *facts, meteor_text text,
+                               meteor_text reference) {
+    status rc = index_words(a, 0, text, facts->words);
+    if (!rc) rc = index_words(a, 1, reference, facts->words);
+    if (!rc) rc = find_phrases(a, facts->paraphrases, reference, 0, text);
+    if (!rc) rc = find_phrases(a, facts->paraphrases, text, 1, reference);
+    if (rc) return rc;
+    forget_words(a, 0, text);
+    forget_words(a, 1, reference);
+    return STATUS_OK;
+}
+
+// Sorts matches by the reference's word they begin with; those of a word stay in their order.
+static status sort_matches(meteor_aligner *a, int64_t reference_words) {
+    status rc = GROW(a->match, a->match_room, a->matches + 1);
+    if (rc) return rc;
+    for (int64_t i = 0; i <= reference_words; i++) a->first[i] = 0;
+    for (size_t i = 0; i < a->matches; i++) a->first[a->found[i].start + 1]++;
+    for (int64_t i = 0; i < reference_words; i++) a->first[i + 1] += a->first[i];
+    for (size_t i = 0; i < a->matches; i++) a->match[a->first[a->found[i].start]++] = a->found[i];
+    for (int64_t i = reference_words; i > 0; i--) a->first[i] = a->first[i - 1];
+    a->first[0] = 0;
+    return STATUS_OK;
+}
+
+// All matches. A text that is its reference has exact ones only.
 static status find_matches(meteor_aligner *a, const meteor_facts *facts, meteor_text text,
                            meteor_text reference) {
     const bool same = text.count == reference.count &&
                       (!text.count || memcmp(text.word, reference.word,
                                              (size_t)text.count * sizeof(int32_t)) == 0);
-    const meteor_stage last = same ? METEOR_EXACT : METEOR_STEM;
-    status rc = STATUS_OK;
     a->matches = 0;
     memset(a->covers[0], 0, (size_t)text.count * sizeof(int32_t));
     memset(a->covers[1], 0, (size_t)reference.count * sizeof(int32_t));
-    for (int32_t i = 0; i < reference.count && !rc; i++) {
-        a->first[i] = (int32_t)a->matches;
-        for (meteor_stage stage = METEOR_EXACT; stage <= last; stage++)
-            for (int32_t j = 0; j < text.count && !rc; j++)
-                if (words_match(facts, stage, text.word[j], reference.word[i]))
-                    rc = add_match(a, (meteor_match){i, 1, j, 1, stage});
-    }
-    a->first[reference.count] = (int32_t)a->matches;
-    return rc;
+    status rc = find_words(a, facts, METEOR_EXACT, text, reference);
+    if (!rc && !same) rc = find_words(a, facts, METEOR_STEM, text, reference);
+    if (!rc && !same && facts->synonyms) rc = find_words(a, facts, METEOR_SYNONYM, text, reference);
+    if (!rc && !same && facts->paraphrases) rc = find_paraphrases(a, facts, text, reference);
+    return rc ? rc : sort_matches(a, reference.count);
 }
 
 // Matches that have all their words for themselves are certain.
@@ -319,7 +407,7 @@ static status make_room(meteor_aligner *a, int64_t text_words, int64_t reference
     if (!rc) rc = GROW(a->covers[1], a->covers_room[1], reference_words + 1);
     if (!rc) rc = GROW(a->fixed, a->fixed_room, reference_words + 1);
     if (!rc) rc = GROW(a->taken, a->taken_room, reference_words + 1);
-    return rc ? rc : GROW(a->match, a->match_room, 1);
+    return rc;
 }
 
 status meteor_align(meteor_counts *out, meteor_aligner *a, const meteor_facts *facts,

@@ -259,8 +259,22 @@ static status write_files(const evaluator *v, const char *folder) {
 }
 
 // --- the command --------------------------------------------------------------------------------
+static const char *path_or_null(const config *c, const char *key) {
+    const char *path = config_text(c, key);
+    return *path ? path : NULL;
+}
+
+// The tables that scores of words are taken by.
+static status open_protocol(report_protocol *p, const config *c) {
+    const meteor_options files = {.jar = path_or_null(c, "evaluate.meteor_jar"),
+                                  .paraphrases = path_or_null(c, "evaluate.meteor_paraphrases")};
+    p->mapping = (clinical_mapping)config_choice(c, "evaluate.mapping");
+    status rc = punkt_open(&p->sentences, path_or_null(c, "evaluate.sentences"));
+    return rc ? rc : meteor_open(&p->meteor, &files);
+}
+
 static status open_all(evaluator *v, const arguments *a) {
-    const char *shards = argument(a, "shards"), *sentences;
+    const char *shards = argument(a, "shards");
     if (!shards)
         return status_fail(STATUS_USAGE, "--shards DIR is missing: the records whose reports were written");
     status rc = report_labeler_open(&v->labeler, a, evaluate_tables);
@@ -269,12 +283,7 @@ static status open_all(evaluator *v, const arguments *a) {
     if (!rc)
         rc = evaluation_open(&v->e, v->data, (record_text)config_choice(v->config, "data.section"),
                              a->positional, a->positionals);
-    if (rc) return rc;
-    sentences = config_text(v->config, "evaluate.sentences");
-    rc = punkt_open(&v->how.sentences, *sentences ? sentences : NULL);
-    if (!rc) rc = meteor_open(&v->how.meteor);
-    v->how.mapping = (clinical_mapping)config_choice(v->config, "evaluate.mapping");
-    return rc;
+    return rc ? rc : open_protocol(&v->how, v->config);
 }
 
 static status show(const evaluator *v, bool json) {

@@ -403,6 +403,10 @@ const config_key evaluate_keys[] = {
      .standard = "1000", .help = "of the reports, for intervals and tests"},
     {.section = "evaluate", .name = "sentences", .type = CONFIG_PATH, .standard = "\"\"",
      .help = "NLTK's folder punkt_tab/english, for scores equal to the reference's; empty: a built-in table"},
+    {.section = "evaluate", .name = "meteor_jar", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "meteor-1.5.jar, for METEOR's synonyms; empty: that stage is left out"},
+    {.section = "evaluate", .name = "meteor_paraphrases", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "paraphrase-en.gz, for METEOR's paraphrases; empty: that stage is left out"},
     {0},
 };
 
