@@ -1,7 +1,7 @@
 """Tokens and scores of texts from NLTK, pycocoevalcap and its METEOR.
 
     python3 -m venv /tmp/golden && /tmp/golden/bin/pip install nltk==3.8.1 pycocoevalcap==1.2     (and a Java)
-    /tmp/golden/bin/python scripts/golden/text_metrics.py                writes tests/golden/{text_metrics.csv,stems.txt}
+    /tmp/golden/bin/python scripts/golden/text_metrics.py                writes tests/golden/{text_metrics.csv,stems.txt,meteor}
     /tmp/golden/bin/python scripts/golden/text_metrics.py OUT.csv REPORTS.tgz [PUNKT [COUNT]]
                                                  the same table of real reports (scripts/check_text_metrics.sh)
 
@@ -12,11 +12,14 @@ one, and of itself with sentences gone or in another order.
 
 Stems are those of the Snowball in METEOR's jar (NLTK's differs in a few).
 
+RADIALOG_METEOR_STAGES chooses METEOR's stages for real reports.
+
 PUNKT is a folder punkt_tab/english as NLTK publishes it. Without one, and for the golden table, Punkt runs with the
 built-in table of eval/sentences_table.c.
 """
 import collections
 import csv
+import gzip
 import os
 import pathlib
 import random
@@ -24,7 +27,9 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import xml.etree.ElementTree
+import zipfile
 
 import pycocoevalcap.meteor.meteor
 from nltk.tokenize.destructive import NLTKWordTokenizer
@@ -71,9 +76,9 @@ def tokens(splitter, text):
 class Meteor:
     """The jar with chosen stages, by the protocol of pycocoevalcap."""
 
-    def __init__(self):
+    def __init__(self, stages=STAGES, options=()):
         self.process = subprocess.Popen(
-            ["java", "-jar", "-Xmx2G", str(METEOR), "-", "-", "-stdio", "-l", "en", "-norm", "-m", STAGES],
+            ["java", "-jar", "-Xmx2G", str(METEOR), "-", "-", "-stdio", "-l", "en", "-norm", "-m", stages, *options],
             cwd=METEOR.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def ask(self, line, answers=1):
@@ -182,6 +187,53 @@ canning herring earring proceed exceed succeed generate general communal communi
 dies cries hoping hopping bed sing shred naming at on ox 'tis y yy éy éies naïve résumés consolidating opacification""".split()
 
 
+SYNSETS = """clear 11 12|plain 12|normal 13|regular 13 14|steady 14|film 15|picture 15 16|image 16|man 17|person 17|box 18
+|case 18 19|church 20|chapel 20|mouse 21|rodent 21|study 19|examine 22|inspect 22|large 23|big 23|try 24|attempt 24|go 25
+|leave 25|good 26|well 26 27|fine 27|fox 28|buzz 29|hum 29|wish 30|want 30|of_the_heart 31|cardiac 31""".replace("\n", "")
+EXCEPTIONS = "mouse mice meese|go went gone|good better best|leave left"
+PARAPHRASES = """no sign of=without|without=no sign of|the heart size=size of the heart|heart=cardiac silhouette
+|cardiac silhouette=heart|left base=base on the left|is=seems|seems=is|is=appears to be|no=no sign of any|mice=rodents
+|of the=of|large=enlarged|clear of=without any|the film=film|a b c d e f=a|the=the""".replace("\n", "")
+INFLECTED = """clears cleared plainly regularly films pictures imaging men persons boxes cases churches chapels mice rodents
+studies examined inspected larger largest tries tried trying attempts went gone leaves best better foxes buzzes hums wishes
+wanted class pass as us heart size without sign no of the is seems appears to be base left on enlarged any a b c d e f
+silhouette cardiac rodents , .""".split()
+
+
+def tables(folder):
+    """Synonyms and paraphrases of this project's own, a jar of the former; texts that they match, scored with them."""
+    folder.mkdir(exist_ok=True)
+    pair = lambda x, sign: tuple(x.split(sign, 1))
+    synsets = "".join("%s\n%s\n" % pair(x, " ") for x in SYNSETS.split("|"))
+    exceptions = "".join("%s\n%s\n" % pair(x, " ") for x in EXCEPTIONS.split("|"))
+    paraphrases = "".join("0.%d\n%s\n%s\n" % ((i,) + pair(x, "=")) for i, x in enumerate(PARAPHRASES.split("|"), 1))
+    with zipfile.ZipFile(folder / "tables.jar", "w", zipfile.ZIP_DEFLATED) as jar:
+        for name, text in (("synsets", synsets), ("exceptions", exceptions)):
+            jar.writestr(zipfile.ZipInfo("synonym/english." + name), text)
+    (folder / "paraphrases.gz").write_bytes(gzip.compress(paraphrases.encode(), mtime=0))
+    draw = random.Random(12)
+    forms = [x.split()[0] for x in SYNSETS.split("|") if "_" not in x] + INFLECTED
+    phrases = [y for x in PARAPHRASES.split("|") for y in x.split("=")]
+    text = lambda: " ".join(draw.choice(forms if draw.random() < .6 else phrases) for _ in range(draw.randint(1, 25)))
+    pairs = [(text(), text()) for _ in range(150)]
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        for name, content in (("synsets", synsets), ("exceptions", exceptions), ("relations", "")):
+            (work / ("english." + name)).write_text(content)
+        columns = []
+        for stages in ("exact stem synonym", "exact stem paraphrase", "exact stem synonym paraphrase"):
+            # The jar gives weights by place; a stage that is left out must not change the others' (exact 1, stem 0.6, ...).
+            weights = " ".join({"exact": "1", "synonym": "0.8"}.get(x, "0.6") for x in stages.split())
+            options = ["-w", weights, "-d", str(work), "-a", str((folder / "paraphrases.gz").resolve())]
+            each, corpus = Meteor(stages, options).scores(*zip(*pairs))
+            columns.append(each + [corpus])
+    with open(folder / "scores.csv", "w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["text", "reference", "synonym", "paraphrase", "both"])
+        for i, row in enumerate(pairs + [("corpus", "")]):
+            out.writerow(list(row) + ["%.17g" % c[i] for c in columns])
+
+
 def stems():
     draw = random.Random(3)
     words = set(WHOLE) | set(re.findall("[a-z]+", " ".join(SENTENCES).lower()))
@@ -222,6 +274,7 @@ def main():
     if len(sys.argv) == 1:
         golden = ROOT / "tests" / "golden"
         write(golden / "text_metrics.csv", PunktSentenceTokenizer(built_in()), synthetic())
+        tables(golden / "meteor")
         (golden / "stems.txt").write_text(stems(), encoding="utf-8")
         return
     parameters = table(sys.argv[3]) if len(sys.argv) > 3 and sys.argv[3] else built_in()
