@@ -30,6 +30,14 @@ typedef struct meteor_synonyms {
     int32_t *set;
 } meteor_synonyms;
 
+// The two texts of NAME (for errors) as they stand in the jar: what they know of the words of W.
+// Errors: FORMAT, MEMORY. On failure OUT is closed.
+typedef struct meteor_synonym_texts {
+    const char *name, *synsets, *exceptions;
+    size_t synsets_size, exceptions_size;
+} meteor_synonym_texts;
+status meteor_synonyms_read(meteor_synonyms *out, const meteor_synonym_texts *texts,
+                            const words *w);
 // What JAR knows of the words of W. Errors: IO, FORMAT, MEMORY. On failure OUT is closed.
 status meteor_synonyms_open(meteor_synonyms *out, const char *jar, const words *w);
 void meteor_synonyms_close(meteor_synonyms *s);

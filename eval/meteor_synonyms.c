@@ -40,6 +40,10 @@ typedef struct synonym_reader {
     size_t count, room;
 } synonym_reader;
 
+static lines lines_of(const char *jar, const char *name, const char *text, size_t size) {
+    return (lines){jar, name, text, size ? text + size : text, 0};
+}
+
 static bool next_line(line *out, lines *l) {
     if (l->next == l->end) return false;
     const char *end = memchr(l->next, '\n', (size_t)(l->end - l->next));
@@ -196,52 +200,58 @@ static status put_members(meteor_synonyms *out, synonym_reader *r) {
     return STATUS_OK;
 }
 
+status meteor_synonyms_read(meteor_synonyms *out, const meteor_synonym_texts *t, const words *w) {
+    synonym_reader r = {.texts = w};
+    bool *has_base = NULL;
+    *out = (meteor_synonyms){0};
+    status rc = mem_new(&has_base, words_count(w) + 1, "synonyms");
+    if (!rc) rc = words_open(&r.forms);
+    if (!rc) rc = read_synsets(&r, lines_of(t->name, synsets_name, t->synsets, t->synsets_size));
+    if (!rc)
+        rc = read_exceptions(&r, has_base,
+                             lines_of(t->name, exceptions_name, t->exceptions, t->exceptions_size));
+    if (!rc) rc = add_words(&r, has_base);
+    if (!rc) rc = put_members(out, &r);
+    words_close(r.forms);
+    mem_free(r.sets);
+    mem_free(r.list);
+    mem_free(has_base);
+    if (rc) meteor_synonyms_close(out);
+    return rc;
+}
+
 // --- the jar -------------------------------------------------------------------------------------
 
-static status open_lines(lines *out, void **owned, zip_archive *zip, const char *jar,
-                         const char *name) {
+static status read_entry(const char **text, size_t *size, void **owned, zip_archive *zip,
+                         const char *jar, const char *name) {
     const unsigned char *data;
     const zip_entry *e = zip_lookup(zip, name);
     if (!e)
         return status_fail(STATUS_FORMAT, "%s has no %s: it is not METEOR 1.5's jar", jar, name);
     status rc = zip_read(zip, e, &data, owned);
-    if (!rc) *out = (lines){jar, name, (const char *)data, (const char *)data + e->size, 0};
-    return rc;
-}
-
-static status read_jar(meteor_synonyms *out, synonym_reader *r, zip_archive *zip, const char *jar) {
-    lines synsets = {0}, exceptions = {0};
-    void *owned[2] = {NULL, NULL};
-    bool *has_base = NULL;
-    status rc = open_lines(&synsets, &owned[0], zip, jar, synsets_name);
-    if (!rc) rc = open_lines(&exceptions, &owned[1], zip, jar, exceptions_name);
-    if (!rc) rc = mem_new(&has_base, words_count(r->texts) + 1, "synonyms");
-    if (!rc) rc = words_open(&r->forms);
-    if (!rc) rc = read_synsets(r, synsets);
-    if (!rc) rc = read_exceptions(r, has_base, exceptions);
-    if (!rc) rc = add_words(r, has_base);
-    if (!rc) rc = put_members(out, r);
-    mem_free(has_base);
-    mem_free(owned[0]);
-    mem_free(owned[1]);
-    return rc;
+    if (rc) return rc;
+    *text = (const char *)data;
+    *size = e->size;
+    return STATUS_OK;
 }
 
 status meteor_synonyms_open(meteor_synonyms *out, const char *jar, const words *w) {
-    synonym_reader r = {.texts = w};
+    meteor_synonym_texts t = {.name = jar};
+    void *owned[2] = {NULL, NULL};
     zip_archive *zip = NULL;
     file_map map;
     *out = (meteor_synonyms){0};
     status rc = file_map_open(&map, jar);
     if (rc) return rc;
     rc = zip_open(&zip, jar, map.data, map.size);
-    if (!rc) rc = read_jar(out, &r, zip, jar);
-    words_close(r.forms);
-    mem_free(r.sets);
-    mem_free(r.list);
+    if (!rc) rc = read_entry(&t.synsets, &t.synsets_size, &owned[0], zip, jar, synsets_name);
+    if (!rc)
+        rc = read_entry(&t.exceptions, &t.exceptions_size, &owned[1], zip, jar, exceptions_name);
+    if (!rc) rc = meteor_synonyms_read(out, &t, w);
+    mem_free(owned[0]);
+    mem_free(owned[1]);
     zip_close(zip);
     file_map_close(&map);
-    if (rc) meteor_synonyms_close(out);
     return rc;
 }
 

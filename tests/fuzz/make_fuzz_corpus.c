@@ -384,6 +384,50 @@ static void make_prompts(void) {
     }
 }
 
+static void part_text(buffer *out, const char *text) {
+    part(out, text, strlen(text));
+}
+
+// The file PATH as the tests have it.
+static void part_file(buffer *out, const char *path) {
+    buffer file = {0};
+    must(file_read(path, 0, &file));
+    part(out, file.data, file.length);
+    buffer_free(&file);
+}
+
+static void make_text_tables(void) {
+    static const char synsets[] = "clear\n11 12\nplain\n12\nmouse\n7\nglass\n7 8\nbox\n8\ntry\n9\n";
+    static const char paraphrases[] = "0.5\nno sign of\nwithout\n0.25\nclear\nplain of\n";
+    buffer b = {0};
+    buffer_append(&b, "\0", 1);
+    part_text(&b, "dr\n. . \nct");
+    part_text(&b, "the\nno");
+    part_text(&b, "no\tchange\n##number##\tmm");
+    part_text(&b, "the\t46\nheart\t112");
+    buffer_text(&b, "Seen by Dr. Who (at 3. p.m.) \"No. 5\"... can't!? A. B-ct. The end.");
+    seed_buffer("text_tables", "punkt", &b);
+    buffer_append(&b, "\1", 1);
+    part_text(&b, synsets);
+    buffer_text(&b, "mouse\nmice meese\nglass\nglasses\n");
+    seed_buffer("text_tables", "synonyms", &b);
+    buffer_append(&b, "\2", 1);
+    part_file(&b, "tests/golden/meteor/tables.jar");
+    part_text(&b, "clear mice tries of the boxes");
+    buffer_text(&b, "plain rodents attempt of boxes");
+    seed_buffer("text_tables", "jar", &b);
+    buffer_append(&b, "\3", 1);
+    part_text(&b, paraphrases);
+    part_text(&b, "no sign of clear lungs, e.g. no.");
+    buffer_text(&b, "without plain of lungs - clear");
+    seed_buffer("text_tables", "paraphrases", &b);
+    buffer_append(&b, "\3", 1);
+    part_file(&b, "tests/golden/meteor/paraphrases.gz");
+    part_text(&b, "no sign of mice at the left base");
+    buffer_text(&b, "without rodents base on the left");
+    seed_buffer("text_tables", "gzip", &b);
+}
+
 static void make_instruct(void) {
     static const char manifest[] =
         "{\"format\": \"radialog-instruct\", \"version\": 1, \"splits\": {\"train\": 2, \"validate\": 0, \"test\": 0},\n"
@@ -433,6 +477,7 @@ int main(int argc, char **argv) {
     make_checkpoints();
     make_wordpieces();
     make_prompts();
+    make_text_tables();
     make_instruct();
     return 0;
 }
