@@ -3,8 +3,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, LARGE = 32 << 20 };
 
 static atomic_llong allocations_until_failure; // 0 and less: never
 static atomic_bool and_behind, has_failed;
@@ -40,12 +42,22 @@ static size_t padded(size_t bytes) {
     return (bytes / ALIGNMENT + 1) * ALIGNMENT;
 }
 
+// Large blocks are weights and activations, which are read from end to end: with pages of 4 KB the
+// processor would be looking for one with every row. The system gives larger ones where it is asked.
+static void ask_for_huge_pages(void *block, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)block + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)block + bytes) / page * page;
+    if (bytes >= LARGE) madvise((void *)first, end - first, MADV_HUGEPAGE);
+}
+
 status mem_take_untouched(void **out, size_t bytes, const char *what) {
     *out = NULL;
     bool exists = bytes <= SIZE_MAX - ALIGNMENT;
     void *block = !exists || must_fail() ? NULL : aligned_alloc(ALIGNMENT, padded(bytes));
     if (!block)
         return status_fail(STATUS_MEMORY, "%s: cannot get %zu bytes of memory", what, bytes);
+    ask_for_huge_pages(block, padded(bytes));
     *out = block;
     return STATUS_OK;
 }

@@ -1,5 +1,5 @@
-// See the header. Sums of up to six rows of x with four of the weight stay in registers along all
-// of K.
+// See the header. Sums of a block, such as six rows of x with four of the weight, stay in registers
+// along all of K.
 #include "models/ops/few_rows_avx512_cpu.h"
 #include "models/ops/ops_cpu.h"
 
@@ -35,47 +35,100 @@ CODES INLINE void give(const few *f, sums_of sum, int rows, int64_t m, int64_t n
         }
 }
 
-// --- bf16
-// ------------------------------------------------------------------------------------------
+// --- bf16 ----------------------------------------------------------------------------------------
+// Up to ROWS rows of x meet as many rows of the weight as leave their sums in registers.
+enum { ROWS = 12 };
+
+static int outputs_of(int rows) {
+    return rows > 6 ? 2 : rows > 3 ? 4 : 8;
+}
+
 BF16 INLINE __m512bh pairs_at(const uint16_t *x) {
     return (__m512bh)_mm512_loadu_si512((const void *)x);
 }
 
-BF16 INLINE void bf16_block(int rows, const few *f, int64_t m, int64_t n) {
-    const uint16_t *x = (const uint16_t *)f->x + m * f->x_row,
-                   *w = (const uint16_t *)f->w + n * f->K;
-    sums_of sum;
-    clear(sum, rows);
+// The sums of four vectors, each taken in the same order wherever it stands.
+CODES INLINE __m128 four_sums(__m512 a, __m512 b, __m512 c, __m512 d) {
+    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const __m512 all = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
+CODES INLINE void give_bf16(const few *f, const __m512 *sum, int count, int outputs, int64_t m,
+                            int64_t n) {
+    float total[ROWS * 2];
+    for (int i = 0; i < count; i += 4)
+        _mm_storeu_ps(total + i, four_sums(sum[i], sum[i + 1], sum[i + 2], sum[i + 3]));
+    for (int i = 0; i < count; i++) {
+        const int64_t row = m + i / outputs, column = n + i % outputs;
+        if (column >= f->N) continue;
+        if (f->bias) total[i] += f->bias[column];
+        number_write(f->out, row * f->N + column, total[i], f->type);
+    }
+}
+
+// What the next block of the weight holds is asked for on the way: its rows are often a page each,
+// which is where the memory's own reading ahead ends.
+BF16 INLINE void bf16_block(int rows, int outputs, const few *f, int64_t m, int64_t n) {
+    const uint16_t *x = (const uint16_t *)f->x + m * f->x_row, *w[8];
+    const int count = rows * outputs;
+    __m512 sum[ROWS * 2 + 3];
+    for (int o = 0; o < outputs; o++) w[o] = (const uint16_t *)f->w + row_of(f, n + o) * f->K;
+    for (int i = 0; i < count + 3; i++) sum[i] = _mm512_setzero_ps();
     for (int64_t k = 0; k < f->K; k += 32) {
-        __m512bh now[OUTPUTS];
-        for (int o = 0; o < OUTPUTS; o++) now[o] = pairs_at(w + o * f->K + k);
+        __m512bh now[8];
+        for (int o = 0; o < outputs; o++) {
+            now[o] = pairs_at(w[o] + k);
+            if (rows > 1) _mm_prefetch((const char *)(w[o] + outputs * f->K + k), _MM_HINT_T0);
+        }
         for (int i = 0; i < rows; i++) {
             const __m512bh xs = pairs_at(x + i * f->x_row + k);
-            for (int o = 0; o < OUTPUTS; o++) sum[i][o] = _mm512_dpbf16_ps(sum[i][o], xs, now[o]);
+            for (int o = 0; o < outputs; o++)
+                sum[i * outputs + o] = _mm512_dpbf16_ps(sum[i * outputs + o], xs, now[o]);
         }
     }
-    give(f, sum, rows, m, n, NULL);
+    give_bf16(f, sum, count, outputs, m, n);
 }
 
 BF16 static void bf16_rows(int rows, const few *f, int64_t m, int64_t n) {
     switch (rows) {
     case 1:
-        bf16_block(1, f, m, n);
+        bf16_block(1, 8, f, m, n);
         return;
     case 2:
-        bf16_block(2, f, m, n);
+        bf16_block(2, 8, f, m, n);
         return;
     case 3:
-        bf16_block(3, f, m, n);
+        bf16_block(3, 8, f, m, n);
         return;
     case 4:
-        bf16_block(4, f, m, n);
+        bf16_block(4, 4, f, m, n);
         return;
     case 5:
-        bf16_block(5, f, m, n);
+        bf16_block(5, 4, f, m, n);
+        return;
+    case 6:
+        bf16_block(6, 4, f, m, n);
+        return;
+    case 7:
+        bf16_block(7, 2, f, m, n);
+        return;
+    case 8:
+        bf16_block(8, 2, f, m, n);
+        return;
+    case 9:
+        bf16_block(9, 2, f, m, n);
+        return;
+    case 10:
+        bf16_block(10, 2, f, m, n);
+        return;
+    case 11:
+        bf16_block(11, 2, f, m, n);
         return;
     default:
-        bf16_block(INPUTS, f, m, n);
+        bf16_block(ROWS, 2, f, m, n);
         return;
     }
 }
@@ -195,12 +248,13 @@ CODES static void nf4_rows(int rows, const few *f, int64_t m, int64_t n) {
 
 // --- all of a weight
 // -------------------------------------------------------------------------------
-static void run(const few *f, void (*some)(int rows, const few *f, int64_t m, int64_t n)) {
-    const int64_t group = few_group(f->M);
+// Groups of rows are equally large; the last one begins earlier where that takes it.
+static void run(const few *f, void (*some)(int rows, const few *f, int64_t m, int64_t n),
+                int64_t group, int64_t outputs) {
 #pragma omp parallel for schedule(static)
-    for (int64_t n = 0; n < f->N; n += OUTPUTS)
+    for (int64_t n = 0; n < f->N; n += outputs)
         for (int64_t m = 0; m < f->M; m += group)
-            some((int)(f->M - m < group ? f->M - m : group), f, m, n);
+            some((int)group, f, m + group < f->M ? m : f->M - group, n);
 }
 
 bool few_avx512_has_codes(void) {
@@ -213,15 +267,16 @@ bool few_avx512_has_bf16(void) {
 }
 
 void few_avx512_bf16(const few *f) {
-    run(f, bf16_rows);
+    const int64_t groups = (f->M + ROWS - 1) / ROWS, group = (f->M + groups - 1) / groups;
+    run(f, bf16_rows, group, outputs_of((int)group));
 }
 
 void few_avx512_int8(const few *f) {
-    run(f, int8_rows);
+    run(f, int8_rows, few_group(f->M), OUTPUTS);
 }
 
 void few_avx512_nf4(const few *f) {
-    run(f, nf4_rows);
+    run(f, nf4_rows, few_group(f->M), OUTPUTS);
 }
 
 #else

@@ -28,7 +28,7 @@ static inline int few_group(int64_t M) {
 // Whether this CPU has them: with plain weights in bf16; to make numbers in few bits floats.
 bool few_avx512_has_bf16(void);
 bool few_avx512_has_codes(void);
-// Plain bf16, K whole vectors of 32 and N whole blocks of OUTPUTS; int8, K whole vectors of 16;
+// Plain bf16, K whole vectors of 32; int8, K whole vectors of 16;
 // NF4, whose x few_avx512_turn has turned.
 void few_avx512_bf16(const few *f);
 void few_avx512_int8(const few *f);

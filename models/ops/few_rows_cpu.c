@@ -98,10 +98,11 @@ void quantised_read(float *to, const quantised *q, int64_t row, int64_t K, int64
 }
 
 // --- a block of outputs -------------------------------------------------------------------------
-static void give_outputs(const few *f, sums_of *sums, int64_t n, int64_t count) {
+// Those of the rows of the weight from N on that are FIRST or behind it.
+static void give_outputs(const few *f, sums_of *sums, int64_t n, int64_t first) {
     const int group = few_group(f->M);
     for (int64_t m = 0; m < f->M; m++)
-        for (int64_t o = 0; o < count; o++) {
+        for (int64_t o = first - n; o < OUTPUTS && n + o < f->N; o++) {
             const float sum =
                 lanes_sum(sums[m / group][m % group][o]) + (f->bias ? f->bias[n + o] : 0);
             number_write(f->out, m * f->N + n + o, sum, f->type);
@@ -123,13 +124,15 @@ static void add_section(const few *f, sums_of *sums, int64_t n, int64_t k, int64
                  f->x_row, f->q ? section[0] : w, f->q ? SECTION : f->K, padded(length));
 }
 
-static void few_block(const few *f, int64_t n) {
+// A last block that is not whole takes rows of the one before it as well.
+static void few_block(const few *f, int64_t first) {
+    const int64_t n = f->q || first + OUTPUTS <= f->N ? first : f->N - OUTPUTS;
     sums_of sums[FEW_ROWS / INPUTS + 1];
     const int64_t section = f->q ? SECTION : f->K;
     memset(sums, 0, sizeof sums);
     for (int64_t k = 0; k < f->K; k += section)
         add_section(f, sums, n, k, f->K - k < section ? f->K - k : section);
-    give_outputs(f, sums, n, f->N - n < OUTPUTS ? f->N - n : OUTPUTS);
+    give_outputs(f, sums, n, first);
 }
 
 static void few_run(const few *f) {
@@ -139,8 +142,8 @@ static void few_run(const few *f) {
 
 // --- what others call ---------------------------------------------------------------------------
 bool few_rows_take(int64_t M, int64_t N, int64_t K, dtype type) {
-    if (M < 1 || N % OUTPUTS) return false;
-    if (type == DTYPE_F32) return M <= FLOAT_ROWS && K % VECTOR == 0;
+    if (M < 1) return false;
+    if (type == DTYPE_F32) return M <= FLOAT_ROWS && K % VECTOR == 0 && N >= OUTPUTS;
     return M <= FEW_ROWS && K % 32 == 0 && few_avx512_has_bf16();
 }
 
