@@ -1,4 +1,5 @@
 #include "eval/report_scores.h"
+#include "eval/controls.h"
 #include "eval/rouge.h"
 #include "eval/text_tokens.h"
 
@@ -31,6 +32,7 @@ void report_score_of(double *score, const double *sum, int64_t rows, const void 
     bleu_score(score + SCORE_BLEU_1, &counts);
     score[SCORE_METEOR] = meteor_score(&matches);
     score[SCORE_ROUGE_L] = sum[REPORT_ROUGE] / (double)rows;
+    score[SCORE_PRIORS] = sum[REPORT_PRIORS] / (double)rows;
 }
 
 // --- statistics ---------------------------------------------------------------------------------
@@ -78,6 +80,8 @@ static status word_statistics(double *out, const both_sides *b, meteor *m, int64
         bleu_to_statistics(row + REPORT_BLEU, &bleu[i]);
         meteor_to_statistics(row + REPORT_METEOR, &matches[i]);
         row[REPORT_ROUGE] = rouge[i];
+        row[REPORT_PRIORS] =
+            control_compares(b->text.text[i]) && !control_compares(b->reference.text[i]);
     }
     mem_free(rouge);
     mem_free(matches);

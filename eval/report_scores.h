@@ -1,6 +1,6 @@
-// The scores of written reports in one list: clinical ones (eval/clinical.h) and those of words (eval/bleu.h,
-// eval/meteor.h, eval/rouge.h), each a function of sums over reports, so that all have intervals and tests (eval/intervals.h).
-// Called by the evaluate command.
+// The scores of written reports in one list: clinical ones (eval/clinical.h), those of words (eval/bleu.h,
+// eval/meteor.h, eval/rouge.h) and the share of invented comparisons (eval/controls.h), each a function of sums over
+// reports, so that all have intervals and tests (eval/intervals.h). Called by the evaluate command.
 #pragma once
 #include "eval/bleu.h"
 #include "eval/clinical.h"
@@ -21,7 +21,8 @@
     X(BLEU_3, "B-3", "bleu_3")                                                                     \
     X(BLEU_4, "B-4", "bleu_4")                                                                     \
     X(METEOR, "MTR", "meteor")                                                                     \
-    X(ROUGE_L, "R-L", "rouge_l")
+    X(ROUGE_L, "R-L", "rouge_l")                                                                   \
+    X(PRIORS, "priors", "invented_comparisons") /* compares where the real report does not */
 
 typedef enum report_score {
 #define X(name, text, key) SCORE_##name,
@@ -36,6 +37,7 @@ enum {
     REPORT_BLEU = 0,
     REPORT_METEOR = REPORT_BLEU + BLEU_STATISTICS,
     REPORT_ROUGE = REPORT_METEOR + METEOR_STATISTICS,
+    REPORT_PRIORS, // 1: the text compares with an earlier film, the reference does not (eval/controls.h)
     REPORT_CLINICAL,
     REPORT_STATISTICS = REPORT_CLINICAL + CLINICAL_STATISTICS
 };

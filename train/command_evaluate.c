@@ -69,7 +69,7 @@ static status score_run(evaluator *v, int k) {
 // --- what is shown ------------------------------------------------------------------------------
 // Clinical scores with their intervals; those of words without: scores.json has all.
 static const report_score with_interval[] = {SCORE_CE, SCORE_CE_MICRO, SCORE_CE_FIVE},
-                          plain[] = {SCORE_BLEU_1, SCORE_BLEU_4, SCORE_METEOR, SCORE_ROUGE_L};
+                          plain[] = {SCORE_BLEU_1, SCORE_BLEU_4, SCORE_METEOR, SCORE_ROUGE_L, SCORE_PRIORS};
 enum { WITH_INTERVAL = sizeof with_interval / sizeof *with_interval, PLAIN = sizeof plain / sizeof *plain };
 
 static void name_columns(table *t, const char *first) {
@@ -125,7 +125,8 @@ static void show_protocol(const evaluator *v, buffer *out) {
     buffer_print(out,
                  "\n%lld reports; 95 %% intervals of %lld resamples (seed %lld). CE: macro F1 of what "
                  "the labeler reads as %s, of 14 findings, against %s.\nWords: NLTK's rules, sentences "
-                 "by the table %s; B-n and R-L as pycocoevalcap; MTR as METEOR 1.5 with the stages %s.\nLabeler %s.\n",
+                 "by the table %s; B-n and R-L as pycocoevalcap; MTR as METEOR 1.5 with the stages %s; "
+                 "priors: share of reports that compare with\nan earlier film where the real one does not.\nLabeler %s.\n",
                  (long long)v->e.count, (long long)config_int(v->config, "evaluate.resamples"),
                  (long long)config_int(v->config, "run.seed"), clinical_mapping_names[v->how.mapping],
                  truth_is_read(v->config) ? "what it reads in the real report" : "the shards' labels",
