@@ -195,7 +195,7 @@ def fastest(bench, name, script, ways):
 
 def form(way):
     """The words of a way of running a peer that say what is special in it."""
-    return ", ".join(w.lstrip("-") for w in way if not w.startswith("--") or w in ("--compile", "--merge"))
+    return ", ".join(w.lstrip("-") for w in way if not w.startswith("--") or w in ("--compile", "--merge", "--onednn"))
 
 
 def aligner(bench):
@@ -238,6 +238,7 @@ def adapters(bench):
         if not published:
             ways = [["--rows", rows, "--precision", kind] for kind in
                     (["f32"] if precision == "f32" else ["autocast", "bf16"]) for rows in ("packed", "single")]
+            ways += [[*w, "--onednn"] for w in ways if precision == "f32"]
             ways += [[*w, "--compile"] for w in ways if "packed" in w and o.compile]
             way = fastest(bench, "PyTorch %s" % precision, script, ways)
             name = "PyTorch %s tuned (%s)" % (precision, form(way))

@@ -50,6 +50,30 @@ AttentionInterface.register("segments", attend_segments)
 AttentionMaskInterface.register("segments", lambda *_, **__: None)
 
 
+class FrozenProduct(torch.autograd.Function):
+    """x W^T by oneDNN, which PyTorch itself asks for bf16 alone: for f32 it has MKL, on AMD's processors slower."""
+
+    @staticmethod
+    def product(x, weight):
+        return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(weight)
+        return FrozenProduct.product(x, weight)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return FrozenProduct.product(dy.contiguous(), ctx.saved_tensors[0].t()), None
+
+
+def use_onednn(model):
+    """For all frozen linear layers."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear) and not module.weight.requires_grad:
+            module.forward = lambda x, m=module: FrozenProduct.apply(x.contiguous(), m.weight)
+
+
 def build(folder, attention, dtype=torch.float32, narrow_adapters=False):
     """The model with adapters, which train, and its image projection."""
     torch.manual_seed(1)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import peer_llama
 from peer_pace import pace
-from peer_llama import IMAGE_TOKENS, IMAGE_WIDTH, build, conversations, embed, lengths_of
+from peer_llama import IMAGE_TOKENS, IMAGE_WIDTH, build, conversations, embed, lengths_of, use_onednn
 
 MICRO = 2
 
@@ -33,6 +33,7 @@ def main():
     parser.add_argument("--rows", choices=["published", "single", "packed"], default="published")
     parser.add_argument("--precision", choices=["f32", "autocast", "bf16"], default="f32",
                         help="autocast: base in bf16, adapters in f32; bf16: all")
+    parser.add_argument("--onednn", action="store_true", help="for the frozen layers' products")
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
 
@@ -45,6 +46,8 @@ def main():
     texts, lengths = conversations(args.batch, words), lengths_of(args.batch)
     images = (torch.rand(args.batch, IMAGE_TOKENS, IMAGE_WIDTH) * 2 - 1).to(project.weight.dtype)
     inner, head = model.base_model.model.model, model.base_model.model.lm_head
+    if args.onednn:
+        use_onednn(model)
     if args.compile:
         inner.compile()
 
