@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# scripts/bench.sh [classifier|encoder|aligner|lora|generate|loader|ingest|tokenizer|all] [options]: radialog and its PyTorch peer in turn
-# on this machine; prints medians, ratios, memory and the share of the machine's peak, and writes docs/benchmarks.md.
+# scripts/bench.sh [classifier|encoder|aligner|lora|generate|loader|ingest|tokenizer|all] [options]: radialog and its
+# PyTorch peer in turn on this machine (all: those that one peer's Python can run: not tokenizer, which needs an old
+# transformers); prints medians, ratios, memory and the share of the machine's peak, and writes docs/benchmarks.md.
 #   RADIALOG_PEER_PYTHON  a Python with torch, numpy, pillow, scikit-image; for tokenizer transformers 4.28.1, for
 #                         lora and generate current transformers and peft
 #   RADIALOG_BENCH_DATA   radiographs in the MIMIC-CXR-JPG layout (default: a drawn set)

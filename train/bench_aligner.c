@@ -1,4 +1,5 @@
-// A training step of the aligner on random features and texts of random words, whose lengths are
+// A training step of the aligner on random features (data.cache "off": on random pixels, which the
+// encoder sees in each step) and texts of random words, whose lengths are
 // those of reports. The weights are random too: time does not depend on them.
 // scripts/bench/peer_aligner.py is the same in PyTorch.
 #include "train/aligner_data.h"
@@ -15,6 +16,8 @@ typedef struct state {
     aligner_inputs inputs;
     int32_t *ids, *first; // of the batch's texts: (first[B]), (B + 1)
     int64_t batch;
+    struct batch images; // where the encoder runs
+    bool from_pixels;
 } state;
 
 // --- a batch -------------------------------------------------------------------------------------
@@ -54,6 +57,20 @@ static status make_texts(state *s, int64_t most) {
     return STATUS_OK;
 }
 
+static status make_pixels(state *s, int size) {
+    struct batch *b = &s->images;
+    const rng_key key = {.seed = 3, .site = rng_site("bench")};
+    const int64_t pixels = s->batch * size * size;
+    b->count = b->global_count = s->batch;
+    status rc = mem_new(&b->pixels, pixels, "a batch");
+    if (!rc) rc = mem_new(&b->lut, s->batch * 256, "a batch");
+    if (!rc) rc = mem_new(&b->labels, s->batch * CLASS_COUNT, "a batch");
+    for (int64_t i = 0; i < pixels && !rc; i++)
+        b->pixels[i] = (uint8_t)rng_below(key, 0, (uint64_t)i, 256);
+    for (int64_t i = 0; i < s->batch * 256 && !rc; i++) b->lut[i] = (float)(i % 256) / 255;
+    return rc;
+}
+
 static status make_batch(run *r, int64_t count) {
     state *s = r->state;
     const config *c = r->config;
@@ -68,14 +85,18 @@ static status make_batch(run *r, int64_t count) {
     const tensor *x = &s->inputs.features;
     for (int64_t i = 0; i < tensor_count(x); i++)
         element_put(s->inputs.staging, i, 1e-3 * rng_below(key, 0, (uint64_t)i, 2000) - 1, x->type);
-    return STATUS_OK;
+    s->from_pixels = !strcmp(config_text(c, "data.cache"), "off");
+    return s->from_pixels ? make_pixels(s, room.size) : STATUS_OK;
 }
 
 // Takes it to the device in every step, as training does.
 static status load_batch(run *r) {
     state *s = r->state;
     const tensor *x = &s->inputs.features;
-    r->device->upload(r->device, x->data, s->inputs.staging, tensor_bytes(x));
+    if (s->from_pixels)
+        classifier_inputs_load(&s->inputs.pixels, r->device, &s->images, false);
+    else
+        r->device->upload(r->device, x->data, s->inputs.staging, tensor_bytes(x));
     aligner_batch_load(&s->inputs.batch, &(aligner_texts){
                                              .ids = s->ids,
                                              .text_first = s->first,
@@ -90,13 +111,17 @@ static status load_batch(run *r) {
 static tensor *loss(run *r) {
     state *s = r->state;
     aligner_losses l;
-    aligner_loss(&r->tape, &s->model, &s->inputs.batch, &s->inputs.features, &l);
+    tensor *features = aligner_input(&r->tape, &s->model, &s->inputs, s->from_pixels);
+    aligner_loss(&r->tape, &s->model, &s->inputs.batch, features, &l);
     return l.sum;
 }
 
 static void release(run *r) {
     state *s = r->state;
     aligner_inputs_close(&s->inputs, r->device);
+    mem_free(s->images.pixels);
+    mem_free(s->images.lut);
+    mem_free(s->images.labels);
     mem_free(s->ids);
     mem_free(s->first);
     mem_free(s);
@@ -153,7 +178,8 @@ static double pair_flops(const state *s) {
     for (int i = 0; i < q->config.bert.layers; i++) sum += layer_flops(s, i);
     double frozen = (double)tensor_count(m->encoder.project1.weight);
     frozen += (double)tensor_count(m->encoder.project2.weight);
-    return 2 * (3 * sum / B + cells * frozen);
+    const double seen = s->from_pixels ? bench_encoder_flops(&m->encoder) : 0;
+    return 2 * (3 * sum / B + cells * frozen) + seen;
 }
 
 // --- training ------------------------------------------------------------------------------------

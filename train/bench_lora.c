@@ -104,7 +104,7 @@ static double attention_work(const state *s, bool last) {
     const double width = s->model.config.heads * s->model.config.head_width, shared = s->shared;
     double pairs = last ? 0 : shared * (shared + 1) / 2;
     for (int64_t i = 0; i < s->text.count; i++) {
-        const double T = s->sample[i].count, from = last ? s->sample[i].span[0] - 1 : shared;
+        const double T = s->sample[i].count - last, from = last ? s->sample[i].span[0] - 1 : shared;
         pairs += (T * (T + 1) - from * (from + 1)) / 2;
     }
     return 3 * 2 * width * pairs;

@@ -439,7 +439,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="try torch.compile as well (minutes)")
     parser.add_argument("--no-page", action="store_true", help="print only")
     options = parser.parse_args()
-    for stage in STAGES if "all" in options.stage else options.stage:
+    for stage in STAGES[:-1] if "all" in options.stage else options.stage:
         bench = Bench(options)
         load = os.getloadavg()[0]
         print("bench: %s, %d pairs" % (stage, options.pairs), file=sys.stderr)

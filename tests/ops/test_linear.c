@@ -16,6 +16,8 @@ static const linear_case cases[] = {
     {2500, 40, 33, false}, {3, 521, 4, true}, // the last: more sums of a bias than at once
     {1, 8, 64, true},      {4, 12, 160, false},  {5, 4, 96, true}, // a few rows of whole vectors
     {13, 16, 32, false},   {16, 8, 1056, true},  {17, 8, 64, true},
+    {2, 5, 64, true},      {3, 15, 32, false},   {6, 7, 96, true}, // and outputs that fill no block
+    {7, 9, 64, true},      {9, 13, 32, false},   {11, 6, 64, true}, {12, 33, 160, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -121,7 +121,90 @@ START_TEST(aligner_step) {
     // Nearly all of the work is the words' product: thrice 110 rows of a pair.
     double least = 2e-9 * 3 * 110 * 16 * 30523;
     ck_assert_double_eq_tol(number(j, "gflop_per_pair"), 1.1 * least, 0.1 * least);
+    const double kept = number(j, "gflop_per_pair");
     json_close(j);
+    strcat(words, " --set data.cache=off"); // and with the encoder in the step
+    j = report(keys, words);
+    ck_assert(number(j, "gflop_per_pair") > kept);
+    json_close(j);
+}
+END_TEST
+
+// A base of 51 words with the image's; adapters of rank 8 on q_proj and v_proj.
+enum { WIDTH = 16, KEYS = 8, INNER = 24, WORDS = 50, LAYERS = 2, IMAGE = 10, RANK = 8 };
+
+static void write_base(void) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/config.json", work);
+    FILE *f = fopen(path, "w");
+    fprintf(f, "{\"model_type\": \"llama\", \"hidden_size\": %d, \"num_attention_heads\": 4, "
+               "\"num_key_value_heads\": 2, \"intermediate_size\": %d, \"num_hidden_layers\": %d, "
+               "\"vocab_size\": %d, \"max_position_embeddings\": 600}", WIDTH, INNER, LAYERS, WORDS);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+// Of four conversations that scripts/bench/peer_llama.py draws as well: prompts of 159 184 162 181
+// tokens, answers of 65 72 181 160, which alone are in the last layer's rows behind its keys.
+static double lora_flops(void) {
+    static const double prompt[] = {159, 184, 162, 181}, answer[] = {65, 72, 181, 160};
+    const double adapters = 3 * RANK * (WIDTH + WIDTH + WIDTH + KEYS);
+    const double qkv = 2 * WIDTH * (WIDTH + 2 * KEYS) + adapters;
+    const double behind = 2 * (WIDTH * WIDTH + 3 * WIDTH * INNER);
+    double sum = 0, pairs = 0;
+    for (int i = 0; i < 4; i++) {
+        const double T = prompt[i] + answer[i];
+        sum += 2 * T * qkv + (T + answer[i]) * behind + 2 * answer[i] * (WORDS + 1) * WIDTH;
+        for (int k = 1; k <= (int)T; k++) pairs += k;
+        for (int k = (int)prompt[i]; k < (int)T; k++) pairs += k;
+    }
+    return 2 * (sum + 6 * WIDTH * pairs + 2 * 128 * IMAGE * WIDTH);
+}
+
+START_TEST(lora_step) {
+    static const char keys[] = "threads batch tokens answers rows parameters rounds ms_median ms_min ms_max "
+                               "tokens_per_second gflop_per_token gflops peak_gflops share_of_peak "
+                               "peak_memory_mb loss";
+    char words[1024];
+    write_base();
+    for (int shared = 0; shared < 2; shared++) {
+        snprintf(words, sizeof words,
+                 "lora --set model.base=%s --set model.image_width=%d --set train.share_prefix=%s --rounds 2 "
+                 "--batch 4 --threads 2", work, IMAGE, shared ? "true" : "false");
+        json *j = report(keys, words);
+        expect_order(j, "ms_min", "ms_median", "ms_max");
+        expect_number(j, "tokens", 1164);
+        expect_number(j, "answers", 478);
+        expect_number(j, "rows", shared ? 1164 - 3 * 48 : 1164);
+        expect_number(j, "parameters", LAYERS * RANK * (3 * WIDTH + KEYS) + (IMAGE + 1) * WIDTH);
+        expect_number(j, "tokens_per_second", 1164e3 / number(j, "ms_median"));
+        expect_number(j, "gflops", number(j, "gflop_per_token") * number(j, "tokens_per_second"));
+        if (!shared) expect_number(j, "gflop_per_token", 1e-9 * lora_flops() / 1164);
+        json_close(j);
+    }
+}
+END_TEST
+
+START_TEST(generate_steps) {
+    static const char keys[] = "threads batch tokens prompt_tokens rounds ms_prompts ms_median ms_min ms_max "
+                               "ms_per_token tokens_per_second gb_per_second peak_memory_mb";
+    char words[1024];
+    write_base();
+    for (int merged = 0; merged < 2; merged++) {
+        snprintf(words, sizeof words,
+                 "generate --set model.base=%s --set model.image_width=%d --set generate.merge=%s --rounds 2 "
+                 "--batch 3 --tokens 5 --threads 2", work, IMAGE, merged ? "true" : "false");
+        json *j = report(keys, words);
+        expect_order(j, "ms_min", "ms_median", "ms_max");
+        expect_number(j, "batch", 3);
+        expect_number(j, "tokens", 5);
+        expect_number(j, "prompt_tokens", 159 + 184 + 162);
+        expect_number(j, "ms_per_token", number(j, "ms_median") / 5);
+        expect_number(j, "tokens_per_second", 15e3 / number(j, "ms_median"));
+        json_close(j);
+    }
+    outcome o = program("bench generate --set model.base=%s --tokens 500", work);
+    ck_assert_msg(o.exit == 2 && strstr(o.err, "600 positions"), "exit %d: %s", o.exit, o.err);
+    outcome_free(&o);
 }
 END_TEST
 
@@ -242,6 +325,8 @@ START_TEST(errors) {
         {"bench classifier --batch none", "--batch"},
         {"bench aligner --set model.heads=5", "model.heads"},
         {"bench aligner --batch 1", "two samples"},
+        {"bench lora", "model.base"},
+        {"bench generate --tokens 0", "--tokens"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         outcome o = program("%s", cases[i][0]);
@@ -263,6 +348,8 @@ int main(void) {
     tcase_add_test(all, device_limits);
     tcase_add_test(all, classifier_step);
     tcase_add_test(all, aligner_step);
+    tcase_add_test(all, lora_step);
+    tcase_add_test(all, generate_steps);
     tcase_add_test(all, encoder_work);
     tcase_add_test(all, encoder_size);
     tcase_add_test(all, loader_reads_all);
