@@ -33,6 +33,13 @@ status file_map_open(file_map *out, const char *path) {
     return rc;
 }
 
+// Whole pages alone: what lies beside is somebody else's.
+void file_map_forget(const void *data, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = ((uintptr_t)data + bytes) / page * page;
+    const uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 void file_map_close(file_map *map) {
     if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
     *map = (file_map){0};

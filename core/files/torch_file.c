@@ -49,6 +49,10 @@ status torch_file_open_memory(torch_file **out, const char *name, const void *by
     return open_file(out, name, NULL, bytes, size);
 }
 
+void torch_file_forget(torch_file *f) {
+    file_map_forget(f->map.data, f->map.size);
+}
+
 void torch_file_close(torch_file *f) {
     if (!f) return;
     for (size_t i = 0; i < f->entries; i++) mem_free((char *)(uintptr_t)f->entry[i].name);

@@ -31,6 +31,8 @@ status torch_file_open(torch_file **out, const char *path);
 // The same from memory, which is borrowed until torch_file_close. NAME stands in error texts.
 status torch_file_open_memory(torch_file **out, const char *name, const void *bytes, size_t size);
 void torch_file_close(torch_file *f); // accepts NULL
+// What was read of the file need not stay in memory.
+void torch_file_forget(torch_file *f);
 
 // Whether these first bytes of a file may be one of the two layouts.
 bool torch_file_is_zip(const void *bytes, size_t size);

@@ -1,5 +1,6 @@
 #include "core/files/weights.h"
 #include "core/checksum.h"
+#include "core/files/file_map.h"
 #include "core/files/fs.h"
 #include "core/files/json.h"
 #include "core/files/safetensors.h"
@@ -299,6 +300,14 @@ status weights_piece(weights *w, const weight_entry *e, int64_t first, int64_t c
         die("weights_piece %s: elements %lld + %lld of %lld", e->name, (long long)first, (long long)count,
             (long long)e->count);
     return piece_of(w, e, first, count, out);
+}
+
+void weights_forget(weights *w, const weight_entry *e) {
+    const part *p = &w->part[e->part];
+    if (p->torch)
+        torch_file_forget(p->torch);
+    else
+        file_map_forget(safetensors_at(p->safe, e->place)->data, e->bytes);
 }
 
 status weights_checksum(weights *w, const weight_entry *e, uint32_t *crc) {

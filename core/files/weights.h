@@ -43,5 +43,8 @@ status weights_read_f64(weights *w, const weight_entry *e, double *out);  // (e-
 // valid until the next call for W. COUNT is at most WEIGHT_PIECE.
 enum { WEIGHT_PIECE = 1 << 16 };
 status weights_piece(weights *w, const weight_entry *e, int64_t first, int64_t count, const void **out);
+// The bytes of E need not stay in memory: a file that is read once is not there as a whole. They are read
+// again when they are wanted.
+void weights_forget(weights *w, const weight_entry *e);
 // CRC-32 of the little-endian, row-major bytes.
 status weights_checksum(weights *w, const weight_entry *e, uint32_t *crc);

@@ -183,14 +183,44 @@ static status check_all(const params *p, const weights *file, const load_recipe 
 }
 
 // --- loading -------------------------------------------------------------------------------------
+// COUNT numbers of E from FIRST on.
+static status expect_finite(const float *values, const weights *file, const weight_entry *e, int64_t first,
+                            int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return status_fail(STATUS_FORMAT, "%s: \"%.200s\" holds %s at element %lld: weights must be finite "
+                                              "numbers of f32's range", weights_path(file), e->name,
+                               isnan(values[i]) ? "NaN" : "an infinity", (long long)(first + i));
+    return STATUS_OK;
+}
+
 // The numbers of E, which must be finite, where the parameter's are to go.
 static status read_finite(float *values, weights *file, const weight_entry *e) {
     status rc = weights_read_f32(file, e, values);
-    for (int64_t i = 0; i < e->count && !rc; i++)
-        if (!isfinite(values[i]))
-            rc = status_fail(STATUS_FORMAT, "%s: \"%.200s\" holds %s at element %lld: weights must be finite "
-                                            "numbers of f32's range", weights_path(file), e->name,
-                             isnan(values[i]) ? "NaN" : "an infinity", (long long)i);
+    return rc ? rc : expect_finite(values, file, e, 0, e->count);
+}
+
+// Whether the file's bytes are what the device is to hold.
+static bool is_as_kept(const param *q, const weight_entry *e) {
+    const bool frozen = q->frozen || q->role != PARAM_WEIGHT;
+    return frozen && !q->conv && !q->coded && !strcmp(e->type_name, dtype_name(q->value.type));
+}
+
+// Those go from the file to their place, piece by piece: a large model is in memory once.
+static status copy_part(params *p, weights *file, const param *q, const param_file *part,
+                        const weight_entry *e) {
+    float *values;
+    const void *bytes = NULL;
+    status rc = mem_new(&values, WEIGHT_PIECE, e->name);
+    for (int64_t first = 0; first < e->count && !rc; first += WEIGHT_PIECE) {
+        const int64_t count = e->count - first < WEIGHT_PIECE ? e->count - first : WEIGHT_PIECE;
+        rc = weights_piece(file, e, first, count, &bytes);
+        if (rc) break;
+        element_to_f32(values, e->type, bytes, (size_t)count);
+        rc = expect_finite(values, file, e, first, count);
+        if (!rc) param_write_raw(p, q, part, first, count, bytes);
+    }
+    mem_free(values);
     return rc;
 }
 
@@ -219,7 +249,9 @@ static status load_one(params *p, weights *file, const load_recipe *r, param *q,
     if (q->coded) rc = quantise_open(&codes, q->quantised.how, q->value.dim[0], q->value.dim[1]);
     for (int j = 0; j < param_files(q) && !rc; j++) {
         const param_file part = param_file_at(q, j);
-        rc = load_part(p, file, q, &part, find_entry(name, file, r, part.name), &codes);
+        const weight_entry *e = find_entry(name, file, r, part.name);
+        rc = is_as_kept(q, e) ? copy_part(p, file, q, &part, e) : load_part(p, file, q, &part, e, &codes);
+        weights_forget(file, e);
         counts->loaded += !rc;
     }
     if (!rc && q->coded) {

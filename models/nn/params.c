@@ -331,6 +331,15 @@ static status values_write(const params *p, const param *q, const param_file *f,
     return rc;
 }
 
+void param_write_raw(const params *p, const param *q, const param_file *f, int64_t first, int64_t count,
+                     const void *numbers) {
+    const dtype type = q->value.type;
+    if (trains(q) || q->conv || q->coded) die("param_write_raw: %s is kept otherwise", q->name);
+    p->device->upload(p->device, at(param_block(p, q), q->offset + f->first + first, type), numbers,
+                      (size_t)count * dtype_size(type));
+    p->device->wait(p->device);
+}
+
 status param_read_file(const params *p, const param *q, const param_file *f, const void *block,
                        float *out) {
     return values_read(p, q, f, block, out, DTYPE_F32);

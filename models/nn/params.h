@@ -133,6 +133,10 @@ status param_read_file(const params *p, const param *q, const param_file *f, con
                        float *out);
 status param_write_file(const params *p, const param *q, const param_file *f, void *block,
                         const float *values);
+// COUNT elements of a part in files from its element FIRST on, in the type of Q's value, as they are: of what
+// is frozen and no convolution.
+void param_write_raw(const params *p, const param *q, const param_file *f, int64_t first, int64_t count,
+                     const void *numbers);
 // The same as f64, which loses nothing of what a device in double holds.
 status param_read_f64(const params *p, const param *q, const void *block, double *out);
 status param_write_f64(const params *p, const param *q, void *block, const double *values);

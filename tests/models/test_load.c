@@ -288,6 +288,129 @@ START_TEST(types_are_converted) {
 }
 END_TEST
 
+// --- large files ---------------------------------------------------------------------------------
+enum { LARGE = 6, LARGE_ROWS = 1000, LARGE_WIDTH = 4096, LARGE_COUNT = LARGE_ROWS * LARGE_WIDTH };
+
+// The most memory that this process has had since FORGET; -1: not known.
+static int64_t most_memory(bool forget) {
+    char line[256];
+    long long kb = -1;
+    FILE *f = fopen(forget ? "/proc/self/clear_refs" : "/proc/self/status", forget ? "w" : "r");
+    if (!f) return -1;
+    if (forget) fputs("5", f);
+    while (!forget && fgets(line, sizeof line, f)) sscanf(line, "VmHWM: %lld kB", &kb);
+    if (fclose(f)) return -1;
+    return forget ? most_memory(false) : kb < 0 ? -1 : kb << 10;
+}
+
+// Numbers that are bf16's, from a hash; the last tensor's file has a row less.
+static void large_numbers(uint16_t *out, int which) {
+    for (int i = 0; i < LARGE_COUNT; i++)
+        out[i] = (uint16_t)((0x3f00u + (unsigned)(i * 7 + which * 31) % 255) ^ ((unsigned)i % 2 << 15));
+}
+
+static void write_large(uint16_t *numbers) {
+    safetensors_writer *w;
+    char name[16];
+    ck_assert_int_eq(safetensors_create(&w, path), STATUS_OK);
+    for (int writing = 0; writing < 2; writing++)
+        for (int i = 0; i < LARGE; i++) {
+            const int64_t dim[2] = {LARGE_ROWS - (i == LARGE - 1), LARGE_WIDTH};
+            snprintf(name, sizeof name, "w%d", i);
+            if (writing) large_numbers(numbers, i);
+            ck_assert_int_eq(writing ? safetensors_write(w, name, numbers,
+                                                         (size_t)(dim[0] * dim[1]) * sizeof *numbers)
+                                     : safetensors_declare(w, name, DTYPE_BF16, 2, dim),
+                             STATUS_OK);
+        }
+    ck_assert_int_eq(safetensors_finish(w), STATUS_OK);
+    safetensors_writer_close(w);
+}
+
+// A frozen matrix of two pieces, and others alone; what is added behind the last one's rows stays.
+static void large_model(params *p, device *d) {
+    const int64_t pair[2] = {2 * LARGE_ROWS, LARGE_WIDTH}, one[2] = {LARGE_ROWS, LARGE_WIDTH};
+    char name[16];
+    ck_assert_int_eq(params_open(p, d), 0);
+    param_add(p, PARAM_WEIGHT, "pair", (init){INIT_ONE, 0}, 2, pair);
+    param_pieces(p, 2, (param_piece[]){{"w0", LARGE_ROWS}, {"w1", LARGE_ROWS}});
+    for (int i = 2; i < LARGE; i++) {
+        snprintf(name, sizeof name, "w%d", i);
+        param_add(p, PARAM_WEIGHT, name, (init){INIT_ONE, 0}, 2, one);
+    }
+    params_freeze(p, "");
+    ck_assert_int_eq(params_allocate(p), 0);
+}
+
+// What is kept as the file has it goes straight to its place: beside that, one tensor's bytes are in memory.
+START_TEST(large_files_are_there_once) {
+    static const char *const grown[] = {"w5", NULL};
+    static const load_recipe recipe = {.what = "a test", .grown = grown, .strict = true};
+    device *d = NULL;
+    params p;
+    weights *w = NULL;
+    load_counts counts;
+    uint16_t *numbers = calloc(LARGE_COUNT, sizeof *numbers);
+    write_large(numbers);
+    ck_assert_int_eq(device_open_cpu(&d, 1), 0);
+    d->type = DTYPE_BF16; // no number is computed with
+    large_model(&p, d);
+    ck_assert_msg(!weights_open(&w, path), "%s", status_text());
+    const int64_t before = most_memory(true);
+    ck_assert_msg(!params_load(&p, w, &recipe, &counts), "%s", status_text());
+    const int64_t grew = most_memory(false) - before, each = LARGE_COUNT * 2;
+    ck_assert_int_eq(counts.loaded, LARGE);
+    ck_assert_msg(before < 0 || grew < each + each / 2, "%lld bytes beside the weights", (long long)grew);
+    for (int i = 0; i < LARGE; i++) {
+        const uint16_t *have = (const uint16_t *)p.frozen + (size_t)i * LARGE_COUNT;
+        large_numbers(numbers, i);
+        for (int k = 0; i == LARGE - 1 && k < LARGE_WIDTH; k++)
+            numbers[LARGE_COUNT - LARGE_WIDTH + k] = 0; // as it began
+        ck_assert(!memcmp(have, numbers, LARGE_COUNT * sizeof *numbers));
+    }
+    weights_close(w);
+    params_close(&p);
+    device_close(d);
+    free(numbers);
+}
+END_TEST
+
+static void write_bad(uint16_t number) {
+    safetensors_writer *w;
+    const int64_t dim[2] = {2, 3};
+    const uint16_t numbers[6] = {0x3f80, 0x3f80, 0x3f80, 0x3f80, number, 0x3f80};
+    ck_assert_int_eq(safetensors_create(&w, path), STATUS_OK);
+    ck_assert_int_eq(safetensors_declare(w, "w", DTYPE_BF16, 2, dim), STATUS_OK);
+    ck_assert_int_eq(safetensors_write(w, "w", numbers, sizeof numbers), STATUS_OK);
+    ck_assert_int_eq(safetensors_finish(w), STATUS_OK);
+    safetensors_writer_close(w);
+}
+
+START_TEST(numbers_that_go_straight_are_finite) {
+    static const load_recipe recipe = {.what = "a test", .strict = true};
+    static const uint16_t bad[] = {0x7fc0, 0x7f80, 0xff80};
+    for (int i = 0; i < 3; i++) {
+        device *d = NULL;
+        params p;
+        weights *w = NULL;
+        load_counts counts;
+        write_bad(bad[i]);
+        ck_assert_int_eq(device_open_cpu(&d, 1), 0);
+        d->type = DTYPE_BF16;
+        ck_assert_int_eq(params_open(&p, d), 0);
+        param_add(&p, PARAM_WEIGHT, "w", (init){INIT_ONE, 0}, 2, (int64_t[]){2, 3});
+        params_freeze(&p, "");
+        ck_assert_int_eq(params_allocate(&p), 0);
+        ck_assert_msg(!weights_open(&w, path), "%s", status_text());
+        ck_assert_int_eq(params_load(&p, w, &recipe, &counts), STATUS_FORMAT);
+        ck_assert_msg(strstr(status_text(), "at element 4"), "%s", status_text());
+        weights_close(w);
+        params_close(&p);
+        device_close(d);
+    }
+}
+END_TEST
+
 int main(void) {
     if (!mkdtemp(folder)) return EXIT_FAILURE;
     snprintf(path, sizeof path, "%s/w.safetensors", folder);
@@ -299,6 +422,8 @@ int main(void) {
     tcase_add_test(tests, files_that_do_not_fit);
     tcase_add_test(tests, unknown_tensors_are_told);
     tcase_add_test(tests, types_are_converted);
+    tcase_add_test(tests, large_files_are_there_once);
+    tcase_add_test(tests, numbers_that_go_straight_are_finite);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
