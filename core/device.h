@@ -36,6 +36,7 @@ struct device {
     void (*copy)(device *d, void *to, const void *from, size_t bytes);
     void (*zero)(device *d, void *block, size_t bytes);
     void (*wait)(device *d); // until all work of the stream is done
+    int64_t (*room)(device *d); // bytes that are free, -1: not known; NULL where its memory is the machine's
     void (*close)(device *d);
 
     // Work that is launched between graph_begin and graph_end is kept instead of done; graph_run does it, as

@@ -6,6 +6,7 @@
 #include "train/config_keys.h"
 #include "train/doctor_facts.h"
 #include "train/memory_plan.h"
+#include "train/pack_choice.h"
 #include "train/settings.h"
 #include "train/stage_aligner.h"
 #include "train/stage_language.h"
@@ -14,10 +15,12 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const option options[] = {
     {"ranks", "N", "for a run of N ranks on this machine (default 1)"},
+    {"memory", "GIB", "of the device in GiB, instead of what this one has free: for one that is not here"},
     {0},
 };
 
@@ -33,25 +36,67 @@ enum { STAGES = sizeof stages / sizeof *stages, MOST_RANKS = 4096 };
 // prepare.
 static const int64_t PROGRAM = (int64_t)256 << 20;
 
+// Tokens of the longest conversation, which a plan does not see: as radialog instruct cuts them (REFERENCE 5.7).
+enum { PLANNED_LONGEST = 600 };
+
 // What a configuration needs of each rank.
 typedef struct need {
     memory_plan parts;
     size_t device, loader; // bytes
     int64_t batch;
+    int64_t rows; // at a time, of language models; else 0
     int ranks;
-    bool cuda;
+    bool cuda, recompute;
 } need;
+
+static const char *const storages[] = {"plain", "int8", "nf4"}; // as model.storage has them
+enum { STORAGES = sizeof storages / sizeof *storages };
 
 typedef struct planner {
     const arguments *given;
-    int stage;
+    int stage, ranks;
+    bool cuda;
+    bool away;         // the device is not here: kernels of this machine's CPU are asked instead of its own
     need now;
     int64_t room;      // bytes that may be taken of the device, -1: unknown
     int64_t host_room; // and of host memory
     buffer advice;
+    need storage[STORAGES]; // of the base of lora; device 0: the model cannot be kept so
 } planner;
 
 // --- needs ---------------------------------------------------------------------------------------
+static bool is_language(const planner *p) {
+    return stages[p->stage].stage == &stage_lm || stages[p->stage].stage == &stage_lora;
+}
+
+// As the training itself chooses.
+static status choose_rows(config *c, const planner *p, int ranks) {
+    const int64_t share = comm_share(config_int(c, "train.batch"), 0, ranks, NULL);
+    pack_limits l = {PLANNED_LONGEST, share * PLANNED_LONGEST,
+                     pack_room(p->cuda ? p->room : p->host_room / ranks + PROGRAM, p->cuda)};
+    bool enough;
+    if (p->room < 0) l.most = PACK_UNKNOWN, l.room = INT64_MAX;
+    return pack_choose(&enough, stages[p->stage].stage, c, NULL, ranks, &l);
+}
+
+static status count(need *out, config *c, const planner *p) {
+    const int ranks = out->ranks;
+    out->batch = config_int(c, "train.batch");
+    out->cuda = p->cuda;
+    if (ranks > out->batch)
+        return status_fail(STATUS_USAGE, "train.batch %lld leaves some of the %d ranks without work",
+                           (long long)out->batch, ranks);
+    status rc = p->away ? config_set(c, "run.device=cpu") : STATUS_OK;
+    if (!rc && p->away && !strcmp(config_text(c, "run.precision"), "fp16"))
+        rc = config_set(c, "run.precision=bf16"); // as many bytes
+    if (!rc && is_language(p) && !config_int(c, "train.pack_tokens")) rc = choose_rows(c, p, ranks);
+    if (!rc) rc = memory_plan_of(&out->parts, &out->loader, stages[p->stage].stage, c, NULL, ranks);
+    if (!rc && is_language(p)) out->rows = config_int(c, "train.pack_tokens");
+    out->recompute = config_bool(c, "train.recompute");
+    out->device = memory_plan_total(&out->parts);
+    return rc;
+}
+
 // With up to two assignments more than the command line gives, which may be NULL.
 static status need_of(need *out, const planner *p, const char *set, const char *also, int ranks) {
     config *c = NULL;
@@ -59,16 +104,7 @@ static status need_of(need *out, const planner *p, const char *set, const char *
     if (!rc && set) rc = config_set(c, set);
     if (!rc && also) rc = config_set(c, also);
     *out = (need){.ranks = ranks};
-    if (!rc) {
-        out->batch = config_int(c, "train.batch");
-        out->cuda = !strcmp(config_text(c, "run.device"), "cuda");
-        if (ranks > out->batch)
-            rc = status_fail(STATUS_USAGE,
-                             "train.batch %lld leaves some of the %d ranks without work",
-                             (long long)out->batch, ranks);
-    }
-    if (!rc) rc = memory_plan_of(&out->parts, &out->loader, stages[p->stage].stage, c, ranks);
-    out->device = memory_plan_total(&out->parts);
+    if (!rc) rc = count(out, c, p);
     config_close(c);
     return rc;
 }
@@ -89,15 +125,19 @@ static bool fits(const need *n, const planner *p) {
 }
 
 // --- room ----------------------------------------------------------------------------------------
-// What the GPUs of the run have free, the least of them; ranks beyond the last GPU have none.
-static void find_room(planner *p) {
+// What the GPUs of the run have free, the least of them; ranks beyond the last GPU have none. GIVEN, unless it is
+// below 0, is of a device that may not be here.
+static void find_room(planner *p, int64_t given) {
     char reason[512];
     gpu_facts card;
-    int64_t usable = facts_memory("").usable, programs = p->now.ranks * PROGRAM;
+    const int cards = p->cuda ? gpu_count(reason, sizeof reason) : 0;
+    const int64_t programs = p->ranks * PROGRAM;
+    int64_t usable = given < 0 || p->cuda ? facts_memory("").usable : given;
+    if (given >= 0 && p->cuda) usable = -1; // of the machine around it nothing is known
     p->host_room = usable < 0 ? -1 : usable > programs ? usable - programs : 0;
-    p->room = p->now.cuda ? -1 : p->host_room;
-    int cards = p->now.cuda ? gpu_count(reason, sizeof reason) : 0;
-    for (int i = 0; i < cards && i < p->now.ranks; i++)
+    p->room = p->cuda ? given : p->host_room;
+    p->away = given >= 0 && p->cuda && !cards;
+    for (int i = 0; i < cards && i < p->ranks && given < 0; i++)
         if (!gpu_describe(&card, i) && (p->room < 0 || (int64_t)card.free < p->room))
             p->room = (int64_t)card.free;
 }
@@ -138,7 +178,36 @@ static status try_batch(planner *p, const char *also, const char *words) {
     return rc ? rc : try_change(p, set, also, p->now.ranks, text);
 }
 
+// Language models: fewer rows at a time, and bases of fewer bits.
+static status advise_language(planner *p) {
+    char set[64], words[128];
+    const bool lora = stages[p->stage].stage == &stage_lora;
+    status rc = try_change(p, "train.pack_tokens=0", NULL, p->now.ranks, "--set train.pack_tokens=0");
+    for (int i = 1; i < STORAGES && lora && !rc; i++) {
+        snprintf(set, sizeof set, "model.storage=%s", storages[i]);
+        snprintf(words, sizeof words, "--set %s --set train.pack_tokens=0", set);
+        rc = try_change(p, set, "train.pack_tokens=0", p->now.ranks, words);
+    }
+    if (!rc)
+        rc = try_change(p, "run.precision=bf16", "train.pack_tokens=0", p->now.ranks,
+                        "--precision bf16 --set train.pack_tokens=0");
+    return rc ? rc : p->advice.failed;
+}
+
+// What each way to keep the base takes with as many rows at a time as then fit.
+static status find_storages(planner *p) {
+    char set[64];
+    status rc = STATUS_OK;
+    for (int i = 0; i < STORAGES && !rc; i++) {
+        snprintf(set, sizeof set, "model.storage=%s", storages[i]);
+        rc = need_of(&p->storage[i], p, set, "train.pack_tokens=0", p->ranks);
+        if (rc == STATUS_USAGE) p->storage[i] = (need){0}, rc = STATUS_OK;
+    }
+    return rc;
+}
+
 static status find_advice(planner *p) {
+    if (is_language(p)) return advise_language(p);
     int ranks = p->now.ranks, more = 2 * ranks;
     char text[64];
     // Half the width is half the memory at best, and oneDNN thinks long about huge shapes: not for
@@ -173,6 +242,8 @@ static void verdict(buffer *out, const planner *p) {
     else
         buffer_print(out, "does not fit: %.2f GB, and %s has %.2f GB free; %s%s", wants, where, has,
                      p->advice.length ? "what would: "
+                     : is_language(p) ? "neither fewer rows at a time nor a base in fewer bits is enough: use a "
+                                        "smaller model or more memory"
                                       : "neither a smaller batch nor train.recompute=true "
                                         "is enough: use a smaller model or more memory",
                      p->advice.length ? p->advice.data : "");
@@ -182,6 +253,29 @@ static void table_row(table *t, const char *what, double bytes) {
     table_text(t, what);
     table_integer(t, (int64_t)bytes);
     table_number(t, 1e-6 * bytes, 1);
+}
+
+static void write_storages(buffer *out, const planner *p) {
+    table t = {0};
+    if (stages[p->stage].stage != &stage_lora) return;
+    table_column(&t, "model.storage");
+    table_column(&t, "train.pack_tokens");
+    table_column(&t, "train.recompute");
+    table_column(&t, "MB");
+    table_column(&t, "fits");
+    for (int i = 0; i < STORAGES; i++) {
+        const need *n = &p->storage[i];
+        if (!n->device) continue;
+        table_text(&t, storages[i]);
+        table_integer(&t, n->rows);
+        table_text(&t, n->recompute ? "true" : "false");
+        table_number(&t, 1e-6 * wanted(n), 1);
+        table_text(&t, p->room < 0 ? "not known" : fits(n, p) ? "yes" : "no");
+    }
+    buffer_text(out, "\nwith as many rows at a time as fit (train.pack_tokens 0):\n\n");
+    status rc = table_write(&t, TABLE_PLAIN, out);
+    if (rc) out->failed = rc;
+    table_free(&t);
 }
 
 static void write_text(buffer *out, const planner *p, const config *c) {
@@ -194,6 +288,9 @@ static void write_text(buffer *out, const planner *p, const config *c) {
     if (n->ranks > 1)
         buffer_print(out, ", %d ranks with %s%lld of it", n->ranks,
                      n->batch % n->ranks ? "at most " : "", (long long)rows);
+    if (n->rows) buffer_print(out, ", %lld rows at a time", (long long)n->rows);
+    if (n->recompute) buffer_text(out, ", layers computed again (train.recompute)");
+    if (p->away) buffer_text(out, "\nthe card is not here: scratch is that of the CPU's kernels");
     buffer_text(out, "\n\n");
     table_column(&t, "memory of a rank");
     table_column(&t, "bytes");
@@ -213,6 +310,21 @@ static void write_text(buffer *out, const planner *p, const config *c) {
     buffer_text(out, "\n");
     verdict(out, p);
     buffer_text(out, "\n");
+    write_storages(out, p);
+}
+
+static void json_storages(buffer *out, const planner *p) {
+    const char *comma = "";
+    buffer_text(out, "\"storages\":[");
+    for (int i = 0; i < STORAGES; i++) {
+        const need *n = &p->storage[i];
+        if (!n->device) continue;
+        buffer_print(out, "%s{\"storage\":\"%s\",\"pack_tokens\":%lld,\"recompute\":%s,\"device_bytes\":%zu,\"fits\":%s}",
+                     comma, storages[i], (long long)n->rows, n->recompute ? "true" : "false", n->device,
+                     p->room < 0 ? "null" : fits(n, p) ? "true" : "false");
+        comma = ",";
+    }
+    buffer_text(out, "],");
 }
 
 static void write_json(buffer *out, const planner *p, const config *c) {
@@ -231,6 +343,9 @@ static void write_json(buffer *out, const planner *p, const config *c) {
 #undef X
     buffer_print(out, "},\"device_bytes\":%zu,\"loader_bytes\":%zu,\"host_bytes\":%.0f,", n->device,
                  n->loader, host_bytes(n));
+    if (n->rows) buffer_print(out, "\"pack_tokens\":%lld,", (long long)n->rows);
+    buffer_print(out, "\"recompute\":%s,", n->recompute ? "true" : "false");
+    if (stages[p->stage].stage == &stage_lora) json_storages(out, p);
     if (p->room < 0)
         buffer_text(out, "\"room_bytes\":null,\"fits\":null,");
     else
@@ -254,17 +369,39 @@ static status find_stage(planner *p, const char *name) {
                        nearest_name(name, names, STAGES));
 }
 
+// --memory in bytes, -1 where it is not given.
+static status memory_given(int64_t *out, const arguments *a) {
+    const char *text = argument(a, "memory");
+    char *end = NULL;
+    *out = -1;
+    if (!text) return STATUS_OK;
+    const double gib = strtod(text, &end);
+    if (end == text || *end || !(gib > 0 && gib <= 1 << 20))
+        return status_fail(STATUS_USAGE, "--memory takes a number of GiB above 0, not '%s'", text);
+    *out = (int64_t)(gib * (1 << 30));
+    return STATUS_OK;
+}
+
+static status prepare(planner *p, config *c, int64_t memory) {
+    p->cuda = !strcmp(config_text(c, "run.device"), "cuda");
+    find_room(p, memory);
+    status rc = need_of(&p->now, p, NULL, NULL, p->ranks);
+    if (!rc && p->room >= 0 && !fits(&p->now, p)) rc = find_advice(p);
+    if (!rc && stages[p->stage].stage == &stage_lora) rc = find_storages(p);
+    return rc;
+}
+
 static status run_plan(const arguments *a) {
     planner p = {.given = a};
     config *c = NULL;
     buffer out = {0};
-    int64_t ranks;
+    int64_t ranks, memory;
     status rc = find_stage(&p, a->positional[0]);
     if (!rc) rc = argument_int(a, "ranks", 1, MOST_RANKS, 1, &ranks);
+    if (!rc) rc = memory_given(&memory, a);
     if (!rc) rc = settings_open(&c, stages[p.stage].tables, a);
-    if (!rc) rc = need_of(&p.now, &p, NULL, NULL, (int)ranks);
-    if (!rc) find_room(&p);
-    if (!rc && p.room >= 0 && !fits(&p.now, &p)) rc = find_advice(&p);
+    if (!rc) p.ranks = (int)ranks;
+    if (!rc) rc = prepare(&p, c, memory);
     if (!rc) (argument_given(a, "json") ? write_json : write_text)(&out, &p, c);
     if (!rc) rc = out.failed;
     if (!rc) fwrite(out.data, 1, out.length, stdout);
@@ -287,7 +424,7 @@ static status help_keys(buffer *out) {
 
 const command command_plan = {
     .name = "plan",
-    .positional = "classifier|chexbert|aligner",
+    .positional = "classifier|chexbert|aligner|lm|lora",
     .summary = "the memory that training takes, and whether this machine has it",
     .options = options,
     .configured = true,

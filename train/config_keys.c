@@ -284,8 +284,9 @@ const config_key language_keys[] = {
     {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
      .help = "what to begin from: a model's folder, or for adapters an adapter's (PEFT's, or a run); empty: "
              "random"},
-    {.section = "train", .name = "pack_tokens", .type = CONFIG_INT, .min = 8, .max = 1 << 24, .standard = "4096",
-     .help = "rows that are in memory at a time: conversations are packed behind each other, without padding"},
+    {.section = "train", .name = "pack_tokens", .type = CONFIG_INT, .min = 0, .max = 1 << 24, .standard = "4096",
+     .help = "rows that are in memory at a time: conversations are packed behind each other, without padding; 0: as "
+             "many as memory allows, and train.recompute where it is short"},
     {.section = "train", .name = "share_prefix", .type = CONFIG_BOOL, .standard = "true",
      .help = "compute what all conversations of a piece begin with once"},
     {.section = "train", .name = "supervise", .type = CONFIG_CHOICE, .choices = "answers|all", .standard = "\"answers\"",

@@ -24,6 +24,14 @@ static status list_records(language_split *s, const language_options *o) {
     return rc;
 }
 
+int64_t language_longest(const instruct_set *data) {
+    int64_t longest = 1;
+    for (int split = SPLIT_TRAIN; split < SPLIT_COUNT; split++)
+        for (int64_t i = 0; i < instruct_count(data, split); i++)
+            if (instruct_length(data, split, i) > longest) longest = instruct_length(data, split, i);
+    return longest;
+}
+
 status language_split_open(language_split *s, instruct_set *data, int split,
                            const language_options *o) {
     *s = (language_split){.data = data, .split = split};

@@ -57,6 +57,8 @@ typedef struct language_options {
 status language_split_open(language_split *s, instruct_set *data, int split,
                            const language_options *o);
 void language_split_close(language_split *s);
+// Tokens of the longest conversation that is trained on or scored.
+int64_t language_longest(const instruct_set *data);
 // Reads the batch of STEP and cuts it into pieces: at least one, which may be empty.
 status language_split_batch(language_split *s, const language_options *o, int64_t step);
 

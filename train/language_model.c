@@ -1,4 +1,5 @@
 #include "train/language_model.h"
+#include "core/files/fs.h"
 #include "models/nn/lora_merge.h"
 
 #include <string.h>
@@ -16,6 +17,15 @@ status language_tokenizer(tokenizer **out, const char *path, const char *base, i
     status rc = tokenizer_open(out, path);
     if (!rc) rc = tokenizer_add(*out, language_image_token, true, token);
     return rc;
+}
+
+bool language_sizes_alone(const char *path, const char *base) {
+    static const char *const file[] = {"tokenizer.model", "tokenizer.json", "vocab.json"};
+    char full[PATH_SIZE];
+    if (*path || path_join(full, sizeof full, base, "config.json") || !file_exists(full)) return false;
+    for (int i = 0; i < 3; i++)
+        if (path_join(full, sizeof full, base, file[i]) || file_exists(full)) return false;
+    return true;
 }
 
 status language_lm_config(llama_config *out, const config *c, int32_t vocabulary) {

@@ -11,6 +11,9 @@ extern const char language_image_token[]; // "<IMG>"
 // The tokenizer at PATH, or where that is empty of the folder BASE, with the image token, whose id is
 // *TOKEN. USAGE if both are empty.
 status language_tokenizer(tokenizer **out, const char *path, const char *base, int32_t *token);
+// Whether BASE is a folder that holds config.json and no tokenizer, and PATH names none: for plans, which count the
+// rows that config.json says and one for the image token.
+bool language_sizes_alone(const char *path, const char *base);
 // Sizes of a model that is trained whole. USAGE if they do not fit each other.
 status language_lm_config(llama_config *out, const config *c, int32_t vocabulary);
 // Sizes of the folder model.base, with at least VOCABULARY rows and the adapters of section "lora". IMAGE_WIDTH

@@ -38,11 +38,13 @@ void memory_plan_log(const memory_plan *p);
 
 // --- without a run (train/memory_plan_device.c) --------------------------------------------------
 // Opens R as run_open does, but as rank 0 of RANKS, whose slice is the largest, and on a device
-// that takes no memory: addresses are made up, kernels and transfers do nothing. Closed by
+// that takes no memory: addresses are made up, kernels and transfers do nothing. REAL: whose kernels
+// are asked for their scratch, borrowed; NULL: one that the configuration asks for. Closed by
 // run_close.
-status memory_plan_open(run *r, const stage *s, const config *c, int ranks);
+status memory_plan_open(run *r, const stage *s, config *c, device *real, int ranks);
 // Bytes that R's device has been asked for since then.
 size_t memory_plan_asked(const run *r);
 // All of it: opens, goes through the stage and the dry run, closes. LOADER: host memory of reading
 // ahead.
-status memory_plan_of(memory_plan *out, size_t *loader, const stage *s, const config *c, int ranks);
+status memory_plan_of(memory_plan *out, size_t *loader, const stage *s, config *c, device *real,
+                      int ranks);

@@ -5,7 +5,7 @@
 
 typedef struct planning_device {
     device device; // first: the table is what others hold
-    struct device *real, *dry;
+    struct device *own, *dry; // OWN: the real one, NULL where that is borrowed
     size_t asked; // bytes so far
 } planning_device;
 
@@ -24,12 +24,12 @@ static status planning_take(device *d, size_t bytes, const char *what, void **ou
 static void planning_close(device *d) {
     planning_device *p = (planning_device *)d;
     device_close(p->dry);
-    device_close(p->real);
+    device_close(p->own);
     mem_free(p);
 }
 
-// Owns REAL from here on, whether it succeeds or not.
-static status planning_open(device **out, device *real) {
+// Owns OWN from here on, whether it succeeds or not.
+static status planning_open(device **out, device *real, device *own) {
     planning_device *p;
     device *dry = NULL;
     *out = NULL;
@@ -37,10 +37,10 @@ static status planning_open(device **out, device *real) {
     if (!rc) rc = device_open_dry(&dry, real);
     if (rc) {
         mem_free(p);
-        device_close(real);
+        device_close(own);
         return rc;
     }
-    *p = (planning_device){.device = *dry, .real = real, .dry = dry};
+    *p = (planning_device){.device = *dry, .own = own, .dry = dry};
     p->device.name = "plan";
     p->device.take = planning_take;
     p->device.close = planning_close;
@@ -49,13 +49,13 @@ static status planning_open(device **out, device *real) {
 }
 
 // --- a run on it ---------------------------------------------------------------------------------
-status memory_plan_open(run *r, const stage *s, const config *c, int ranks) {
+status memory_plan_open(run *r, const stage *s, config *c, device *real, int ranks) {
     const launch local = {.size = ranks, .local_size = ranks}; // they share the cores
-    device *real = NULL, *d = NULL;
+    device *own = NULL, *d = NULL;
     comm *all = NULL;
     *r = (run){0};
-    status rc = device_from_config(&real, c, &local);
-    if (!rc) rc = planning_open(&d, real);
+    status rc = real ? STATUS_OK : device_from_config(&own, c, &local);
+    if (!rc) rc = planning_open(&d, real ? real : own, own);
     if (!rc) rc = comm_open_single(&all);
     if (rc) {
         device_close(d);
@@ -69,10 +69,10 @@ size_t memory_plan_asked(const run *r) {
     return ((const planning_device *)r->device)->asked;
 }
 
-status memory_plan_of(memory_plan *out, size_t *loader, const stage *s, const config *c,
+status memory_plan_of(memory_plan *out, size_t *loader, const stage *s, config *c, device *real,
                       int ranks) {
     run r;
-    status rc = memory_plan_open(&r, s, c, ranks);
+    status rc = memory_plan_open(&r, s, c, real, ranks);
     if (!rc) rc = s->plan(&r);
     if (!rc) rc = step_open(&r);
     if (!rc) rc = memory_plan_make(out, &r);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-status run_open_on(run *r, const stage *s, const config *c, device *d, comm *ranks) {
+status run_open_on(run *r, const stage *s, config *c, device *d, comm *ranks) {
     *r = (run){.stage = s, .config = c, .seed = (uint64_t)config_int(c, "run.seed"), .device = d, .comm = ranks};
     const char *dir = config_text(c, "run.dir");
     if (strlen(dir) >= sizeof r->dir / 2) return status_fail(STATUS_USAGE, "run.dir is too long");
@@ -20,7 +20,7 @@ status run_open_on(run *r, const stage *s, const config *c, device *d, comm *ran
     return rc;
 }
 
-status run_open(run *r, const stage *s, const config *c) {
+status run_open(run *r, const stage *s, config *c) {
     launch started;
     device *d = NULL;
     comm *ranks = NULL;

@@ -21,7 +21,7 @@ typedef struct best_score {
 
 typedef struct run {
     const stage *stage;
-    const config *config;
+    config *config; // borrowed; a stage sets what its plan is to decide (train/pack_choice.h)
     char dir[4096];
     bool resumed;
 
@@ -92,9 +92,9 @@ struct stage {
 };
 
 // Opens device, communicator and parameters from the configuration.
-status run_open(run *r, const stage *s, const config *c);
+status run_open(run *r, const stage *s, config *c);
 // The same on a device and with ranks that are there: both belong to the run from now on, also in failure.
-status run_open_on(run *r, const stage *s, const config *c, device *d, comm *ranks);
+status run_open_on(run *r, const stage *s, config *c, device *d, comm *ranks);
 void run_close(run *r);
 // Allocates and begins the declared parameters.
 status run_build(run *r);

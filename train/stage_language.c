@@ -5,6 +5,7 @@
 #include "train/checkpoint.h"
 #include "train/config_keys.h"
 #include "train/language_model.h"
+#include "train/pack_choice.h"
 #include "train/ranks.h"
 
 #include <math.h>
@@ -82,10 +83,11 @@ static status open_splits(run *r, state *s) {
 
 static status declare_model(run *r, state *s, int64_t image_width) {
     llama_config sizes;
-    const int32_t vocabulary = tokenizer_size(s->tokens);
+    const int32_t vocabulary = s->tokens ? tokenizer_size(s->tokens) : 0;
     status rc = s->adapters ? language_lora_config(&sizes, r->config, vocabulary, image_width)
                             : language_lm_config(&sizes, r->config, vocabulary);
     if (rc) return rc;
+    if (!s->tokens) sizes.vocabulary++; // the image token's row
     llama_make(&s->model, &r->params, &sizes);
     if (s->adapters) language_freeze_base(&r->params, config_text(r->config, "model.storage"));
     for (size_t i = 0; i < r->params.count; i++)
@@ -95,6 +97,7 @@ static status declare_model(run *r, state *s, int64_t image_width) {
 
 static status open_inputs(run *r, state *s, int64_t queries) {
     const int64_t rows = s->options.pack_tokens, width = s->model.config.image_width;
+    if (!rows) die("open_inputs: train.pack_tokens has not been chosen");
     r->samples = s->options.batch;
     r->own_samples = comm_share(r->samples, r->comm->rank, r->comm->size, NULL);
     r->tokens = rows;
@@ -135,17 +138,31 @@ static status read_vocabulary(state *s, const char *path) {
 
 static status begin(run *r, state **out, bool adapters) {
     state *s;
-    int32_t image_token;
+    int32_t image_token = -1;
+    const char *path = config_text(r->config, "model.tokenizer");
+    const char *base = adapters ? config_text(r->config, "model.base") : "";
     status rc = mem_new(&s, 1, "the language model's stage");
     if (rc) return rc;
     r->state = *out = s;
     s->adapters = adapters;
     s->blank = config_bool(r->config, "data.blank");
     tape_checkpointing(&r->tape, config_bool(r->config, "train.recompute"));
-    rc = language_tokenizer(&s->tokens, config_text(r->config, "model.tokenizer"),
-                            adapters ? config_text(r->config, "model.base") : "", &image_token);
-    if (!rc && !adapters) rc = read_vocabulary(s, config_text(r->config, "model.tokenizer"));
+    if (!r->device->dry || !language_sizes_alone(path, base))
+        rc = language_tokenizer(&s->tokens, path, base, &image_token);
+    if (!rc && !adapters) rc = read_vocabulary(s, path);
     s->options = options_of(r, adapters ? image_token : -1); // -1: a word like others
+    return rc;
+}
+
+// How many rows are in memory at a time, where the plan is to say so.
+static status settle(run *r, state *s) {
+    char width[64];
+    if (s->options.pack_tokens) return STATUS_OK;
+    snprintf(width, sizeof width, "model.image_width=%lld", (long long)(s->images ? s->images->width : 0));
+    status rc = s->adapters ? config_set(r->config, width) : STATUS_OK;
+    if (!rc) rc = pack_settle(r, language_longest(s->data));
+    s->options.pack_tokens = config_int(r->config, "train.pack_tokens");
+    tape_checkpointing(&r->tape, config_bool(r->config, "train.recompute"));
     return rc;
 }
 
@@ -192,6 +209,7 @@ static status setup_as(run *r, bool adapters) {
     state *s;
     status rc = begin(r, &s, adapters);
     if (!rc) rc = open_data(r, s);
+    if (!rc) rc = settle(r, s);
     if (!rc) rc = declare_model(r, s, s->images ? s->images->width : 0);
     if (!rc) rc = run_build(r);
     if (!rc) rc = begin_from(r, s);

@@ -267,6 +267,12 @@ int gpu_count(char *text, size_t size) {
     return 0;
 }
 
+static int64_t cuda_room(device *d) {
+    size_t free, all;
+    (void)d;
+    return cudaMemGetInfo(&free, &all) == cudaSuccess ? (int64_t)free : -1;
+}
+
 static const device table = {
     .name = "cuda",
     .take = cuda_take,
@@ -278,6 +284,7 @@ static const device table = {
     .copy = cuda_copy,
     .zero = cuda_zero,
     .wait = cuda_wait,
+    .room = cuda_room,
     .close = cuda_close,
     .graph_begin = cuda_graph_begin,
     .graph_end = cuda_graph_end,

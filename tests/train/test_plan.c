@@ -71,15 +71,15 @@ static config *tiny(const char *more) {
     return tiny_of(classifier_tables, tiny_settings, more);
 }
 
-static memory_plan planned_of(const stage *s, const config *c, int ranks, size_t *ahead) {
+static memory_plan planned_of(const stage *s, config *c, int ranks, size_t *ahead) {
     memory_plan plan;
     size_t ignored;
-    status rc = memory_plan_of(&plan, ahead ? ahead : &ignored, s, c, ranks);
+    status rc = memory_plan_of(&plan, ahead ? ahead : &ignored, s, c, NULL, ranks);
     ck_assert_msg(rc == STATUS_OK, "%s", status_text());
     return plan;
 }
 
-static memory_plan planned(const config *c, int ranks, size_t *ahead) {
+static memory_plan planned(config *c, int ranks, size_t *ahead) {
     return planned_of(&stage_classifier, c, ranks, ahead);
 }
 
@@ -98,7 +98,7 @@ static status counting_take(device *d, size_t bytes, const char *what, void **ou
     return real_take(d, bytes, what, out);
 }
 
-static void open_counted(run *r, const stage *s, const config *c) {
+static void open_counted(run *r, const stage *s, config *c) {
     ck_assert_int_eq(run_open(r, s, c), STATUS_OK);
     real_take = r->device->take;
     r->device->take = counting_take;
@@ -107,7 +107,7 @@ static void open_counted(run *r, const stage *s, const config *c) {
 
 // The parts of the run's own dry run; then steps and a validation within what it took. *USED is
 // their most.
-static memory_plan measured(const stage *s, const config *c, tape_size *used) {
+static memory_plan measured(const stage *s, config *c, tape_size *used) {
     run r;
     memory_plan plan;
     buffer scores = {0};
@@ -209,7 +209,7 @@ START_TEST(plan_takes_nothing) {
     run r;
     memory_plan plan;
     double before = in_use();
-    status rc = memory_plan_open(&r, &stage_classifier, c, 1);
+    status rc = memory_plan_open(&r, &stage_classifier, c, NULL, 1);
     if (!rc) rc = stage_classifier.plan(&r);
     if (!rc) rc = step_open(&r);
     if (!rc) rc = memory_plan_make(&plan, &r);
@@ -369,7 +369,7 @@ START_TEST(command_plans_all_stages) {
         free(log);
     }
     expect_output(0, "model.projector_seed", NULL, "--help");
-    expect_output(0, "classifier|chexbert|aligner", NULL, "--help");
+    expect_output(0, "classifier|chexbert|aligner|lm|lora", NULL, "--help");
     expect_output(2, NULL, "model.vocabulary is not set", "aligner");
     expect_output(2, NULL, "model.vocabulary is not set", "chexbert");
 }
