@@ -54,7 +54,7 @@ $radialog embed "$out/shards" --checkpoint "$out/aligner" --out "$out/embeddings
 echo "== findings of three radiographs"
 $radialog classify "$out/shards" --split test --limit 3 --checkpoint "$out/classifier"
 
-# Prompts name the findings: true ones in half of the training prompts, the classifier's where the model is
+# Prompts name the findings: true ones in a quarter of the training prompts, the classifier's where the model is
 # judged.
 echo "== conversations"
 if [ ! -f "$out/findings.jsonl" ]; then
@@ -67,7 +67,7 @@ fi
     $radialog tokenizer train --type sentencepiece --size 1200 --out "$out/tokenizer.model" "$out/shards"
 $radialog instruct "$out/shards" --out "$out/instruct" --set instruct.tokenizer="$out/tokenizer.model" \
     --set instruct.image_tokens=8 --set instruct.prompts=configs/demo/prompts.json \
-    --set instruct.findings_eval="$out/findings.jsonl" --set instruct.findings_unsaid=0.5
+    --set instruct.findings_eval="$out/findings.jsonl" --set instruct.findings_unsaid=0.75
 
 # Reports of other splits are worded differently, so their loss does not tell which checkpoint is best: of the
 # language model it is the last one, of the adapters the one whose reports say what is there.
