@@ -140,7 +140,10 @@ static void record(run *r, step_graph *g) {
     device *d = r->device;
     d->graph_begin(d);
     launch_step(r);
-    if (!d->graph_end(d, &g->graph)) return;
+    if (!d->graph_end(d, &g->graph)) {
+        log_info("step %lld is recorded, and replayed for steps like it", (long long)r->step + 1);
+        return;
+    }
     log_warn("steps are launched one by one: %s (run.graphs=false says so at once)", status_text());
     g->refused = true;
 }
