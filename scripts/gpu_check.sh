@@ -17,17 +17,20 @@ known=(
     "build 180 configures and builds from the prefix alone"
     "smoke 40 reads the packed shards, trains two steps on the CPU"
     "doctor 20 what the program says of the machine"
+    "data 60 what stages read of each other: vocabularies, conversations, image tokens, a language model"
     "ops 120 every op on the GPU against the oracle, in each precision"
     "models 120 whole models on the GPU against the CPU, in each precision; steps replayed against launched"
-    "curves 100 losses of each stage, GPU against CPU, in each precision"
-    "graphs 60 the same run with and without recorded steps"
-    "ranks 90 two ranks on one card against one, a rank killed, a rank that hangs"
+    "curves 100 losses of every stage, GPU against CPU, in each precision"
+    "graphs 90 every stage's run with and without recorded steps"
+    "answers 30 texts that generate writes, GPU against CPU"
+    "ranks 120 two ranks on one card against one, a rank killed, a rank that hangs"
     "memcheck 60 compute-sanitizer: accesses out of bounds"
     "racecheck 60 compute-sanitizer: races in shared memory"
     "initcheck 60 compute-sanitizer: reads of memory that nothing wrote"
     "ceilings 40 copy bandwidth and matrix products, measured"
     "classifier 90 training steps of the paper's classifier, against the ceilings"
-    "shards 60 the same from shards"
+    "stages 90 training steps of the other stages and writing, at the paper's sizes"
+    "shards 60 the classifier's steps from shards"
     "peer 150 PyTorch's training steps of the same model"
 )
 
@@ -84,13 +87,7 @@ metrics() { python3 scripts/gpu/metrics.py "$@"; }
 # shellcheck source=scripts/gpu/speed.sh
 . scripts/gpu/speed.sh
 
-# --- first words ---------------------------------------------------------------------------------------------
-step_smoke() {
-    "$radialog" inspect .gpu/shards || fail "cannot read the packed shards"
-    train_tiny smoke --device cpu --set run.max_steps=2
-    note "$("$radialog" inspect .gpu/shards | head -n 1 | sed 's/.*: //'); loss $(metrics last "$work/smoke")"
-}
-
+# --- what it says of itself ---------------------------------------------------------------------------------------------
 step_doctor() {
     "$radialog" doctor --help >/dev/null 2>&1 || skip "this version has no doctor"
     "$radialog" doctor
@@ -135,8 +132,8 @@ sanitize() {
     tool=$(command -v compute-sanitizer || ls /usr/local/cuda/compute-sanitizer/compute-sanitizer 2>/dev/null) ||
         skip "no compute-sanitizer"
     local small="--set train.batch=4 --set data.size=64 --set data.limit=8 --set run.max_steps=2 --set data.threads=1"
-    # shellcheck disable=SC2086
-    "$tool" --tool "$1" --error-exitcode 9 --print-limit 20 "$radialog" train classifier $tiny $small \
+    # shellcheck disable=SC2046,SC2086
+    "$tool" --tool "$1" --error-exitcode 9 --print-limit 20 "$radialog" train $(stage_words classifier) $small \
         --set run.dir="$work/$1" --device cuda --precision "${2:-f32}" --set run.graphs=false >"$work/$1.out" 2>&1
     local status=$?
     tail -n 60 "$work/$1.out"

@@ -46,7 +46,7 @@ step_build() {
         fail "there is a GPU but no nvcc"
     fi
     arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -dc 0-9)
-    rm -rf "$build"
+    rm -rf "$build" "$work/data" # which an older program may have made
     # Libraries of the prefix find each other by the program's old-style rpath, so that python, cmake and others
     # keep the system's.
     cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRADIALOG_CUDA=$cuda \

@@ -7,11 +7,18 @@ import os
 import statistics
 import sys
 
-TIMES = ("samples_per_second", "ms")
+TIMES = ("samples_per_second", "tokens_per_second", "ms")
+
+# How far losses may be from those of the CPU in f32: the first, which comes from equal weights, so by roundings alone; and
+# the whole curve, by what roundings grow into (docs/gpu.md).
+LIMITS = {"f32": (1e-5, 1e-3), "tf32": (1e-3, 1e-2), "fp16": (2e-3, 1e-2), "bf16": (1e-2, 2e-2)}
 
 
 def steps_of(run):
-    with open(os.path.join(run, "metrics.jsonl"), encoding="utf-8") as file:
+    path = os.path.join(run, "metrics.jsonl")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
@@ -28,18 +35,30 @@ def last(run):
     print("%.4f" % losses_of(run)[-1])
 
 
-def compare(run_a, run_b, first_tolerance, curve_tolerance, label):
-    """The first losses come from equal weights; the curves' distance is their mean one over the mean loss."""
+def compare(run_a, run_b, precision, label):
+    """Words on how far B's losses are from A's: the first one's distance, the curves' mean distance over the mean loss.
+    And whether that is near enough."""
     a, b = losses_of(run_a), losses_of(run_b)
+    print("%s: %s" % (label, " ".join("%.5f" % x for x in b)))
     if len(a) != len(b) or not a:
-        print("note: %s: %d steps against %d" % (label, len(a), len(b)))
-        return 1
+        return "%d steps against %d" % (len(b), len(a)), False
     first = abs(a[0] - b[0]) / abs(a[0])
     curve = sum(abs(x - y) for x, y in zip(a, b)) / sum(abs(x) for x in a)
-    good = first <= float(first_tolerance) and curve <= float(curve_tolerance) and math.isfinite(sum(b))
-    print("%s: %s" % (label, " ".join("%.5f" % x for x in b)))
-    print("note: %s: first loss %.1e (allowed %s), curve %.1e (%s)%s" % (
-        label, first, first_tolerance, curve, curve_tolerance, "" if good else " DIFFERS"))
+    limits = LIMITS[precision]
+    good = first <= limits[0] and curve <= limits[1] and math.isfinite(sum(b))
+    return "%.0e %.0e%s" % (first, curve, "" if good else " DIFFERS (allowed %.0e %.0e)" % limits), good
+
+
+def curves(stage, prefix, *precisions):
+    """Of a stage on the device, against the CPU's."""
+    found = [compare(prefix + "-cpu", "%s-%s" % (prefix, p), p, "%s %s" % (stage, p)) for p in precisions]
+    print("note: %s: %s" % (stage, ", ".join("%s %s" % (p, words) for p, (words, _) in zip(precisions, found))))
+    return 0 if all(good for _, good in found) else 1
+
+
+def ranks(stage, one, two):
+    words, good = compare(one, two, "f32", "%s, two ranks" % stage)
+    print("note: %s: two ranks %s" % (stage, words))
     return 0 if good else 1
 
 
@@ -58,13 +77,31 @@ def newest(run):
     return name, parts
 
 
-def equal(run_a, run_b, label):
+def difference(run_a, run_b):
+    """Where two runs differ in any number that is no time, or in the last checkpoint's bytes; nothing: they do not."""
     a, b = ([without_times(step) for step in steps_of(run)] for run in (run_a, run_b))
-    differ = [x["step"] for x, y in zip(a, b) if x != y]
-    same = a and len(a) == len(b) and not differ and newest(run_a) == newest(run_b)
-    where = "step %d" % differ[0] if differ else "the checkpoint"
-    print("note: %s: %s" % (label, "equal bit for bit" if same else "DIFFERS from %s on" % where))
-    return 0 if same else 1
+    if not a or len(a) != len(b):
+        return "%d steps against %d" % (len(a), len(b))
+    for x, y in zip(a, b):
+        if x != y:
+            return "DIFFERS from step %d on" % x["step"]
+    return "" if newest(run_a) == newest(run_b) else "the checkpoint DIFFERS"
+
+
+def equal(stage, prefix, *precisions):
+    """Of a stage, steps that were recorded and steps that were launched."""
+    found = [difference("%s-%s-true" % (prefix, p), "%s-%s-false" % (prefix, p)) for p in precisions]
+    print("note: %s: %s" % (stage, ", ".join("%s %s" % (p, f or "equal") for p, f in zip(precisions, found))))
+    return 1 if any(found) else 0
+
+
+def answers(path_a, path_b, label):
+    """The same texts, which are not all one: a model that says the same to all would hide much."""
+    a, b = ([json.loads(line) for line in open(path, encoding="utf-8")] for path in (path_a, path_b))
+    other = sum(x != y for x, y in zip(a, b)) + abs(len(a) - len(b))
+    different = len({x["text"] for x in a})
+    print("note: %s: %d of %d answers differ, %d different texts" % (label, other, len(a), different))
+    return 0 if a and not other and different > 3 else 1
 
 
 def median_rate(run, skip):
@@ -128,7 +165,7 @@ def ratio(peer_path, *paths):
     print("; ".join(words) or "nothing to compare")
 
 
-COMMANDS = {f.__name__: f for f in (last, compare, equal, rate, share, ceiling, head, row, best, ratio)}
+COMMANDS = {f.__name__: f for f in (last, curves, ranks, equal, answers, rate, share, ceiling, head, row, best, ratio)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
