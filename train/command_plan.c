@@ -20,7 +20,7 @@
 
 static const option options[] = {
     {"ranks", "N", "for a run of N ranks on this machine (default 1)"},
-    {"memory", "GIB", "of the device in GiB, instead of what this one has free: for one that is not here"},
+    {"memory", "GIB", "of the device, in GiB, instead of what this one has free: it need not be here"},
     {0},
 };
 
@@ -31,10 +31,6 @@ static const struct {
 } stages[] = {{&stage_classifier, classifier_tables}, {&stage_chexbert, chexbert_tables}, {&stage_aligner, aligner_tables},
               {&stage_lm, lm_tables}, {&stage_lora, lora_tables}};
 enum { STAGES = sizeof stages / sizeof *stages, MOST_RANKS = 4096 };
-
-// Host memory of a rank beside all that is counted: the program, its libraries and what they
-// prepare.
-static const int64_t PROGRAM = (int64_t)256 << 20;
 
 // Tokens of the longest conversation, which a plan does not see: as radialog instruct cuts them (REFERENCE 5.7).
 enum { PLANNED_LONGEST = 600 };
@@ -73,7 +69,7 @@ static bool is_language(const planner *p) {
 static status choose_rows(config *c, const planner *p, int ranks) {
     const int64_t share = comm_share(config_int(c, "train.batch"), 0, ranks, NULL);
     pack_limits l = {PLANNED_LONGEST, share * PLANNED_LONGEST,
-                     pack_room(p->cuda ? p->room : p->host_room / ranks + PROGRAM, p->cuda)};
+                     pack_room(p->cuda ? p->room : p->host_room / ranks, p->cuda)};
     bool enough;
     if (p->room < 0) l.most = PACK_UNKNOWN, l.room = INT64_MAX;
     return pack_choose(&enough, stages[p->stage].stage, c, NULL, ranks, &l);
@@ -131,7 +127,7 @@ static void find_room(planner *p, int64_t given) {
     char reason[512];
     gpu_facts card;
     const int cards = p->cuda ? gpu_count(reason, sizeof reason) : 0;
-    const int64_t programs = p->ranks * PROGRAM;
+    const int64_t programs = (int64_t)p->ranks * PROGRAM_BYTES;
     int64_t usable = given < 0 || p->cuda ? facts_memory("").usable : given;
     if (given >= 0 && p->cuda) usable = -1; // of the machine around it nothing is known
     p->host_room = usable < 0 ? -1 : usable > programs ? usable - programs : 0;
@@ -319,8 +315,9 @@ static void json_storages(buffer *out, const planner *p) {
     for (int i = 0; i < STORAGES; i++) {
         const need *n = &p->storage[i];
         if (!n->device) continue;
-        buffer_print(out, "%s{\"storage\":\"%s\",\"pack_tokens\":%lld,\"recompute\":%s,\"device_bytes\":%zu,\"fits\":%s}",
-                     comma, storages[i], (long long)n->rows, n->recompute ? "true" : "false", n->device,
+        buffer_print(out, "%s{\"storage\":\"%s\",\"pack_tokens\":%lld,\"recompute\":%s,\"device_bytes\":%zu,"
+                          "\"fits\":%s}", comma, storages[i], (long long)n->rows,
+                     n->recompute ? "true" : "false", n->device,
                      p->room < 0 ? "null" : fits(n, p) ? "true" : "false");
         comma = ",";
     }

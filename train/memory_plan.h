@@ -20,6 +20,9 @@
     X(activation_gradients, "gradients of activations")                                            \
     X(results, "a step's result")
 
+// Host memory of a rank beside all that is counted: the program, its libraries and what they prepare.
+enum { PROGRAM_BYTES = 256 << 20 };
+
 typedef struct memory_plan {
 #define X(name, words) size_t name;
     MEMORY_PARTS(X)

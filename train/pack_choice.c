@@ -69,28 +69,31 @@ status pack_choose(bool *fits, const stage *s, config *c, device *real, int rank
 static status kept_choice(const run *r, int64_t *rows, bool *recompute) {
     char path[PATH_SIZE];
     json *document = NULL;
+    json_value train;
     *rows = 0;
     status rc = path_join(path, sizeof path, r->dir, "checkpoints");
     if (rc || !folder_exists(path)) return rc;
     rc = path_join(path, sizeof path, r->dir, "config.resolved.json");
     if (rc || !file_exists(path)) return rc;
     rc = json_read(&document, path, 1 << 20);
-    const json_value train = rc ? (json_value){0} : json_find(json_root(document), "train");
-    if (!rc) rc = json_object(train);
+    if (!rc) rc = json_member(&train, json_root(document), "train");
     if (!rc) rc = json_member_int(rows, train, "pack_tokens", 0, 1 << 24);
     if (!rc) rc = json_member_bool(recompute, train, "recompute");
     json_close(document);
     return rc;
 }
 
-// Bytes free for each rank of this machine; -1: not known.
+// Bytes free for each rank of this machine, beside its program; -1: not known.
 static status find_free(int64_t *out, const run *r) {
     launch here;
     status rc = launch_read(&here);
     if (rc) return rc;
-    const int64_t all = r->device->room ? r->device->room(r->device) : facts_memory("").usable;
-    const int shared = r->device->room || here.local_size < 2 ? 1 : here.local_size;
-    *out = all < 0 ? -1 : all / shared;
+    if (r->device->room) {
+        *out = r->device->room(r->device);
+        return STATUS_OK;
+    }
+    const int64_t all = facts_memory("").usable, each = all / (here.local_size > 1 ? here.local_size : 1);
+    *out = all < 0 ? -1 : each > PROGRAM_BYTES ? each - PROGRAM_BYTES : 0;
     return STATUS_OK;
 }
 

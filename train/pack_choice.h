@@ -14,8 +14,8 @@ typedef struct pack_limits {
     int64_t room;    // bytes that the run may take on the device of each rank
 } pack_limits;
 
-// Of FREE bytes those that a run may take: the rest is for what the plan does not count. On the CPU (CUDA false) that
-// is what libraries, the program and others on the machine need, on a GPU the gaps between its blocks.
+// Of FREE bytes, those of the program itself taken off, what a run may take: 80 % of a machine's, which others use as
+// well (CUDA false), 95 % of a card's, where libraries take some of their own.
 int64_t pack_room(int64_t free, bool cuda);
 
 // Sets train.pack_tokens, a multiple of 64, and train.recompute of C, by plans for rank 0 of RANKS. REAL: as
