@@ -87,7 +87,7 @@ metrics() { python3 scripts/gpu/metrics.py "$@"; }
 # shellcheck source=scripts/gpu/speed.sh
 . scripts/gpu/speed.sh
 
-# --- what it says of itself ---------------------------------------------------------------------------------------------
+# --- what it says of itself ----------------------------------------------------------------------------------
 step_doctor() {
     "$radialog" doctor --help >/dev/null 2>&1 || skip "this version has no doctor"
     "$radialog" doctor

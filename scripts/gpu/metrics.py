@@ -9,8 +9,8 @@ import sys
 
 TIMES = ("samples_per_second", "tokens_per_second", "ms")
 
-# How far losses may be from those of the CPU in f32: the first, which comes from equal weights, so by roundings alone; and
-# the whole curve, by what roundings grow into (docs/gpu.md).
+# How far losses may be from those of the CPU in f32: the first one, which comes from equal weights, by roundings alone;
+# the whole curve by what roundings grow into (docs/gpu.md).
 LIMITS = {"f32": (1e-5, 1e-3), "tf32": (1e-3, 1e-2), "fp16": (2e-3, 1e-2), "bf16": (1e-2, 2e-2)}
 
 
@@ -139,6 +139,27 @@ def row(path, ceiling_path, name):
         facts["gflops"] / 1e3, 100 * facts["gflops"] / peak, "%.1f GB" % (memory / 1e3) if memory else ""))
 
 
+def stage_head():
+    print("| bf16 | batch | a second | ms | min | max | TFLOP/s | of the product's | weights | device memory |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+
+
+def stage_row(path, ceiling_path, name):
+    """Of training steps, which products bound, or of writing, which reading the weights does."""
+    facts = load(path)
+    unit = next(u for u in ("pairs", "tokens") if u + "_per_second" in facts)
+    rate, work, share, weights, memory = facts[unit + "_per_second"], "", "", "", facts.get("device_memory_mb")
+    if "gflops" in facts:
+        peak = load(ceiling_path)["product_gflops"] if os.path.exists(ceiling_path) else facts["peak_gflops"]
+        work, share = "%.1f" % (facts["gflops"] / 1e3), "%.0f %%" % (100 * facts["gflops"] / peak)
+    if "gb_per_second" in facts:
+        weights = "%.0f GB/s" % facts["gb_per_second"]
+    print("| %s | %d | %.0f %s | %.2f | %.2f | %.2f | %s | %s | %s | %s |" % (
+        name, facts["batch"], rate, unit, facts["ms_median"], facts["ms_min"], facts["ms_max"], work, share, weights,
+        "%.1f GB" % (memory / 1e3) if memory else ""))
+    print("note: %s %.0f %s/s" % (name, rate, unit))
+
+
 def best_of(paths):
     """precision -> the fastest of our measurements."""
     best = {}
@@ -165,7 +186,8 @@ def ratio(peer_path, *paths):
     print("; ".join(words) or "nothing to compare")
 
 
-COMMANDS = {f.__name__: f for f in (last, curves, ranks, equal, answers, rate, share, ceiling, head, row, best, ratio)}
+COMMANDS = {f.__name__: f for f in (last, curves, ranks, equal, answers, rate, share, ceiling, head, row, stage_head,
+                                    stage_row, best, ratio)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:

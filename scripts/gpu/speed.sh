@@ -38,6 +38,60 @@ step_classifier() {
     note "$(metrics best "$work"/classifier-*.json)"
 }
 
+# A LLaMA of 7B's widths with 4 of its 32 layers, which are alike: drawing the weights of all would take a minute.
+write_llama() {
+    local from=configs/models/llama-7b/config.json to=$work/llama/config.json sizes='s/\(layers": \)32/\14/'
+    [ -z "$REHEARSE" ] || sizes='s/\(layers": \)32/\12/; s/\(heads": \)32/\12/; s/4096/128/; s/11008/256/'
+    mkdir -p "$work/llama"
+    sed "$sizes" "$from" >"$to"
+    ! cmp -s "$from" "$to" || fail "$from is not written as write_llama expects"
+}
+
+# TITLE STAGE WORDS...: one measurement of a stage as a line of the table.
+bench_stage() {
+    local title=$1 stage=$2 p=bf16 to
+    to=$work/stage-${title//[^a-z0-9]/-}.json
+    shift 2
+    "$radialog" bench "$stage" --device "$(device)" --precision $p "$@" --json >"$to" || { note "$title failed"; return 1; }
+    metrics stage_row "$to" "$work/ceiling-$p.json" "$title"
+}
+
+# The labeler has no benchmark of its own: what its training says of itself, with short reports.
+train_labeler() {
+    local size=paper words="--set model.init= --set data.max_tokens=512 --set train.batch=64 --set run.max_steps=30"
+    [ -z "$REHEARSE" ] || { size=demo; words="--set run.max_steps=6"; }
+    rm -rf "$work/labeler"
+    # shellcheck disable=SC2086
+    "$radialog" train chexbert --config configs/$size/chexbert.json --device "$(device)" --precision bf16 \
+        --set data.shards=.gpu/shards --set model.vocabulary=$data/vocab.txt --set run.dir="$work/labeler" $words \
+        --set train.validate_first=false --set train.checkpoint_every=0 --set train.validate_every=100000 --quiet \
+        >"$work/labeler.out" || fail "training the labeler failed"
+    note "chexbert $(metrics rate "$work/labeler" 4) texts/s"
+    rm -rf "$work/labeler" # a gigabyte
+}
+
+step_stages() {
+    need_device
+    need_data
+    local failed=0 rounds="--rounds 10 --warmup 3" aligner=paper pairs=32 texts=16 tokens=64 base="--set model.base=$work/llama"
+    [ -z "$REHEARSE" ] || { rounds="--rounds 2" aligner=demo pairs=4 texts=2 tokens=8; }
+    write_llama
+    metrics stage_head
+    # shellcheck disable=SC2086
+    {
+        bench_stage "aligner" aligner --config configs/$aligner/aligner.json --batch $pairs $rounds || failed=1
+        bench_stage "lora" lora --config configs/paper/lora.json --batch $texts $rounds $base || failed=1
+        bench_stage "lora, base in NF4" lora --config configs/paper/lora.json --batch $texts $rounds $base \
+            --set model.storage=nf4 || failed=1
+        bench_stage "generate, one answer" generate --batch 1 --tokens $tokens $rounds $base \
+            --set generate.merge=true || failed=1
+        bench_stage "generate, $texts answers" generate --batch $texts --tokens $tokens $rounds $base \
+            --set generate.merge=true || failed=1
+    }
+    train_labeler
+    return $failed
+}
+
 step_shards() {
     need_device
     local studies=600 side=512 shards=$work/plain batch=64 size=488 steps=60 precision=fp16 words=""
