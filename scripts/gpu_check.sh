@@ -38,7 +38,7 @@ known=(
 minutes="" only=() run_one="" REHEARSE=${REHEARSE:-}
 while [ $# -gt 0 ]; do
     case $1 in
-    --list) printf '%s\n' "${known[@]}" | sed 's/ / (at most /; s/ \([^(]\)/ s) \1/2'; exit 0 ;;
+    --list) printf '%s\n' "${known[@]}" | sed 's/ \([0-9]*\) / (at most \1 s): /'; exit 0 ;;
     --rehearse) REHEARSE=1 ;;
     --minutes) minutes=${2:?--minutes needs a number}; shift ;;
     --step) run_one=${2:?}; shift ;;

@@ -38,11 +38,13 @@ step_classifier() {
     note "$(metrics best "$work"/classifier-*.json)"
 }
 
+llama=build/gpu-check/llama # relative, as words are split at blanks
+
 # A LLaMA of 7B's widths with 4 of its 32 layers, which are alike: drawing the weights of all would take a minute.
 write_llama() {
-    local from=configs/models/llama-7b/config.json to=$work/llama/config.json sizes='s/\(layers": \)32/\14/'
+    local from=configs/models/llama-7b/config.json to=$llama/config.json sizes='s/\(layers": \)32/\14/'
     [ -z "$REHEARSE" ] || sizes='s/\(layers": \)32/\12/; s/\(heads": \)32/\12/; s/4096/128/; s/11008/256/'
-    mkdir -p "$work/llama"
+    mkdir -p $llama
     sed "$sizes" "$from" >"$to"
     ! cmp -s "$from" "$to" || fail "$from is not written as write_llama expects"
 }
@@ -73,7 +75,7 @@ train_labeler() {
 step_stages() {
     need_device
     need_data
-    local failed=0 rounds="--rounds 10 --warmup 3" aligner=paper pairs=32 texts=16 tokens=64 base="--set model.base=$work/llama"
+    local failed=0 rounds="--rounds 10 --warmup 3" aligner=paper pairs=32 texts=16 tokens=64 base="--set model.base=$llama"
     [ -z "$REHEARSE" ] || { rounds="--rounds 2" aligner=demo pairs=4 texts=2 tokens=8; }
     write_llama
     metrics stage_head
