@@ -1,6 +1,6 @@
 #include "train/answer_scores.h"
 #include "core/log.h"
-#include "eval/metrics.h"
+#include "eval/clinical.h"
 #include "train/ranks.h"
 
 #include <string.h>
@@ -125,43 +125,39 @@ static status label_answers(answer_scores *s) {
     return rc;
 }
 
-// What all ranks' answers say, as scores whose sign tells what is positive.
-static status share_labels(const answer_scores *s, run *r, float *scores) {
-    float *own = scores + s->first * CLASS_COUNT;
-    for (int64_t i = 0; i < s->own * CLASS_COUNT; i++)
-        own[i] = s->said[i] == LABEL_POSITIVE ? 1.0f : -1.0f;
-    return ranks_sum(r->comm, r->device, scores, s->count * CLASS_COUNT);
-}
-
-static status measure(const answer_scores *s, run *r, classify_metrics *m) {
-    float *scores = NULL;
-    uint8_t *targets = NULL;
-    status rc = mem_new(&scores, s->count * CLASS_COUNT, "labels");
-    if (!rc) rc = mem_new(&targets, s->count * CLASS_COUNT, "labels");
-    if (!rc) rc = share_labels(s, r, scores);
-    for (int64_t i = 0; i < s->count * CLASS_COUNT && !rc; i++)
-        targets[i] = s->truth[i] == LABEL_POSITIVE;
-    if (!rc) rc = metrics_classify(m, scores, targets, NULL, s->count, CLASS_COUNT);
-    mem_free(targets);
-    mem_free(scores);
+// Of all ranks' answers: their counts add up, exactly.
+static status measure(const answer_scores *s, run *r, clinical_scores *out) {
+    float shared[CLINICAL_STATISTICS] = {0};
+    double *rows = NULL, sum[CLINICAL_STATISTICS];
+    status rc = mem_new(&rows, s->own ? s->own * CLINICAL_STATISTICS : 1, "counts of labels");
+    if (!rc)
+        rc = clinical_statistics(rows, s->said, s->truth + s->first * CLASS_COUNT, s->own, CLINICAL_POSITIVE);
+    for (int64_t i = 0; i < s->own * CLINICAL_STATISTICS && !rc; i++)
+        shared[i % CLINICAL_STATISTICS] += (float)rows[i];
+    mem_free(rows);
+    rc = ranks_agree(r->comm, rc);
+    if (!rc) rc = ranks_sum(r->comm, r->device, shared, CLINICAL_STATISTICS);
+    for (int i = 0; i < CLINICAL_STATISTICS; i++) sum[i] = (double)shared[i];
+    if (!rc) clinical_measure(out, sum, s->count, CLINICAL_POSITIVE);
     return rc;
 }
 
 status answer_scores_make(answer_scores *s, run *r, buffer *out, double *f1) {
-    classify_metrics m;
+    clinical_scores m;
     s->texts.length = 0;
     status rc = generator_run(s->writer);
     if (!rc) rc = label_answers(s);
     rc = ranks_agree(r->comm, rc);
     if (!rc) rc = measure(s, r, &m);
     if (rc) return rc;
-    *f1 = m.macro.f1;
+    const metric_average *macro = &m.all.macro;
+    *f1 = macro->f1;
     buffer_print(out, "\"answers\":%lld,\"clinical_f1\":", (long long)s->count);
-    buffer_json_number(out, m.macro.f1);
+    buffer_json_number(out, macro->f1);
     buffer_text(out, ",\"clinical_precision\":");
-    buffer_json_number(out, m.macro.precision);
+    buffer_json_number(out, macro->precision);
     buffer_text(out, ",\"clinical_recall\":");
-    buffer_json_number(out, m.macro.recall);
-    log_info("%s: \"%.400s\"", generate_prompts_name(&s->source.prompts, s->first), s->texts.data);
+    buffer_json_number(out, macro->recall);
+    if (s->own) log_info("%s: \"%.400s\"", generate_prompts_name(&s->source.prompts, s->first), s->texts.data);
     return out->failed;
 }

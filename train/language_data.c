@@ -27,8 +27,7 @@ static status list_records(language_split *s, const language_options *o) {
 int64_t language_longest(const instruct_set *data) {
     int64_t longest = 1;
     for (int split = SPLIT_TRAIN; split < SPLIT_COUNT; split++)
-        for (int64_t i = 0; i < instruct_count(data, split); i++)
-            if (instruct_length(data, split, i) > longest) longest = instruct_length(data, split, i);
+        if (instruct_longest(data, split) > longest) longest = instruct_longest(data, split);
     return longest;
 }
 
