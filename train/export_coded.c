@@ -24,23 +24,21 @@ void coded_base_close(coded_base *b) {
     *b = (coded_base){0};
 }
 
-// The parameter of which NAME is a tensor in files, and which of its rows that are.
-static const param *find(const coded_base *b, const char *name, int64_t *first_row) {
-    *first_row = 0;
-    for (size_t i = 0; i < b->params.count; i++) {
+// Rows of a tensor are asked for one by one, so what is found is kept.
+bool coded_base_has(coded_base *b, const weight_entry *e) {
+    if (b->name == e->name) return b->of != NULL;
+    b->name = e->name;
+    b->of = NULL;
+    for (size_t i = 0; i < b->params.count && !b->of; i++) {
         const param *q = b->params.item[i];
-        for (int j = 0; q->coded && j < param_files(q); j++) {
+        for (int j = 0; q->coded && j < param_files(q) && !b->of; j++) {
             const param_file part = param_file_at(q, j);
-            *first_row = part.first / q->value.dim[1];
-            if (!strcmp(part.name, name)) return q;
+            if (strcmp(part.name, e->name) != 0) continue;
+            b->of = q;
+            b->first_row = part.first / q->value.dim[1];
         }
     }
-    return NULL;
-}
-
-bool coded_base_has(const coded_base *b, const char *name) {
-    int64_t row;
-    return find(b, name, &row) != NULL;
+    return b->of != NULL;
 }
 
 // The codes of all of Q: what is said of a matrix in NF4 depends on all of its rows.
@@ -58,11 +56,10 @@ static status hold(coded_base *b, const param *q) {
 
 status coded_base_read(coded_base *b, const weight_entry *e, int64_t row, int64_t first, int64_t count,
                        double *out) {
-    int64_t first_row;
-    const param *q = find(b, e->name, &first_row);
-    status rc = hold(b, q);
+    if (!coded_base_has(b, e)) die("coded_base_read: %s is not coded", e->name);
+    status rc = hold(b, b->of);
     if (rc) return rc;
-    quantise_plain(&b->codes, b->row, first_row + row, 1);
+    quantise_plain(&b->codes, b->row, b->first_row + row, 1);
     for (int64_t i = 0; i < count; i++) out[i] = (double)b->row[first + i];
     return STATUS_OK;
 }

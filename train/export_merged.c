@@ -111,7 +111,7 @@ static status copy_tensor(safetensors_writer *w, const job *j, const weight_entr
 // Numbers FIRST to FIRST + COUNT - 1 of row ROW of W, as training computed with them, in j->sum.
 static status base_row(job *j, const weight_entry *e, int64_t row, int64_t first, int64_t count) {
     const void *bytes = NULL;
-    if (coded_base_has(&j->coded, e->name))
+    if (coded_base_has(&j->coded, e))
         return coded_base_read(&j->coded, e, row, first, count, j->sum);
     status rc = weights_piece(j->base, e, row * e->dim[1] + first, count, &bytes);
     if (!rc) element_to_f64(j->sum, e->type, bytes, (size_t)count);
@@ -182,7 +182,7 @@ static status write_part(job *j, const char *folder, int part) {
             if (!writing)
                 rc = safetensors_declare(w, e->name, type_of(e->type), e->rank, e->dim);
             else
-                rc = p || coded_base_has(&j->coded, e->name) ? merge_tensor(w, j, e, p)
+                rc = p || coded_base_has(&j->coded, e) ? merge_tensor(w, j, e, p)
                                                              : copy_tensor(w, j, e);
         }
     if (!rc) rc = safetensors_finish(w);
@@ -289,7 +289,7 @@ static status verify_tensor(job *j, weights *again, size_t i) {
     if (!x || x->type != e->type || x->rank != e->rank ||
         memcmp(x->dim, e->dim, (size_t)e->rank * sizeof *e->dim) != 0)
         return differs(again, e->name);
-    if (p || coded_base_has(&j->coded, e->name)) return verify_merged(j, again, e, x, p);
+    if (p || coded_base_has(&j->coded, e)) return verify_merged(j, again, e, x, p);
     status rc = weights_checksum(j->base, e, &wanted);
     if (!rc) rc = weights_checksum(again, x, &found);
     return rc || wanted == found ? rc : differs(again, e->name);

@@ -242,39 +242,36 @@ static status load_part(params *p, weights *file, const param *q, const param_fi
     return rc;
 }
 
-static status load_one(params *p, weights *file, const load_recipe *r, param *q, load_counts *counts) {
+// All parts of Q: into P, or of a parameter in few bits into CODES. *LOADED counts them.
+static status load_parts(params *p, weights *file, const load_recipe *r, const param *q, quantise *codes,
+                         int64_t *loaded) {
     char name[NAME_SIZE];
-    quantise codes = {0};
-    status rc = STATUS_OK;
-    if (q->coded) rc = quantise_open(&codes, q->quantised.how, q->value.dim[0], q->value.dim[1]);
+    status rc = q->coded ? quantise_open(codes, q->quantised.how, q->value.dim[0], q->value.dim[1]) : STATUS_OK;
     for (int j = 0; j < param_files(q) && !rc; j++) {
         const param_file part = param_file_at(q, j);
         const weight_entry *e = find_entry(name, file, r, part.name);
-        rc = is_as_kept(q, e) ? copy_part(p, file, q, &part, e) : load_part(p, file, q, &part, e, &codes);
+        if (!e) return status_fail(STATUS_FORMAT, "%s: has no %s", weights_path(file), part.name);
+        rc = is_as_kept(q, e) ? copy_part(p, file, q, &part, e) : load_part(p, file, q, &part, e, codes);
         weights_forget(file, e);
-        counts->loaded += !rc;
+        *loaded += !rc;
     }
-    if (!rc && q->coded) {
-        quantise_end(&codes);
-        param_code(p, q, &codes);
-    }
+    if (!rc && q->coded) quantise_end(codes);
+    return rc;
+}
+
+static status load_one(params *p, weights *file, const load_recipe *r, param *q, load_counts *counts) {
+    quantise codes = {0};
+    status rc = load_parts(p, file, r, q, &codes, &counts->loaded);
+    if (!rc && q->coded) param_code(p, q, &codes);
     quantise_close(&codes);
     return rc;
 }
 
 status params_code(quantise *out, weights *file, const param *q) {
+    static const load_recipe own_names;
+    int64_t loaded = 0;
     *out = (quantise){0};
-    status rc = quantise_open(out, q->quantised.how, q->value.dim[0], q->value.dim[1]);
-    for (int j = 0; j < param_files(q) && !rc; j++) {
-        const param_file part = param_file_at(q, j);
-        const weight_entry *e = weights_lookup(file, part.name);
-        if (!e)
-            rc = status_fail(STATUS_FORMAT, "%s: has no %s", weights_path(file), part.name);
-        else
-            rc = load_part(NULL, file, q, &part, e, out);
-    }
-    if (!rc) quantise_end(out);
-    return rc;
+    return load_parts(NULL, file, &own_names, q, out, &loaded);
 }
 
 status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts) {
