@@ -1,4 +1,5 @@
 #include "tests/train/helper_run.h"
+#include "core/files/fs.h"
 #include "tests/train/helper_program.h"
 
 #include <check.h>
@@ -65,12 +66,18 @@ void run_kill_at(const char *run, int step, const char *command) {
 }
 
 void run_expect_same(const char *a, const char *b, int step) {
-    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
-                                        "vocab.txt", "manifest.json"};
-    char x[1024], y[1024];
-    for (int i = 0; i < 5; i++) {
-        snprintf(x, sizeof x, "%s/checkpoints/step-%08d/%s", a, step, files[i]);
-        snprintf(y, sizeof y, "%s/checkpoints/step-%08d/%s", b, step, files[i]);
+    char folder[2][1024], x[2048], y[2048];
+    names list[2] = {{0}};
+    for (int i = 0; i < 2; i++) {
+        snprintf(folder[i], sizeof folder[i], "%s/checkpoints/step-%08d", i ? b : a, step);
+        ck_assert_msg(!folder_list(folder[i], &list[i]), "%s", status_text());
+    }
+    ck_assert_uint_gt(list[0].count, 3);
+    ck_assert_uint_eq(list[0].count, list[1].count);
+    for (size_t i = 0; i < list[0].count; i++) {
+        snprintf(x, sizeof x, "%s/%s", folder[0], list[0].name[i]);
+        snprintf(y, sizeof y, "%s/%s", folder[1], list[0].name[i]);
         ck_assert_msg(same_files(x, y), "%s and %s differ", x, y);
     }
+    for (int i = 0; i < 2; i++) names_free(&list[i]);
 }

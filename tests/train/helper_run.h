@@ -10,5 +10,5 @@ void run_expect_steps(const char *run, int steps);
 double run_metric(const char *run, int step, const char *key);
 // Starts `radialog COMMAND --quiet`, which trains in RUN, and kills it once STEP is done.
 void run_kill_at(const char *run, int step, const char *command);
-// Fails unless the checkpoints of STEP are the same bytes, vocab.txt among them.
+// Fails unless the checkpoints of STEP hold the same files with the same bytes.
 void run_expect_same(const char *a, const char *b, int step);

@@ -46,23 +46,12 @@ START_TEST(pieces_and_prefixes_do_not_matter) {
 }
 END_TEST
 
-static void expect_same(const char *a, const char *b, int step) {
-    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
-                                        "manifest.json"};
-    for (int i = 0; i < 4; i++) {
-        char x[128], y[128];
-        snprintf(x, sizeof x, "%s/checkpoints/step-%08d/%s", a, step, files[i]);
-        snprintf(y, sizeof y, "%s/checkpoints/step-%08d/%s", b, step, files[i]);
-        ck_assert_msg(same_files(in_work(x), in_work(y)), "%s", files[i]);
-    }
-}
-
 START_TEST(lora_resumes) {
     train("straight", 6, "");
     train("parts", 2, "");
     train("parts", 6, "");
     run_expect_steps(in_work("parts"), 6);
-    expect_same("straight", "parts", 6);
+    run_expect_same(in_work("straight"), in_work("parts"), 6);
 }
 END_TEST
 
@@ -258,7 +247,7 @@ START_TEST(judged_answers) {
 
     train("judged_parts", 2, extra);
     train("judged_parts", 4, extra);
-    expect_same("judged", "judged_parts", 4);
+    run_expect_same(in_work("judged"), in_work("judged_parts"), 4);
 }
 END_TEST
 
