@@ -1,6 +1,5 @@
 #include "train/answer_scores.h"
 #include "core/log.h"
-#include "eval/clinical.h"
 #include "train/ranks.h"
 
 #include <string.h>
@@ -125,8 +124,7 @@ static status label_answers(answer_scores *s) {
     return rc;
 }
 
-// Of all ranks' answers: their counts add up, exactly.
-static status measure(const answer_scores *s, run *r, clinical_scores *out) {
+status answer_scores_measure(const answer_scores *s, run *r, clinical_scores *out) {
     float shared[CLINICAL_STATISTICS] = {0};
     double *rows = NULL, sum[CLINICAL_STATISTICS];
     status rc = mem_new(&rows, s->own ? s->own * CLINICAL_STATISTICS : 1, "counts of labels");
@@ -148,7 +146,7 @@ status answer_scores_make(answer_scores *s, run *r, buffer *out, double *f1) {
     status rc = generator_run(s->writer);
     if (!rc) rc = label_answers(s);
     rc = ranks_agree(r->comm, rc);
-    if (!rc) rc = measure(s, r, &m);
+    if (!rc) rc = answer_scores_measure(s, r, &m);
     if (rc) return rc;
     const metric_average *macro = &m.all.macro;
     *f1 = macro->f1;

@@ -2,6 +2,7 @@
 // labelled as the reports that they should be were, by a report labeler (REFERENCE 7.6: the macro F1 of the
 // 14 observations that reports call positive).
 #pragma once
+#include "eval/clinical.h"
 #include "train/answer_source.h"
 #include "train/report_labeler.h"
 #include "train/run.h"
@@ -27,6 +28,8 @@ void answer_scores_close(answer_scores *s);
 size_t answer_scores_bytes(const answer_scores *s);
 // The largest step of writing, in a dry run of the run's tape.
 void answer_scores_dry(answer_scores *s);
+// What was SAID against the TRUTH, of all ranks' answers: their counts add up, exactly. MEMORY.
+status answer_scores_measure(const answer_scores *s, run *r, clinical_scores *out);
 // Writes and judges, whatever signals come: appends members of a JSON object to OUT; *F1, equal on all
 // ranks. Errors: the writer's and the labeler's.
 status answer_scores_make(answer_scores *s, run *r, buffer *out, double *f1);

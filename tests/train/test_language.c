@@ -5,6 +5,7 @@
 #include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
+#include "train/answer_scores.h"
 #include "train/language_data.h"
 
 #include <check.h>
@@ -19,9 +20,9 @@ static const char *const lora =
     "--set optim.warmup_steps=0 --set optim.schedule=constant --set train.validate_first=false "
     "--set lora.rank=3 --set train.pack_tokens=2048 --set train.validate_every=2";
 
-static void train(const char *run, int steps, const char *extra) {
+static void train(const char *name, int steps, const char *extra) {
     program_expect(0, "train lora %s %s --set run.dir=%s --set run.max_steps=%d %s", common, lora,
-                   in_work(run), steps, extra);
+                   in_work(name), steps, extra);
 }
 
 // --- steps --------------------------------------------------------------------------------------
@@ -251,6 +252,30 @@ START_TEST(judged_answers) {
 }
 END_TEST
 
+// Such a labeler reads nearly the same in all texts; which answer belongs to which report shows here. This rank
+// has the answers behind the first, and reads each as the report's own labels or the next one's.
+START_TEST(answers_meet_their_reports) {
+    enum { COUNT = 5 };
+    int8_t truth[COUNT * CLASS_COUNT], said[COUNT * CLASS_COUNT];
+    run r = {0};
+    clinical_scores right, wrong;
+    for (int i = 0; i < COUNT * CLASS_COUNT; i++)
+        truth[i] = i % CLASS_COUNT % COUNT == i / CLASS_COUNT ? LABEL_POSITIVE : LABEL_BLANK;
+    ck_assert(!device_open_cpu(&r.device, 1) && !comm_open_single(&r.comm));
+    answer_scores s = {.count = COUNT, .first = 1, .own = COUNT - 1, .truth = truth, .said = said};
+    memcpy(said, truth + CLASS_COUNT, sizeof said - CLASS_COUNT);
+    ck_assert(!answer_scores_measure(&s, &r, &right));
+    ck_assert_double_eq(right.all.micro.f1, 1);
+    ck_assert_double_eq(right.all.macro.f1, 11.0 / 14); // three classes are the first report's alone
+    ck_assert_int_eq(right.count, COUNT);
+    memcpy(said, truth, sizeof said - CLASS_COUNT);
+    ck_assert(!answer_scores_measure(&s, &r, &wrong));
+    ck_assert_double_eq(wrong.all.micro.f1, 0);
+    comm_close(r.comm);
+    device_close(r.device);
+}
+END_TEST
+
 START_TEST(refusals) {
     static const struct {
         const char *extra, *says;
@@ -302,6 +327,7 @@ int main(void) {
     tcase_add_test(tests, a_folder_of_peft);
     tcase_add_test(tests, no_validation);
     tcase_add_test(tests, judged_answers);
+    tcase_add_test(tests, answers_meet_their_reports);
     tcase_add_test(tests, refusals);
     tcase_add_test(tests, longer_than_the_model);
     suite_add_tcase(suite, tests);
