@@ -96,4 +96,4 @@ head -3 "$out/full.jsonl"
 
 echo "== what they are worth"
 $radialog evaluate "$out/full.jsonl" "$out/blind.jsonl" "$out/no-findings.jsonl" \
-    --checkpoint "$out/chexbert" --shards "$out/shards" --out "$out/evaluation"
+    --constant --checkpoint "$out/chexbert" --shards "$out/shards" --out "$out/evaluation"

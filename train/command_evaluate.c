@@ -14,6 +14,7 @@
 static const option options[] = {
     {"checkpoint", "PATH", "the report labeler: a run of train chexbert, a checkpoint or its weights"},
     {"shards", "DIR", "the records with their reports and labels"},
+    {"constant", NULL, "also the commonest of the real reports, written for every record: what must be beaten"},
     {"out", "DIR", "also writes scores.json and reports.jsonl there"},
     {0},
 };
@@ -284,6 +285,7 @@ static status open_all(evaluator *v, const arguments *a) {
     if (!rc)
         rc = evaluation_open(&v->e, v->data, (record_text)config_choice(v->config, "data.section"),
                              a->positional, a->positionals);
+    if (!rc && argument_given(a, "constant")) rc = evaluation_add_constant(&v->e);
     return rc ? rc : open_protocol(&v->how, v->config);
 }
 

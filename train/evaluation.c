@@ -1,4 +1,5 @@
 #include "train/evaluation.h"
+#include "eval/controls.h"
 
 #include <string.h>
 
@@ -118,12 +119,31 @@ status evaluation_open(evaluation *e, const dataset *data, record_text section,
     return rc ? rc : read_references(e, data, section);
 }
 
+status evaluation_add_constant(evaluation *e) {
+    int64_t index = 0;
+    if (e->runs == EVALUATION_RUNS)
+        return status_fail(STATUS_USAGE, "--constant: beside it, at most %d files can be compared",
+                           EVALUATION_RUNS - 1);
+    evaluated_run *r = &e->run[e->runs++];
+    *r = (evaluated_run){.name = "the commonest report"};
+    status rc = mem_new(&r->text, e->count, "answers");
+    if (!rc) rc = control_commonest(&index, e->reference, e->count);
+    for (int64_t i = 0; i < e->count && !rc; i++) r->text[i] = e->reference[index];
+    return rc;
+}
+
+// A constant report is read once.
+static status label_run(evaluated_run *r, int64_t count, report_labeler *l) {
+    const int64_t texts = r->table ? count : 1;
+    status rc = mem_new(&r->labels, count * CLASS_COUNT, "labels");
+    if (!rc) rc = report_labeler_texts(l, r->text, texts, r->labels);
+    for (int64_t i = texts; i < count && !rc; i++)
+        memcpy(r->labels + i * CLASS_COUNT, r->labels, CLASS_COUNT);
+    return rc;
+}
+
 status evaluation_label(evaluation *e, report_labeler *l, bool read_truth) {
     status rc = read_truth ? report_labeler_texts(l, e->reference, e->count, e->truth) : STATUS_OK;
-    for (int k = 0; k < e->runs && !rc; k++) {
-        evaluated_run *r = &e->run[k];
-        rc = mem_new(&r->labels, e->count * CLASS_COUNT, "labels");
-        if (!rc) rc = report_labeler_texts(l, r->text, e->count, r->labels);
-    }
+    for (int k = 0; k < e->runs && !rc; k++) rc = label_run(&e->run[k], e->count, l);
     return rc;
 }

@@ -9,7 +9,7 @@ enum { EVALUATION_RUNS = 16 };
 // One file of answers.
 typedef struct evaluated_run {
     const char *name; // its path, borrowed
-    report_table *table;
+    report_table *table; // NULL: it is the constant report
     const char **text; // (count), in the order of the evaluation's records
     int8_t *labels;    // (count, CLASS_COUNT): what a labeler reads in them
 } evaluated_run;
@@ -30,5 +30,8 @@ typedef struct evaluation {
 status evaluation_open(evaluation *e, const dataset *data, record_text section,
                        const char *const *path, int runs);
 void evaluation_close(evaluation *e);
+// One run more: the report that stands most often among the real ones, written for every record. USAGE (too many
+// runs), MEMORY.
+status evaluation_add_constant(evaluation *e);
 // Labels of all answers. READ_TRUTH: the reports are labelled too, instead of what the shards say.
 status evaluation_label(evaluation *e, report_labeler *l, bool read_truth);

@@ -156,6 +156,32 @@ START_TEST(order_does_not_matter) {
 }
 END_TEST
 
+// Fails unless the last answer of each line is TEXT (as JSON), with the same findings.
+static void expect_constant(char *lines, const char *text) {
+    char *first = NULL;
+    for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
+        char *last = strrchr(line, '{');
+        ck_assert_msg(!strncmp(last, "{\"text\":", 8) && !strncmp(last + 8, text, strlen(text)), "%s", last);
+        if (!first) first = last;
+        ck_assert_str_eq(first, last);
+    }
+    ck_assert_ptr_nonnull(first);
+}
+
+// All reports differ: the first stands most often, and is written for every record.
+START_TEST(constant_report) {
+    buffer text = {0};
+    evaluate("own.jsonl", "--constant --set evaluate.truth=labeler");
+    char *lines = read_file(in_work("scores/reports.jsonl"), NULL);
+    buffer_json(&text, report[0]);
+    expect_constant(lines, text.data);
+    buffer_free(&text);
+    free(lines);
+    ck_assert_double_lt(number(1, "scores", "rouge_l", 0), 1);
+    ck_assert_double_gt(number(1, "scores", "rouge_l", 0), 1.0 / REPORTS); // it is one record's own
+}
+END_TEST
+
 static void expect_refusal(int exit, const char *part, const char *answers, const char *extra) {
     outcome o = program("evaluate --quiet --checkpoint %s/chexbert %s %s", work, extra, answers);
     ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s %s: exit %d\n%s", answers, extra, o.exit, o.err);
@@ -197,6 +223,7 @@ int main(void) {
     tcase_add_test(tests, ends);
     tcase_add_test(tests, truth_of_the_shards);
     tcase_add_test(tests, order_does_not_matter);
+    tcase_add_test(tests, constant_report);
     tcase_add_test(tests, refusals);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
