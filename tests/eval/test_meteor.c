@@ -2,11 +2,11 @@
 // (scripts/golden/text_metrics.py) within 1e-12; threads; words that come later; bad tables;
 // failing memory. Exact words and stems: test_text_metrics.c.
 #include "core/files/fs.h"
-#include "data/csv.h"
 #include "eval/meteor.h"
 #include "eval/meteor_private.h"
 #include "tests/core/helper_check.h"
 #include "tests/core/helper_torch.h"
+#include "tests/eval/helper_csv.h"
 
 #include <math.h>
 #include <omp.h>
@@ -30,14 +30,6 @@ typedef struct golden_texts {
 
 static golden_texts golden;
 
-static char *field(const csv *c, const char *name) {
-    char *out;
-    int column;
-    if (csv_require(&column, c, name) || mem_string(&out, csv_field(c, column)))
-        die("%s", status_text());
-    return out;
-}
-
 static void open_golden(void) {
     csv *c;
     bool more, bad;
@@ -47,10 +39,10 @@ static void open_golden(void) {
         if (csv_next(c, &more, &bad)) die("%s", status_text());
         if (!more) break;
         if (bad || rows == MOST) die("a bad table: %s", csv_reason(c));
-        golden.text[rows] = field(c, "text");
-        golden.reference[rows] = field(c, "reference");
+        golden.text[rows] = csv_text(c, "text");
+        golden.reference[rows] = csv_text(c, "reference");
         for (int k = 0; k < KINDS; k++) {
-            char *text = field(c, kinds[k]);
+            char *text = csv_text(c, kinds[k]);
             golden.score[rows][k] = strtod(text, NULL);
             mem_free(text);
         }

@@ -2,13 +2,13 @@
 // within 1e-9; tables of sentence ends; failing memory. scripts/check_text_metrics.sh gives it
 // tables of real reports.
 #include "core/files/fs.h"
-#include "data/csv.h"
 #include "eval/bleu.h"
 #include "eval/meteor.h"
 #include "eval/rouge.h"
 #include "eval/stem_english.h"
 #include "eval/text_tokens.h"
 #include "tests/core/helper_check.h"
+#include "tests/eval/helper_csv.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,17 +28,9 @@ typedef struct golden_pairs {
 static golden_pairs pairs;
 static punkt *table;
 
-static char *field(const csv *c, const char *name) {
-    char *out;
-    int column;
-    if (csv_require(&column, c, name) || mem_string(&out, csv_field(c, column)))
-        die("%s", status_text());
-    return out;
-}
-
 static void read_scores(double score[SCORES], const csv *c) {
     for (int k = 0; k < SCORES; k++) {
-        char *text = field(c, score_names[k]);
+        char *text = csv_text(c, score_names[k]);
         score[k] = strtod(text, NULL);
         mem_free(text);
     }
@@ -54,16 +46,16 @@ static void open_pairs(void) {
         if (!more) break;
         if (bad || whole || pairs.count == MOST_PAIRS) die("a bad table: %s", csv_reason(c));
         const int64_t i = pairs.count;
-        pairs.text[i] = field(c, "text");
+        pairs.text[i] = csv_text(c, "text");
         whole = strcmp(pairs.text[i], "corpus") == 0;
         read_scores(whole ? pairs.corpus : pairs.score[i], c);
         if (whole) {
             mem_free(pairs.text[i]);
             continue;
         }
-        pairs.reference[i] = field(c, "reference");
-        pairs.tokens[i] = field(c, "tokens");
-        pairs.reference_tokens[i] = field(c, "reference_tokens");
+        pairs.reference[i] = csv_text(c, "reference");
+        pairs.tokens[i] = csv_text(c, "tokens");
+        pairs.reference_tokens[i] = csv_text(c, "reference_tokens");
         pairs.count++;
     }
     csv_close(c);
