@@ -1,5 +1,6 @@
 #include "train/cli.h"
 #include "core/nearest.h"
+#include "train/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static const option configured_options[] = {
 static int option_tables(const command *c, const option *tables[3]) {
     int count = 0;
     if (c->options) tables[count++] = c->options;
-    if (c->configured) tables[count++] = configured_options;
+    if (c->tables || c->keys) tables[count++] = configured_options;
     tables[count++] = common_options;
     return count;
 }
@@ -133,10 +134,7 @@ status command_help(const command *c, buffer *out) {
             while (out->length - start < 30 && !out->failed) buffer_text(out, " ");
             buffer_print(out, " %s\n", o->help);
         }
-    if (c->keys) {
-        buffer_text(out, "\nConfiguration keys (--config FILE, --set SECTION.KEY=VALUE):\n");
-        status rc = c->keys(out);
-        if (rc) return rc;
-    }
-    return out->failed;
+    if (!c->tables && !c->keys) return out->failed;
+    buffer_text(out, "\nConfiguration keys (--config FILE, --set SECTION.KEY=VALUE):\n");
+    return c->tables ? settings_help(out, c->tables) : c->keys(out);
 }

@@ -2,6 +2,7 @@
 // error messages come. Unknown options are errors that name the nearest valid one.
 #pragma once
 #include "core/buffer.h"
+#include "core/config.h"
 #include <stdbool.h>
 
 typedef struct option {
@@ -17,9 +18,10 @@ typedef struct command {
     const char *positional; // "OUT"; "IMAGE..." for any number; "[RUN]": or none; NULL: none
     const char *summary;    // one line
     const option *options;  // ended by {0}; the common ones are added
-    bool configured;        // takes --config and --set; its help lists the keys
     status (*run)(const arguments *a);
-    // Appends the keys of its configuration to OUT; NULL where not configured.
+    // The keys of its configuration, which --config and --set give; NULL: it has none.
+    const config_key *const *tables;
+    // Where they depend on what is asked: appends all of them to OUT.
     status (*keys)(buffer *out);
 } command;
 

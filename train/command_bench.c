@@ -128,7 +128,6 @@ const command command_bench = {
     .positional = "classifier|encoder|aligner|lora|generate|loader|ingest|tokenizer|device",
     .summary = "times training steps, the encoder, writing, reading shards or making them, tokens, copies",
     .options = options,
-    .configured = true,
     .run = run_bench,
     .keys = help_keys,
 };

@@ -121,14 +121,11 @@ static status classify(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) { return settings_help(out, predictor_tables); }
-
 const command command_classify = {
     .name = "classify",
     .positional = "SHARDS|IMAGE...",
     .summary = "findings of a shard directory's split or of image files, as JSON lines",
     .options = options,
-    .configured = true,
     .run = classify,
-    .keys = help_keys,
+    .tables = predictor_tables,
 };

@@ -54,15 +54,10 @@ done:
     return rc;
 }
 
-static status help_keys(buffer *out) {
-    return settings_help(out, classifier_tables);
-}
-
 const command command_doctor = {
     .name = "doctor",
     .summary = "whether this machine can train, and what to do about it",
     .options = options,
-    .configured = true,
     .run = run_doctor,
-    .keys = help_keys,
+    .tables = classifier_tables,
 };

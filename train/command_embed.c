@@ -162,16 +162,11 @@ static status embed(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) {
-    return settings_help(out, aligner_tables);
-}
-
 const command command_embed = {
     .name = "embed",
     .positional = "SHARDS|IMAGE...",
     .summary = "the aligner's image tokens of shards or image files, as HDF5",
     .options = options,
-    .configured = true,
     .run = embed,
-    .keys = help_keys,
+    .tables = aligner_tables,
 };

@@ -316,16 +316,11 @@ static status evaluate(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) {
-    return settings_help(out, evaluate_tables);
-}
-
 const command command_evaluate = {
     .name = "evaluate",
     .positional = "ANSWERS...",
     .summary = "scores of written reports, with intervals, and how runs differ",
     .options = options,
-    .configured = true,
     .run = evaluate,
-    .keys = help_keys,
+    .tables = evaluate_tables,
 };

@@ -248,16 +248,11 @@ static status generate(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) {
-    return settings_help(out, generate_tables);
-}
-
 const command command_generate = {
     .name = "generate",
     .positional = "[RUN|ADAPTER] [IMAGE...]",
     .summary = "reports on the records of instruct data, or on images in files, as JSON lines",
     .options = options,
-    .configured = true,
     .run = generate,
-    .keys = help_keys,
+    .tables = generate_tables,
 };

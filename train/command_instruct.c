@@ -297,17 +297,12 @@ static status instruct(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) {
-    return settings_help(out, tables);
-}
-
 const command command_instruct = {
     .name = "instruct",
     .positional = "SHARDS|FILE.json",
     .summary =
         "conversations as token ids for the language model: reports of shards, or RaDialog's JSON",
     .options = options,
-    .configured = true,
     .run = instruct,
-    .keys = help_keys,
+    .tables = tables,
 };

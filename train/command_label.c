@@ -135,16 +135,11 @@ static status label(const arguments *a) {
     return rc;
 }
 
-static status help_keys(buffer *out) {
-    return settings_help(out, chexbert_tables);
-}
-
 const command command_label = {
     .name = "label",
     .positional = "SHARDS|REPORTS",
     .summary = "labels of reports in shards, .csv, .jsonl or .txt, as the table that ingest reads",
     .options = options,
-    .configured = true,
     .run = label,
-    .keys = help_keys,
+    .tables = chexbert_tables,
 };

@@ -424,7 +424,6 @@ const command command_plan = {
     .positional = "classifier|chexbert|aligner|lm|lora",
     .summary = "the memory that training takes, and whether this machine has it",
     .options = options,
-    .configured = true,
     .run = run_plan,
     .keys = help_keys,
 };

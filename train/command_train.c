@@ -49,14 +49,12 @@ static status train_with(const arguments *a, const stage *s, const config_key *c
 // The command, its help and its entry in the program's list, by the stage's name.
 #define TRAIN(stage, words)                                                                                            \
     static status train_##stage(const arguments *a) { return train_with(a, &stage_##stage, stage##_tables); }          \
-    static status stage##_help(buffer *out) { return settings_help(out, stage##_tables); }                             \
     const command command_train_##stage = {                                                                            \
         .name = "train " #stage,                                                                                       \
         .summary = words "; continues what is in run.dir",                                                             \
         .options = options,                                                                                            \
-        .configured = true,                                                                                            \
         .run = train_##stage,                                                                                          \
-        .keys = stage##_help,                                                                                          \
+        .tables = stage##_tables,                                                                                      \
     };
 TRAIN(classifier, "trains the findings classifier")
 TRAIN(chexbert, "trains the report labeler")
