@@ -1,4 +1,5 @@
-// The program's commands, one list: main dispatches from it and prints its help.
+// The program's commands, one list: main dispatches from it and prints its help, pipelines (train/pipeline.h) are
+// made of it.
 #pragma once
 #include "train/cli.h"
 
@@ -27,3 +28,10 @@
 #define X(name) extern const command name;
 COMMAND_LIST(X)
 #undef X
+
+extern const command *const commands[]; // in that order, ended by NULL
+
+// The command that the first words of ARGV name, and how many words that is; NULL: none.
+const command *command_find(int argc, const char *const *argv, int *words);
+// USAGE, naming the nearest one.
+status command_unknown(int argc, const char *const *argv);
