@@ -1,5 +1,6 @@
 // radialog classify: findings of radiographs, as JSON lines.
 #include "core/files/fs.h"
+#include "core/files/staged_file.h"
 #include "core/log.h"
 #include "train/commands.h"
 #include "train/predictor.h"
@@ -11,14 +12,28 @@
 
 static const option options[] = {
     OPTION_CHECKPOINT,
-    {"split", "NAME", "of a shard directory: train, validate or test (default test)"},
-    {"limit", "N", "only the first N records of the split"},
+    {"split", "NAME", "of a shard directory: train, validate or test, or several with commas (default test)"},
+    {"limit", "N", "only the first N records of each split"},
     {"out", "FILE", "write there instead of to stdout"},
     {0},
 };
 
+// Where the lines go: a file that appears when all is done, or stdout.
+typedef struct lines {
+    staged_file file;
+    bool staged;
+} lines;
+
+static status write_line(lines *out, const buffer *line) {
+    if (line->failed) return line->failed;
+    if (out->staged) return staged_write(&out->file, line->data, line->length);
+    return fwrite(line->data, 1, line->length, stdout) == line->length
+               ? STATUS_OK
+               : status_fail(STATUS_IO, "cannot write the predictions: %s", strerror(errno));
+}
+
 // One line: the logits, the classes above the threshold, and their text for prompts (REFERENCE 7.1).
-static status print_prediction(FILE *out, const char *id, const float *logits) {
+static status print_prediction(lines *out, const char *id, const float *logits) {
     bool positive[CLASS_COUNT];
     buffer line = {0}, text = {0};
     buffer_text(&line, "{\"dicom_id\":");
@@ -36,33 +51,20 @@ static status print_prediction(FILE *out, const char *id, const float *logits) {
     buffer_text(&line, "],\"text\":");
     buffer_json(&line, text.failed ? "" : text.data);
     buffer_text(&line, "}\n");
-    status rc = line.failed ? line.failed : text.failed;
-    if (!rc && fwrite(line.data, 1, line.length, out) != line.length)
-        rc = status_fail(STATUS_IO, "cannot write the predictions: %s", strerror(errno));
+    status rc = text.failed ? text.failed : write_line(out, &line);
     buffer_free(&text);
     buffer_free(&line);
     return rc;
 }
 
-static status classify_shards(predictor *p, const arguments *a, const char *path, FILE *out) {
-    const char *split = argument(a, "split");
-    dataset *data = NULL;
+static status classify_split(predictor *p, const dataset *data, int split, int64_t limit, lines *out) {
     loader *l = NULL;
     float *logits = NULL;
-    int64_t limit;
-    loader_options o = loader_from_config(p->inference.config, SPLIT_TEST, false, NULL);
+    loader_options o = loader_from_config(p->inference.config, split, false, NULL);
     o.batch = p->batch;
     o.need_text = false;
-    if (split) {
-        for (o.split = 0; o.split < SPLIT_COUNT && strcmp(split_names[o.split], split); o.split++) {}
-        if (o.split == SPLIT_COUNT)
-            return status_fail(STATUS_USAGE, "--split %s; there are train, validate and test",
-                               split);
-    }
-    status rc = argument_int(a, "limit", 0, INT64_MAX, 0, &limit);
     o.limit = limit;
-    if (!rc) rc = dataset_open(&data, path);
-    if (!rc) rc = loader_open(&l, data, &o);
+    status rc = loader_open(&l, data, &o);
     int64_t rows = rc ? 0 : loader_records(l);
     if (!rc) rc = mem_new(&logits, rows * CLASS_COUNT, "logits");
     if (!rc) rc = classifier_score(&p->inference.tape, &p->model, l, &p->inputs, false, logits);
@@ -71,52 +73,66 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
                               logits + i * CLASS_COUNT);
     mem_free(logits);
     loader_close(l);
+    return rc;
+}
+
+static status classify_shards(predictor *p, const arguments *a, const char *path, lines *out) {
+    const char *asked = argument(a, "split");
+    dataset *data = NULL;
+    int64_t limit;
+    status rc = argument_int(a, "limit", 0, INT64_MAX, 0, &limit);
+    if (!rc) rc = dataset_open(&data, path);
+    for (const char *s = asked ? asked : "test"; !rc && *s;) {
+        const size_t length = strcspn(s, ",");
+        int split = 0;
+        while (split < SPLIT_COUNT && (strncmp(split_names[split], s, length) || split_names[split][length])) split++;
+        rc = split < SPLIT_COUNT ? classify_split(p, data, split, limit, out)
+                                 : status_fail(STATUS_USAGE, "--split %.*s; there are train, validate and test",
+                                               (int)length, s);
+        s += length + (s[length] == ',');
+    }
     dataset_close(data);
     return rc;
 }
 
-static status classify_file(predictor *p, const char *path, FILE *out, image_file *image) {
-    float logits[CLASS_COUNT];
+static status classify_file(predictor *p, const char *path, image_file *image, float *logits) {
     status rc = image_file_read(image, path);
-    if (!rc) rc = predictor_file(p, image, logits);
-    return rc ? rc : print_prediction(out, image->id, logits);
+    return rc ? rc : predictor_file(p, image, logits);
 }
 
-static status classify_files(predictor *p, const arguments *a, FILE *out) {
+// Those that cannot be read are counted in *BAD; the others still get their answers.
+static status classify_files(predictor *p, const arguments *a, lines *out, int *bad) {
     image_file image;
-    int bad = 0;
     status rc = image_file_open(&image, p->crop, p->size);
     for (int i = 0; i < a->positionals && !rc; i++) {
-        status one = classify_file(p, a->positional[i], out, &image);
-        if (one != STATUS_IO && one != STATUS_FORMAT) {
-            rc = one;
-            continue;
+        float logits[CLASS_COUNT];
+        rc = classify_file(p, a->positional[i], &image, logits);
+        if (!rc) {
+            rc = print_prediction(out, image.id, logits);
+        } else if (rc == STATUS_IO || rc == STATUS_FORMAT) {
+            log_warn("%s", status_text());
+            ++*bad;
+            rc = STATUS_OK;
         }
-        if (ferror(out)) {
-            rc = one;
-            continue;
-        }
-        log_warn("%s", status_text()); // the other files still get their answers
-        bad++;
     }
     image_file_close(&image);
-    if (!rc && bad)
-        rc = status_fail(STATUS_FORMAT, "%d of %d files could not be read", bad, a->positionals);
     return rc;
 }
 
 static status classify(const arguments *a) {
     predictor p = {0};
-    const char *path = argument(a, "out");
-    FILE *out = stdout;
+    lines out = {.staged = argument_given(a, "out")};
+    int bad = 0;
     status rc = predictor_open(&p, a);
-    if (!rc && path) out = fopen(path, "w");
-    if (!rc && !out) rc = status_fail(STATUS_IO, "%s: cannot create", path);
+    if (!rc && out.staged) rc = staged_open(&out.file, argument(a, "out"));
     if (!rc && folder_exists(a->positional[0]) && a->positionals == 1)
-        rc = classify_shards(&p, a, a->positional[0], out);
+        rc = classify_shards(&p, a, a->positional[0], &out);
     else if (!rc)
-        rc = classify_files(&p, a, out);
-    if (out && out != stdout && fclose(out) && !rc) rc = status_fail(STATUS_IO, "%s: cannot write", path);
+        rc = classify_files(&p, a, &out, &bad);
+    if (!rc && out.staged) rc = staged_finish(&out.file);
+    if (!rc && bad)
+        rc = status_fail(STATUS_FORMAT, "%d of %d files could not be read", bad, a->positionals);
+    staged_close(&out.file);
     predictor_close(&p);
     return rc;
 }
