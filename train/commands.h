@@ -20,6 +20,7 @@
     X(command_generate)                                                                            \
     X(command_evaluate)                                                                            \
     X(command_export)                                                                              \
+    X(command_run)                                                                                 \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \
     X(command_doctor)                                                                              \

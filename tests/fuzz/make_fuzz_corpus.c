@@ -456,6 +456,22 @@ static void make_instruct(void) {
                                   "\"dicom\": \"d1\", \"task_type\": \"SU\"},\n{\"dicom\": 3}, {\"a\" 1}]\n");
 }
 
+static void make_pipelines(void) {
+    static const char stages[] =
+        "{\"format\": \"radialog-pipeline\", \"version\": 1, \"dir\": \"d\", \"settings\": {\"n\": 3, \"t\": \"x\"},\n"
+        "\"inputs\": {\"w\": \"/w\", \"m\": {\"path\": \"/m\", \"by\": \"times\"}}, \"stages\": [\n"
+        "{\"name\": \"a\", \"run\": [\"synth\", \"{out}\", \"--studies\", \"{n}\"]},\n"
+        "{\"name\": \"b\", \"out\": \"b.txt\", \"show\": true, \"run\": [\"label\", \"{a}/x\", \"--checkpoint\", \"{w}\",\n"
+        "\"--out\", \"{out}\", \"--set\", \"run.dir={m}\", \"--column\", \"{here}/{t}\"]}]}";
+    static const char state[] =
+        "{\"stages\": {\"a\": {\"done\": true, \"seconds\": 1.5, \"words\": \"synth\\n{out}\\n--studies\\n3\", \"read\": {},\n"
+        "\"left\": \"12-00000000\"}}, \"paths\": {\"d/a\": {\"looks\": \"1-2\", \"content\": \"12-00000000\"}}}";
+    buffer b = {0};
+    part_text(&b, stages);
+    buffer_text(&b, state);
+    seed_buffer("pipeline", "stages", &b);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: make_fuzz_corpus DIR\n");
@@ -479,5 +495,6 @@ int main(int argc, char **argv) {
     make_prompts();
     make_text_tables();
     make_instruct();
+    make_pipelines();
     return 0;
 }
