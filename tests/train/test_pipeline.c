@@ -188,9 +188,9 @@ START_TEST(a_stage_fails) {
     write_pipeline("{\"name\": \"voc\", \"out\": \"v.txt\", \"run\": [\"tokenizer\", \"train\", \"--type\", \"wordpiece\", \"{words}\", \"--size\", \"60\", \"--out\", \"{out}\"]},\n"
                    "{\"name\": \"shards\", \"run\": [\"ingest\", \"{voc}\", \"--out\", \"{out}\"]}, {\"name\": \"more\", \"run\": [\"inspect\", \"{shards}\"]}");
     outcome o = program("run %s/p.json", work);
-    ck_assert_int_eq(o.exit, 2);
-    ck_assert_msg(strstr(o.err, "radialog run: stage shards (radialog ingest) ended with exit status 2"), "%s", o.err);
-    ck_assert_msg(strstr(o.err, "voc: has not run") && !strstr(o.err, "more"), "%s", o.err);
+    ck_assert_int_eq(o.exit, 1);
+    ck_assert_msg(strstr(o.err, "radialog run: stage shards (radialog ingest) ended with exit status 1"), "%s", o.err);
+    ck_assert_msg(strstr(o.err, "voc: has not run") && !strstr(o.err, "more: "), "%s", o.err);
     outcome_free(&o);
     o = program("run %s/p.json", work);
     ck_assert_msg(strstr(o.err, "voc: nothing to do") && strstr(o.err, "shards: was not finished"), "%s", o.err);
@@ -223,10 +223,11 @@ START_TEST(starts_training_as_told) {
     ck_assert_int_eq(o.exit, 1);
     ck_assert_msg(strstr(o.err, "cannot start") && strstr(o.err, "missing"), "%s", o.err);
     outcome_free(&o);
-    ck_assert_int_eq(setenv("RANK", "0", 1) | setenv("WORLD_SIZE", "2", 1) | setenv("MASTER_ADDR", "localhost", 1) |
-                         setenv("MASTER_PORT", "29500", 1),
-                     0);
+    static const char *const ranks[][2] = {
+        {"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "localhost"}, {"MASTER_PORT", "29500"}};
+    for (int i = 0; i < 4; i++) setenv(ranks[i][0], ranks[i][1], 1);
     o = program("run %s/p.json", work);
+    for (int i = 0; i < 4; i++) unsetenv(ranks[i][0]);
     ck_assert_int_eq(o.exit, 2);
     ck_assert_msg(strstr(o.err, "--launch"), "%s", o.err);
     outcome_free(&o);
