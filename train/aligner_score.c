@@ -59,6 +59,7 @@ typedef struct collected {
     int64_t *group;        // (count)
     uint8_t *targets;      // (3, count)
     float *scratch;
+    unsigned char *narrow; // a tile's images, then its texts, as the device has them
 } collected;
 
 static status collected_open(collected *k, const aligner *m, const text_split *texts,
@@ -76,6 +77,7 @@ static status collected_open(collected *k, const aligner *m, const text_split *t
     if (!rc) rc = mem_new(&k->group, k->count, "groups of texts");
     if (!rc) rc = mem_new(&k->targets, 3 * k->count, "targets of pairs");
     if (!rc) rc = mem_new(&k->scratch, room > TILE * TILE ? room : TILE * TILE, "scores");
+    if (!rc) rc = mem_new(&k->narrow, (size_t)(TILE * (k->Q + 1) * k->E) * sizeof(float), "features of a tile");
     for (int64_t i = 0; i < k->count && !rc; i++) {
         k->group[i] = texts_group(texts->texts, texts->record[i]);
         k->targets[i] = 1;
@@ -85,6 +87,7 @@ static status collected_open(collected *k, const aligner *m, const text_split *t
 
 static void collected_close(collected *k) {
     mem_free(k->scratch);
+    mem_free(k->narrow);
     mem_free(k->targets);
     mem_free(k->group);
     mem_free(k->losses);
@@ -135,21 +138,21 @@ static status collect_all(collected *k, tape *t, const aligner *m, aligner_input
 
 // --- retrieval ----------------------------------------------------------------------------------
 // ROWS of NUMBERS on the tape.
-static tensor *upload(tape *t, const float *numbers, int rank, const int64_t *dim) {
-    tensor *x = tape_tensor(t, rank, dim);
-    const int64_t count = tensor_count(x);
-    void *narrow = tape_keep(t, (size_t)count * dtype_size(x->type));
-    for (int64_t i = 0; i < count && numbers; i++)
-        element_put(narrow, i, (double)numbers[i], x->type);
-    if (numbers) t->device->upload(t->device, x->data, narrow, tensor_bytes(x));
-    return x;
+static void upload(tape *t, tensor *x, const float *numbers, unsigned char *narrow) {
+    for (int64_t i = 0; i < tensor_count(x); i++) element_put(narrow, i, (double)numbers[i], x->type);
+    t->device->upload(t->device, x->data, narrow, tensor_bytes(x));
 }
 
-static tensor *similarities(tape *t, const float *images, const float *texts, int64_t rows,
-                            int64_t columns, int64_t Q, int64_t E) {
+// Of ROWS images from I on with COLUMNS texts from J on, (ROWS, COLUMNS); K NULL: in a dry run.
+static tensor *similarities(tape *t, const collected *k, int64_t i, int64_t rows, int64_t j, int64_t columns,
+                            int64_t Q, int64_t E) {
     tape_begin(t, false);
-    tensor *image = upload(t, images, 3, (int64_t[]){rows, Q, E});
-    return max_similarity(t, image, upload(t, texts, 2, (int64_t[]){columns, E}), false);
+    tensor *image = tape_tensor(t, 3, (int64_t[]){rows, Q, E}), *text = tape_tensor(t, 2, (int64_t[]){columns, E});
+    if (k) {
+        upload(t, image, k->images + i * Q * E, k->narrow);
+        upload(t, text, k->texts + j * E, k->narrow + tensor_bytes(image));
+    }
+    return max_similarity(t, image, text, false);
 }
 
 // Shows every tile to SEE.
@@ -159,8 +162,7 @@ static void each_tile(collected *k, tape *t, retrieval *r,
         for (int64_t j = 0; j < k->count; j += TILE) {
             const int64_t rows = k->count - i < TILE ? k->count - i : TILE;
             const int64_t columns = k->count - j < TILE ? k->count - j : TILE;
-            tensor *s = similarities(t, k->images + i * k->Q * k->E, k->texts + j * k->E, rows,
-                                     columns, k->Q, k->E);
+            tensor *s = similarities(t, k, i, rows, j, columns, k->Q, k->E);
             device_read(t->device, k->scratch, s);
             see(r, (retrieval_tile){i, rows, j, columns, k->scratch, columns});
         }
@@ -185,7 +187,7 @@ void aligner_score_dry(tape *t, const aligner *m, aligner_inputs *in, bool from_
     tape_begin(t, false);
     t->training = false;
     aligner_loss(t, m, &in->batch, aligner_input(t, m, in, from_pixels), &losses);
-    similarities(t, NULL, NULL, TILE, TILE, q->queries, q->projection);
+    similarities(t, NULL, 0, TILE, 0, TILE, q->queries, q->projection);
 }
 
 // Of a sample that is alone in its batch the wrong pairs are made of itself: what is said of those,

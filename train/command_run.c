@@ -127,10 +127,11 @@ static status memory_of(const pipeline_stage *s, char out[32]) {
             words[count++] = s->argv[i];
             words[count++] = s->argv[++i];
         }
-    status rc = child_run(words, &o);
-    if (!rc) rc = json_parse(&said, "radialog plan", o.said->data, o.said->length, 1);
-    if (!rc) rc = json_member_number(&bytes, json_root(said), "host_bytes");
-    if (!rc) snprintf(out, 32, "%.2f GB", 1e-9 * bytes);
+    bool fits;
+    status rc = child_run(words, &o); // a run that does not fit has a plan, too
+    if (o.said->length && !json_parse(&said, "radialog plan", o.said->data, o.said->length, 1) &&
+        !json_member_number(&bytes, json_root(said), "host_bytes") && !json_member_bool(&fits, json_root(said), "fits"))
+        snprintf(out, 32, "%.2f GB%s", 1e-9 * bytes, fits ? "" : ": too much");
     json_close(said);
     buffer_free(o.said);
     return rc == STATUS_INTERRUPTED ? rc : STATUS_OK;

@@ -278,7 +278,7 @@ END_TEST
 // Whether it fits or not.
 static json *report(const char *words) {
     json *j = NULL;
-    outcome o = program("plan classifier %s --json", words);
+    outcome o = program("plan %s --json", words);
     ck_assert_msg(o.exit == (strstr(o.out, "\"fits\":false") != NULL), "plan %s: exit %d: %s",
                   words, o.exit, o.err);
     ck_assert_msg(json_parse(&j, "plan", o.out, strlen(o.out), 1) == STATUS_OK, "%s",
@@ -299,7 +299,7 @@ START_TEST(command_says_the_plan) {
     size_t ahead;
     config *c = tiny("train.batch=7");
     memory_plan plan = planned(c, 2, &ahead);
-    snprintf(words, sizeof words, "%s --set train.batch=7 --ranks 2 --set data.shards=%s/none",
+    snprintf(words, sizeof words, "classifier %s --set train.batch=7 --ranks 2 --set data.shards=%s/none",
              tiny_settings, work);
     json *j = report(words);
     json_value root = json_root(j), parts = json_find(root, "parts");
@@ -340,8 +340,25 @@ START_TEST(command_judges) {
     snprintf(words, sizeof words, "classifier %s --set train.batch=65536 --set data.size=512",
              tiny_settings);
     expect_output(1, "\ndoes not fit: ", "radialog plan: this run does not fit", words);
-    ck_assert_double_lt(bytes_of(words + strlen("classifier "), "room_bytes"),
-                        bytes_of(words + strlen("classifier "), "host_bytes"));
+    ck_assert_double_lt(bytes_of(words, "room_bytes"),
+                        bytes_of(words, "host_bytes"));
+}
+END_TEST
+
+// The paper's models at their full size, whether or not this machine has room.
+START_TEST(papers_sizes) {
+    char vocabulary[400];
+    snprintf(vocabulary, sizeof vocabulary, "--set model.vocabulary=%s/vocab.txt", work);
+    const char *const stages[][2] = {
+        {"classifier", ""}, {"chexbert", vocabulary}, {"aligner", vocabulary}, {"lora", "--set model.base=" SOURCE_ROOT "/configs/models/llama-7b"}};
+    for (int i = 0; i < 4; i++) {
+        outcome o = program("plan %s --config " SOURCE_ROOT "/configs/paper/%s.json %s", stages[i][0], stages[i][0], stages[i][1]);
+        ck_assert_msg(o.exit <= 1 && strstr(o.out, "fit"), "plan %s: exit %d\n%s", stages[i][0], o.exit, o.err);
+        outcome_free(&o);
+    }
+    snprintf(vocabulary, sizeof vocabulary,
+             "aligner --config " SOURCE_ROOT "/configs/paper/aligner.json --set train.batch=2 --set model.vocabulary=%s/vocab.txt", work);
+    ck_assert_double_lt(bytes_of(vocabulary, "host_bytes"), 12e9);
 }
 END_TEST
 
@@ -378,7 +395,7 @@ END_TEST
 // A third more than there is; what is advised then fits (others use memory as well: nearly).
 START_TEST(advice_holds) {
     char words[2048], largest[32] = "";
-    snprintf(words, sizeof words, "%s --set data.size=512 --set train.batch=1000", tiny_settings);
+    snprintf(words, sizeof words, "classifier %s --set data.size=512 --set train.batch=1000", tiny_settings);
     double each = bytes_of(words, "host_bytes") / 1000, most = bytes_of(words, "room_bytes") / each;
     snprintf(words, sizeof words, "classifier %s --set data.size=512 --set train.batch=%.0f",
              tiny_settings, most * 1.3);
@@ -425,6 +442,7 @@ int main(void) {
     tcase_add_test(all, loader_takes_what_is_said);
     tcase_add_test(all, command_says_the_plan);
     tcase_add_test(all, command_judges);
+    tcase_add_test(all, papers_sizes);
     tcase_add_test(all, command_plans_all_stages);
     tcase_add_test(all, advice_holds);
     tcase_add_test(all, command_refuses);
