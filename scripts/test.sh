@@ -35,7 +35,7 @@ ONEDNN_MAX_CPU_ISA=AVX2 RADIALOG_TEST_SHIM=off run_suite cpu-release -E "shim|cu
 
 echo "== scripts"
 if command -v shellcheck >/dev/null; then
-    shellcheck scripts/*.sh scripts/gpu/*.sh .ci/run
+    shellcheck scripts/*.sh scripts/gpu/*.sh scripts/slurm/*.sbatch .ci/run
 else
     echo "shellcheck is not installed: skipped"
 fi
@@ -46,3 +46,4 @@ scripts/gpu/packed_build.sh
 
 echo "== every stage, short"
 scripts/demo.sh --quick
+scripts/demo.sh --quick 2>&1 | grep "stages, 0 of them run"

@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <libgen.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -276,7 +277,10 @@ static status read_settings(reading *r) {
         rc = new_name(r, v, json_key(v));
         if (!rc && json_kind_of(v) == JSON_NUMBER) {
             rc = json_number(&number, v);
-            if (!rc) buffer_json_number(&b, number);
+            if (!rc && number == floor(number) && fabs(number) < 1e15)
+                buffer_print(&b, "%.0f", number);
+            else if (!rc)
+                buffer_json_number(&b, number);
         } else if (!rc) {
             rc = json_text(&text, v);
             if (!rc) buffer_text(&b, text);

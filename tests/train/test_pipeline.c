@@ -33,7 +33,7 @@ static void write_pipeline(const char *stages) {
     snprintf(path, sizeof path, "%s/p.json", work);
     snprintf(text, sizeof text,
              "{\"format\": \"radialog-pipeline\", \"version\": 1, \"dir\": \"%s/out\",\n"
-             "\"settings\": {\"studies\": 24, \"steps\": 6}, \"inputs\": {\"words\": \"%s/words.txt\"},\n\"stages\": [%s]}\n",
+             "\"settings\": {\"studies\": 24, \"steps\": 6, \"side\": 600}, \"inputs\": {\"words\": \"%s/words.txt\"},\n\"stages\": [%s]}\n",
              work, work, stages);
     write_text(path, text);
     snprintf(path, sizeof path, "%s/c.json", work);
@@ -44,7 +44,7 @@ static void write_pipeline(const char *stages) {
     write_text(path, "the heart is large\nthe lungs are clear\n");
 }
 
-static const char drawn[] = "{\"name\": \"data\", \"run\": [\"synth\", \"{out}\", \"--studies\", \"{studies}\", \"--max-side\", \"600\"]},\n"
+static const char drawn[] = "{\"name\": \"data\", \"run\": [\"synth\", \"{out}\", \"--studies\", \"{studies}\", \"--max-side\", \"{side}\"]},\n"
                             "{\"name\": \"shards\", \"run\": [\"ingest\", \"{data}\", \"--out\", \"{out}\"]},\n"
                             "{\"name\": \"contents\", \"show\": true, \"run\": [\"inspect\", \"{shards}\"]},\n"
                             "{\"name\": \"vocabulary\", \"out\": \"v/vocab.txt\", \"run\": [\"tokenizer\", \"train\", \"--type\",\n"
@@ -284,6 +284,23 @@ START_TEST(refuses) {
 }
 END_TEST
 
+// Those of the tree, with inputs that are only there.
+START_TEST(pipelines_of_the_tree) {
+    static const char *const files[] = {"configs/demo/pipeline.json", "configs/paper/rg.json"};
+    static const char *const inputs[] = {"", "mimic bert biovil chexbert vicuna"};
+    write_pipeline("");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char words[2048] = "", list[200], *rest = list;
+        snprintf(list, sizeof list, "%s", inputs[i]);
+        for (char *name; (name = strsep(&rest, " ")) && *name;)
+            snprintf(words + strlen(words), sizeof words - strlen(words), " --input %s=%s/words.txt", name, work);
+        outcome o = program("run " SOURCE_ROOT "/%s --dir %s/none --dry-run%s", files[i], work, words);
+        ck_assert_msg(o.exit == 0 && count_text(o.out, "has not run") > 10, "%s: %s", files[i], o.err);
+        outcome_free(&o);
+    }
+}
+END_TEST
+
 // What content is and what is not.
 START_TEST(contents) {
     char a[300], b[300], path[400], one[CONTENT_SIZE], two[CONTENT_SIZE];
@@ -343,6 +360,7 @@ int main(void) {
     tcase_add_test(group, a_stage_fails);
     tcase_add_test(group, starts_training_as_told);
     tcase_add_test(group, refuses);
+    tcase_add_test(group, pipelines_of_the_tree);
     tcase_add_test(group, contents);
     suite_add_tcase(suite, group);
     return run_suite(suite);
