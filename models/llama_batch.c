@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-enum { TENSORS = 12, TARGET_STEP = 256 };
+// Rows of a step are rounded up to such steps where steps are recorded, or to all that there are.
+enum { TENSORS = 12, ROW_STEP = 1024, TARGET_STEP = 256 };
 
 static void list_tensors(llama_batch *b, tensor *all[TENSORS]) {
     tensor *const list[TENSORS] = {&b->ids,        &b->positions,  &b->rows,   &b->segments,
@@ -181,23 +182,28 @@ static void add_sample(filler *f, const llama_sample *s, int32_t shared, int32_t
     f->S++;
 }
 
-// Where steps are recorded, shapes come again: batches fill their room.
+static int64_t rounded(int64_t count, int64_t step, int64_t most) {
+    count = (count + step - 1) / step * step;
+    return count < most ? count : most;
+}
+
+// Where steps are recorded, shapes come again: few sizes, filled up. A large piece that filled all of its room would
+// compute more filler than launching its kernels costs.
 static void round_sizes(filler *f) {
     llama_batch *b = f->batch;
     const llama_room *r = &b->room;
-    int64_t L = (f->L + TARGET_STEP - 1) / TARGET_STEP * TARGET_STEP;
-    int64_t U = (f->U + TARGET_STEP - 1) / TARGET_STEP * TARGET_STEP;
-    if (L > r->rows) L = r->rows;
-    if (U > r->targets) U = r->targets;
-    packed_fill(f->ids, f->positions, f->rows, f->N, r->rows);
+    const int64_t N = rounded(f->N, ROW_STEP, r->rows);
+    const int64_t L = rounded(f->L, TARGET_STEP, N), U = rounded(f->U, TARGET_STEP, r->targets);
+    packed_fill(f->ids, f->positions, f->rows, f->N, N);
     for (; f->L < L; f->L++) f->last[f->L] = 0, f->last_rows[2 * f->L] = -1;
     for (; f->U < U; f->U++) f->supervised[f->U] = 0, f->target[f->U] = -1;
     for (; f->S < r->samples + 1; f->S++)
         f->segments[f->S] = f->last_segments[f->S] = (attention_segment){0};
     for (; f->M < r->images; f->M++) f->images[f->M] = -1;
-    f->N = r->rows;
+    f->N = N;
     b->most = r->most;
     b->kind = (L * (r->targets + 1) + U) * (r->rows + 1) + b->shared;
+    b->kind = b->kind * (r->rows / ROW_STEP + 2) + (N + ROW_STEP - 1) / ROW_STEP;
 }
 
 void llama_batch_load(llama_batch *b, const llama_sample *s, int64_t count, int32_t shared,

@@ -14,10 +14,13 @@ typedef struct fixture {
     llama_batch batch;
 } fixture;
 
-static void fixture_open(fixture *f) {
-    const llama_room room = {.samples = 4, .rows = 40, .images = 8, .targets = 40, .most = 16};
+static void fixture_of(fixture *f, const llama_room *room) {
     ck_assert_int_eq(device_open_cpu(&f->device, 1), 0);
-    ck_assert_int_eq(llama_batch_open(&f->batch, f->device, &room), 0);
+    ck_assert_int_eq(llama_batch_open(&f->batch, f->device, room), 0);
+}
+
+static void fixture_open(fixture *f) {
+    fixture_of(f, &(llama_room){.samples = 4, .rows = 40, .images = 8, .targets = 40, .most = 16});
 }
 
 static void fixture_close(fixture *f) {
@@ -127,6 +130,31 @@ START_TEST(filled_rows) {
 }
 END_TEST
 
+// A large room is filled in steps: a batch that is far smaller computes little more than itself.
+START_TEST(filled_in_steps) {
+    static int32_t ids[900];
+    static const struct {
+        int64_t count, rows;
+    } sizes[] = {{1, 1024}, {2, 2048}, {3, 2900}};
+    fixture f;
+    int64_t kind[3];
+    const llama_sample one = {.ids = ids, .count = 900, .span = (int32_t[]){899, 900}, .spans = 1, .weight = 1};
+    const llama_sample all[] = {one, one, one};
+    fixture_of(&f, &(llama_room){.samples = 4, .rows = 2900, .images = 8, .targets = 40, .most = 900});
+    f.batch.steps = true;
+    for (int i = 0; i < 3; i++) {
+        llama_batch_load(&f.batch, all, sizes[i].count, 0, IMAGE);
+        ck_assert_int_eq(f.batch.ids.dim[0], sizes[i].rows);
+        ck_assert_int_eq(f.batch.tokens, 900 * sizes[i].count);
+        for (int64_t row = f.batch.tokens; row < sizes[i].rows; row++)
+            ck_assert_int_eq(numbers(&f, &f.batch.rows)[2 * row], -1);
+        kind[i] = f.batch.kind;
+    }
+    ck_assert(kind[0] != kind[1] && kind[1] != kind[2] && kind[0] != kind[2]);
+    fixture_close(&f);
+}
+END_TEST
+
 // Room for SAMPLES rows, IMAGES and TARGETS; what does not fit is our own mistake, and nothing is written
 // beside its table.
 static void load_into(int64_t rows, int64_t images, int64_t targets) {
@@ -158,6 +186,7 @@ int main(void) {
     tcase_add_test(tests, plain_rows);
     tcase_add_test(tests, shared_rows);
     tcase_add_test(tests, filled_rows);
+    tcase_add_test(tests, filled_in_steps);
     tcase_add_test(tests, more_than_the_room);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
