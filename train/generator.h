@@ -1,9 +1,7 @@
-// Answers to prompts, many at a time: a slot whose answer has ended takes the next prompt at once, and
-// what all prompts begin with is computed once. An answer depends on its own prompt alone, so it is the
-// same (but for the order of sums) with any number of slots.
+// Answers to a list of prompts, many at a time: a slot whose answer has ended takes the next prompt at
+// once, and what all prompts begin with is computed once (train/decoder.h).
 #pragma once
-#include "eval/sampling.h"
-#include "models/llama_generate.h"
+#include "train/decoder.h"
 
 typedef struct generator_options {
     int64_t slots;   // sequences at a time
@@ -45,7 +43,5 @@ status generator_size(generator *g);
 // return; FORMAT where a logit is not a number; of the device.
 status generator_run(generator *g);
 // Of the latest run.
-typedef struct generator_counts {
-    int64_t steps, prompts, read, written, shared; // read, written: tokens; shared: of the common prefix
-} generator_counts;
+typedef decoder_counts generator_counts;
 generator_counts generator_counted(const generator *g);

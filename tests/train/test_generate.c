@@ -1,142 +1,12 @@
 // Writing answers: a small random model against its own training pass, and that an answer depends on
 // its prompt alone: not on slots, on what is written beside it, on a shared prefix or on merged adapters.
 #include "models/nn/lora_merge.h"
-#include "train/generator.h"
+#include "tests/train/helper_small.h"
 
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    VOCABULARY = 97, IMAGE = 96, IMAGE_WIDTH = 12, QUERIES = 4,
-    PROMPTS = 21, PREFIX = 6, MOST = 24, POSITIONS = 96
-};
-
-static device *cpu, *dry;
-static int32_t end_token = -1; // one that ends some answers and others not
-static comm *single;
-
-// --- a model ------------------------------------------------------------------------------------
-typedef struct small {
-    params params;
-    tape tape;
-    llama model;
-} small;
-
-// Numbers large enough that the tokens differ.
-static void fill(small *s) {
-    for (size_t i = 0; i < s->params.count; i++) {
-        param *q = s->params.item[i];
-        const int64_t n = tensor_count(&q->value);
-        const bool matrix = q->value.rank == 2;
-        float *x;
-        if (q->role == PARAM_CONSTANT) continue;
-        ck_assert_int_eq(mem_new(&x, n, "numbers"), 0);
-        const double scale = matrix ? 1.5 / sqrt((double)q->value.dim[1]) : 0.2;
-        for (int64_t e = 0; e < n; e++)
-            x[e] = (float)(scale * (double)rng_normal((rng_key){7, rng_site(q->name), 0}, 0,
-                                                      (uint64_t)e) + (matrix ? 0 : 1));
-        ck_assert_int_eq(param_write(&s->params, q, param_block(&s->params, q), x), 0);
-        mem_free(x);
-    }
-}
-
-static void open_sized(small *s, int64_t positions) {
-    const llama_config c = {
-        .vocabulary = VOCABULARY, .width = 32, .inner = 48, .positions = positions, .layers = 3,
-        .heads = 4, .key_heads = 2, .head_width = 8, .eps = 1e-6, .rope = {.base = 10000},
-        .image_width = IMAGE_WIDTH,
-        .lora = {.rank = 2, .alpha = 4, .targets = 3, .target = {"q_proj", "v_proj", "down_proj"}}};
-    ck_assert_int_eq(params_open(&s->params, cpu), 0);
-    llama_make(&s->model, &s->params, &c);
-    params_freeze(&s->params, "");
-    ck_assert_int_eq(params_allocate(&s->params), 0);
-    ck_assert_int_eq(params_init(&s->params, 1), 0);
-    ck_assert_int_eq(llama_fill(&s->model, &s->params), 0);
-    fill(s);
-    ck_assert_int_eq(tape_init(&s->tape, cpu, dry, single), 0);
-}
-
-static void open_small(small *s) {
-    open_sized(s, POSITIONS);
-}
-
-static void close_small(small *s) {
-    tape_free(&s->tape);
-    params_close(&s->params);
-}
-
-// --- prompts ------------------------------------------------------------------------------------
-typedef struct question {
-    int32_t ids[PROMPTS * 64];
-    int64_t first[PROMPTS + 1];
-    int32_t answer[PROMPTS][MOST], count[PROMPTS];
-    int64_t given, fail_at;
-} question;
-
-// All begin alike; two of three have an image.
-static void make_prompts(question *q) {
-    *q = (question){.fail_at = -1};
-    for (int i = 0; i < PROMPTS; i++) {
-        int64_t n = q->first[i];
-        for (int k = 0; k < PREFIX; k++) q->ids[n++] = 10 + k;
-        if (i % 3)
-            for (int k = 0; k < QUERIES; k++) q->ids[n++] = IMAGE;
-        for (int k = 0; k < 1 + i * 7 % 31; k++)
-            q->ids[n++] = 20 + (int32_t)rng_below((rng_key){3, 4, 5}, (uint32_t)i, (uint64_t)k, 70);
-        q->first[i + 1] = n;
-    }
-}
-
-static status images(void *context, int64_t i, int64_t rows, float *out) {
-    (void)context;
-    ck_assert_int_eq(rows, QUERIES);
-    for (int64_t e = 0; e < rows * IMAGE_WIDTH; e++)
-        out[e] = rng_normal((rng_key){9, 9, 9}, (uint32_t)i, (uint64_t)e);
-    return STATUS_OK;
-}
-
-static status done(void *context, int64_t i, const int32_t *ids, int32_t count) {
-    question *q = context;
-    ck_assert_int_eq(i, q->given++); // in order
-    ck_assert_int_le(count, MOST);
-    memcpy(q->answer[i], ids, (size_t)count * sizeof *ids);
-    q->count[i] = count;
-    return i == q->fail_at ? status_fail(STATUS_IO, "no room") : STATUS_OK;
-}
-
-static generator_options usual(int64_t slots) {
-    return (generator_options){.slots = slots, .rows = 1, .most = MOST, .end = end_token,
-                               .image_token = IMAGE};
-}
-
-static generator_job job_of(question *q) {
-    return (generator_job){q->ids, q->first, PROMPTS, 0, q, images, done};
-}
-
-static status run(question *q, small *s, const generator_options *o, generator_counts *counts) {
-    generator *g;
-    const generator_job job = job_of(q);
-    tape_free(&s->tape);
-    ck_assert_int_eq(tape_init(&s->tape, cpu, dry, single), 0);
-    status rc = generator_open(&g, &s->tape, &s->model, o, &job);
-    if (!rc) rc = generator_size(g);
-    if (!rc) rc = generator_run(g);
-    if (!rc && counts) *counts = generator_counted(g);
-    generator_close(g);
-    return rc;
-}
-
-static void answer(question *q, const generator_options *o, generator_counts *counts) {
-    static small s;
-    open_small(&s);
-    make_prompts(q);
-    const status rc = run(q, &s, o, counts);
-    ck_assert_msg(!rc, "%s", status_text());
-    ck_assert_int_eq(q->given, PROMPTS);
-    close_small(&s);
-}
 
 static void expect_equal(const question *a, const question *b) {
     for (int i = 0; i < PROMPTS; i++) {
@@ -151,17 +21,17 @@ static void expect_equal(const question *a, const question *b) {
 // The most likely token behind IDS by llama_logits, which knows no cache.
 static int32_t next_token(small *s, llama_batch *b, const int32_t *ids, int32_t count, int prompt) {
     int32_t longer[POSITIONS + 1];
-    float image[QUERIES * IMAGE_WIDTH], logits[VOCABULARY];
+    float image[IMAGE_ROWS * IMAGE_WIDTH], logits[VOCABULARY];
     memcpy(longer, ids, (size_t)count * sizeof *ids);
     longer[count] = 1; // whatever: it is predicted, not read
     const int32_t span[] = {count, count + 1};
     const llama_sample sample = {longer, count + 1, span, 1, 0, 1};
-    tensor x = {.data = image, .type = DTYPE_F32, .rank = 2, .dim = {QUERIES, IMAGE_WIDTH}};
-    images(NULL, prompt, QUERIES, image);
+    tensor x = {.data = image, .type = DTYPE_F32, .rank = 2, .dim = {IMAGE_ROWS, IMAGE_WIDTH}};
+    question_images(NULL, prompt, IMAGE_ROWS, image);
     llama_batch_load(b, &sample, 1, 0, IMAGE);
     tape_begin(&s->tape, false);
     s->tape.training = false;
-    device_read(cpu, logits, llama_logits(&s->tape, &s->model, b, prompt % 3 ? &x : NULL));
+    device_read(small_device, logits, llama_logits(&s->tape, &s->model, b, prompt % 3 ? &x : NULL));
     ck_assert_int_eq(tape_failed(&s->tape), 0);
     return sampling_choose(logits, VOCABULARY, &(sampling){0}, 0, 0);
 }
@@ -170,12 +40,12 @@ START_TEST(equals_the_training_pass) {
     static small s;
     static question q;
     llama_batch b;
-    const llama_room room = {1, POSITIONS + 1, QUERIES, 4, POSITIONS + 1};
-    const generator_options o = usual(5);
-    answer(&q, &o, NULL);
-    open_small(&s);
+    const llama_room room = {1, POSITIONS + 1, IMAGE_ROWS, 4, POSITIONS + 1};
+    const generator_options o = small_options(5);
+    small_answer(&q, &o, NULL);
+    small_open(&s);
     ck_assert_int_eq(tape_allocate(&s.tape, (tape_size){16 << 20, 1 << 10}), 0);
-    ck_assert_int_eq(llama_batch_open(&b, cpu, &room), 0);
+    ck_assert_int_eq(llama_batch_open(&b, small_device, &room), 0);
     int ended = 0;
     for (int i = 0; i < PROMPTS; i++) {
         int32_t ids[POSITIONS], count = (int32_t)(q.first[i + 1] - q.first[i]);
@@ -187,13 +57,13 @@ START_TEST(equals_the_training_pass) {
             ids[count++] = expected;
         }
         if (q.count[i] == MOST) continue;
-        ck_assert_int_eq(next_token(&s, &b, ids, count, i), end_token);
+        ck_assert_int_eq(next_token(&s, &b, ids, count, i), small_end);
         ended++;
     }
     ck_assert_int_gt(ended, 2); // slots were taken again at different times
     ck_assert_int_lt(ended, PROMPTS);
     llama_batch_close(&b);
-    close_small(&s);
+    small_close(&s);
 }
 END_TEST
 
@@ -201,13 +71,13 @@ END_TEST
 START_TEST(slots_do_not_matter) {
     static question one, many;
     static const int64_t slots[] = {12, 3, PROMPTS, 100};
-    generator_options o = usual(1);
-    answer(&one, &o, NULL);
+    generator_options o = small_options(1);
+    small_answer(&one, &o, NULL);
     for (int i = 0; i < 4; i++) {
         generator_counts n;
-        o = usual(slots[i]);
+        o = small_options(slots[i]);
         o.rows = i == 1 ? 300 : 1; // prompts beside answers, and one at a time
-        answer(&many, &o, &n);
+        small_answer(&many, &o, &n);
         expect_equal(&one, &many);
         ck_assert_int_eq(n.prompts, PROMPTS);
         ck_assert_int_eq(n.shared, 0);
@@ -218,10 +88,10 @@ END_TEST
 START_TEST(a_prefix_is_read_once) {
     static question apart, shared;
     generator_counts a, b;
-    generator_options o = usual(4);
-    answer(&apart, &o, &a);
+    generator_options o = small_options(4);
+    small_answer(&apart, &o, &a);
     o.share = true;
-    answer(&shared, &o, &b);
+    small_answer(&shared, &o, &b);
     expect_equal(&apart, &shared);
     ck_assert_int_eq(b.shared, PREFIX);
     ck_assert_int_eq(a.read - b.read, PREFIX * (PROMPTS - 1));
@@ -230,14 +100,14 @@ END_TEST
 
 START_TEST(draws_repeat) {
     static question a, b, c;
-    generator_options o = usual(7);
+    generator_options o = small_options(7);
     o.choice = (sampling){.temperature = 1.3, .top_p = 0.9, .seed = 11};
-    answer(&a, &o, NULL);
+    small_answer(&a, &o, NULL);
     o.slots = 2;
-    answer(&b, &o, NULL);
+    small_answer(&b, &o, NULL);
     expect_equal(&a, &b);
     o.choice.seed = 12;
-    answer(&c, &o, NULL);
+    small_answer(&c, &o, NULL);
     int other = 0;
     for (int i = 0; i < PROMPTS; i++)
         other += a.count[i] != c.count[i] ||
@@ -249,18 +119,18 @@ END_TEST
 START_TEST(adapters_may_be_merged) {
     static small s;
     static question apart, merged;
-    const generator_options o = usual(6);
-    answer(&apart, &o, NULL);
-    open_small(&s);
-    make_prompts(&merged);
+    const generator_options o = small_options(6);
+    small_answer(&apart, &o, NULL);
+    small_open(&s);
+    question_make(&merged);
     for (int i = 0; i < s.model.config.layers; i++) {
         ck_assert_int_eq(lora_merge(&s.params, &s.model.layer[i].qkv), 0);
         ck_assert_int_eq(lora_merge(&s.params, &s.model.layer[i].down), 0);
         ck_assert_int_eq(s.model.layer[i].qkv.lora.parts, 0);
     }
-    ck_assert_int_eq(run(&merged, &s, &o, NULL), 0);
+    ck_assert_int_eq(small_run(&merged, &s, &o, NULL), 0);
     expect_equal(&apart, &merged);
-    close_small(&s);
+    small_close(&s);
 }
 END_TEST
 
@@ -268,41 +138,41 @@ END_TEST
 START_TEST(answers_end_with_the_positions) {
     static small s;
     static question q;
-    generator_options o = usual(2);
-    open_sized(&s, 50); // the longest prompt has 40 tokens
-    make_prompts(&q);
+    generator_options o = small_options(2);
+    small_open_sized(&s, 50); // the longest prompt has 40 tokens
+    question_make(&q);
     o.end = -1;
-    ck_assert_int_eq(run(&q, &s, &o, NULL), 0);
+    ck_assert_int_eq(small_run(&q, &s, &o, NULL), 0);
     for (int i = 0; i < PROMPTS; i++) {
         const int64_t asked = q.first[i + 1] - q.first[i];
         ck_assert_int_eq(q.count[i], asked + MOST < 50 ? MOST : 50 - asked);
     }
-    close_small(&s);
-    open_sized(&s, 30);
-    make_prompts(&q);
-    ck_assert_int_eq(run(&q, &s, &o, NULL), STATUS_FORMAT);
+    small_close(&s);
+    small_open_sized(&s, 30);
+    question_make(&q);
+    ck_assert_int_eq(small_run(&q, &s, &o, NULL), STATUS_FORMAT);
     ck_assert_ptr_nonnull(strstr(status_text(), "tokens; the model has room for 1 to 29"));
-    close_small(&s);
+    small_close(&s);
 }
 END_TEST
 
 START_TEST(failures_are_handed_on) {
     static small s;
     static question q;
-    const generator_options o = usual(3);
-    open_small(&s);
-    make_prompts(&q);
+    const generator_options o = small_options(3);
+    small_open(&s);
+    question_make(&q);
     q.fail_at = 4;
-    ck_assert_int_eq(run(&q, &s, &o, NULL), STATUS_IO);
+    ck_assert_int_eq(small_run(&q, &s, &o, NULL), STATUS_IO);
     ck_assert_int_eq(q.given, 5);
     param *w = params_find(&s.params, "model.norm.weight");
     float numbers[32];
     for (int i = 0; i < 32; i++) numbers[i] = NAN;
     ck_assert_int_eq(param_write(&s.params, w, param_block(&s.params, w), numbers), 0);
-    make_prompts(&q);
-    ck_assert_int_eq(run(&q, &s, &o, NULL), STATUS_FORMAT);
+    question_make(&q);
+    ck_assert_int_eq(small_run(&q, &s, &o, NULL), STATUS_FORMAT);
     ck_assert_ptr_nonnull(strstr(status_text(), "no logit of token 0 is a number"));
-    close_small(&s);
+    small_close(&s);
 }
 END_TEST
 
@@ -340,45 +210,11 @@ START_TEST(the_most_likely_token) {
 }
 END_TEST
 
-// What a random model says is not known before: a token that about half of the answers hold.
-static void choose_end(void) {
-    static question q;
-    const generator_options o = usual(8);
-    int best = PROMPTS;
-    int32_t found = -1;
-    answer(&q, &o, NULL);
-    for (int32_t id = 0; id < VOCABULARY; id++) {
-        int holds = 0;
-        for (int i = 0; i < PROMPTS; i++)
-            for (int k = 1; k < q.count[i]; k++)
-                if (q.answer[i][k] == id) {
-                    holds++;
-                    break;
-                }
-        if (abs(2 * holds - PROMPTS) < best) best = abs(2 * holds - PROMPTS), found = id;
-    }
-    end_token = found;
-}
-
-static void open_devices(void) {
-    ck_assert_int_eq(device_open_cpu(&cpu, 2), 0);
-    cpu->ops = &op_kernels_cpu;
-    ck_assert_int_eq(device_open_dry(&dry, cpu), 0);
-    ck_assert_int_eq(comm_open_single(&single), 0);
-    choose_end();
-}
-
-static void close_devices(void) {
-    comm_close(single);
-    device_close(dry);
-    device_close(cpu);
-}
-
 int main(void) {
     Suite *suite = suite_create("generate");
     TCase *tests = tcase_create("generate");
     tcase_set_timeout(tests, 300);
-    tcase_add_unchecked_fixture(tests, open_devices, close_devices);
+    tcase_add_unchecked_fixture(tests, small_devices_open, small_devices_close);
     tcase_add_test(tests, equals_the_training_pass);
     tcase_add_test(tests, slots_do_not_matter);
     tcase_add_test(tests, a_prefix_is_read_once);
