@@ -369,8 +369,9 @@ void prompts_report(buffer *out, const prompts *p, const char *findings, int ima
     buffer_free(&image);
 }
 
-static void append_turns(buffer *out, const prompts *p, const char *const *message, int count) {
-    buffer_text(out, p->system);
+static void append_turns(buffer *out, const prompts *p, const char *system,
+                         const char *const *message, int count) {
+    buffer_text(out, system ? system : p->system);
     buffer_text(out, p->separator[0]);
     for (int i = 0; i < count; i++) {
         buffer_text(out, p->role[i % 2]);
@@ -383,6 +384,11 @@ static void append_turns(buffer *out, const prompts *p, const char *const *messa
 }
 
 void prompts_conversation(buffer *out, const prompts *p, const char *const *message, int count) {
+    prompts_conversation_as(out, p, NULL, message, count);
+}
+
+void prompts_conversation_as(buffer *out, const prompts *p, const char *system,
+                             const char *const *message, int count) {
     bool done = false;
     for (int i = 0; i < p->wrapper.count; i++) {
         const part *x = &p->wrapper.part[i];
@@ -390,8 +396,8 @@ void prompts_conversation(buffer *out, const prompts *p, const char *const *mess
             buffer_append(out, p->wrapper.text.data + x->at, x->length);
             continue;
         }
-        append_turns(out, p, message, count);
+        append_turns(out, p, system, message, count);
         done = true;
     }
-    if (!done) append_turns(out, p, message, count);
+    if (!done) append_turns(out, p, system, message, count);
 }

@@ -53,3 +53,6 @@ void prompts_report(buffer *out, const prompts *p, const char *findings, int ima
 // text, separator, and for each message its role, a colon and, unless it is NULL or empty, a blank,
 // the message and the role's separator. An answer that is to come is a last message that is NULL.
 void prompts_conversation(buffer *out, const prompts *p, const char *const *message, int count);
+// The same behind another SYSTEM text; NULL: the prompts' own.
+void prompts_conversation_as(buffer *out, const prompts *p, const char *system,
+                             const char *const *message, int count);

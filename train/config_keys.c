@@ -395,6 +395,25 @@ const config_key generate_keys[] = {
     {0},
 };
 
+const config_key dialogue_keys[] = {
+    {.section = "dialogue", .name = "positions", .type = CONFIG_INT, .min = 16, .max = 1 << 24, .standard = "2048",
+     .help = "tokens that a conversation may have, prompts and answers; no more than the model's"},
+    {0},
+};
+
+const config_key serve_keys[] = {
+    {.section = "serve", .name = "waiting", .type = CONFIG_INT, .min = 1, .max = 65536, .standard = "256",
+     .help = "requests that may be there at a time, waiting or answered; more are refused (503)"},
+    {.section = "serve", .name = "body_mb", .type = CONFIG_INT, .min = 1, .max = 1024, .standard = "32",
+     .help = "of a request at most, in MiB; larger ones are refused (413)"},
+    {.section = "serve", .name = "megapixels", .type = CONFIG_INT, .min = 1, .max = 512, .standard = "64",
+     .help = "of a radiograph at most, in 2^20 pixels; larger ones are refused (400)"},
+    {.section = "serve", .name = "seconds", .type = CONFIG_INT, .min = 1, .max = 86400, .standard = "300",
+     .help = "that a request may take from its arrival on; one that waits longer is refused (503), an answer ends there"},
+    {.section = "generate", .name = "slots", .type = CONFIG_DEFAULT, .standard = "8"},
+    {0},
+};
+
 const config_key evaluate_keys[] = {
     {.section = "evaluate", .name = "truth", .type = CONFIG_CHOICE, .choices = "shards|labeler",
      .standard = "\"shards\"", .help = "findings of the real reports: the shards' labels, or the labeler's"},
@@ -423,6 +442,10 @@ const config_key *const evaluate_tables[] = {run_keys,   data_keys, text_keys,  
 const config_key *const lm_tables[] = {run_keys, train_keys, optim_keys, language_keys, lm_keys, NULL};
 const config_key *const generate_tables[] = {run_keys,  train_keys,    optim_keys,    language_keys,
                                              lora_keys, instruct_keys, generate_keys, NULL};
+const config_key *const chat_tables[] = {run_keys,      train_keys,    optim_keys,    language_keys, lora_keys,
+                                         instruct_keys, generate_keys, dialogue_keys, NULL};
+const config_key *const serve_tables[] = {run_keys,      train_keys,    optim_keys,    language_keys, lora_keys,
+                                          instruct_keys, generate_keys, dialogue_keys, serve_keys,    NULL};
 const config_key *const lora_tables[] = {run_keys, train_keys, optim_keys, language_keys, lora_keys, NULL};
 
 // One value as JSON, by its key's type.

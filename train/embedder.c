@@ -87,13 +87,12 @@ static status open_model(embedder *e) {
     return rc ? rc : describe(e);
 }
 
-// Behind the configuration and the device.
-static status build(embedder *e) {
+// Behind the configuration and the device; room for so many IMAGES at a time.
+static status build(embedder *e, int64_t images) {
     inference *s = &e->inference;
     status rc = open_model(e);
     if (rc) return rc;
-    e->batch =
-        config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : BATCH;
+    e->batch = images;
     e->queries = e->model.config.qformer.queries;
     e->width = e->model.config.qformer.bert.width;
     const aligner_room room = {e->batch, e->batch, 2, (int)config_int(s->config, "data.size"),
@@ -110,13 +109,15 @@ static status build(embedder *e) {
 status embedder_open(embedder *e, const arguments *a) {
     *e = (embedder){0};
     status rc = inference_open(&e->inference, a, aligner_tables);
-    return rc ? rc : build(e);
+    const config *c = e->inference.config;
+    if (rc) return rc;
+    return build(e, config_is_set(c, "train.batch") ? config_int(c, "train.batch") : BATCH);
 }
 
 status embedder_open_at(embedder *e, const char *path, const char *where) {
     *e = (embedder){0};
     status rc = inference_open_at(&e->inference, path, where, aligner_tables);
-    return rc ? rc : build(e);
+    return rc ? rc : build(e, 1);
 }
 
 status embedder_images(embedder *e, const batch *b) {

@@ -20,7 +20,8 @@ typedef struct embedder {
 // The checkpoint that --checkpoint names. To be closed also after a failure. USAGE, IO, FORMAT, MEMORY,
 // DEVICE.
 status embedder_open(embedder *e, const arguments *a);
-// The checkpoint at PATH as it describes itself, on a device of its own (run.device), in f32.
+// The checkpoint at PATH as it describes itself, on a device of its own (run.device), in f32, for one image at a
+// time.
 status embedder_open_at(embedder *e, const char *path, const char *where);
 void embedder_close(embedder *e);
 // Embeds B (at most the batch's size) into e->rows.

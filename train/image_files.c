@@ -31,12 +31,16 @@ void image_file_name(char *out, size_t size, const char *path) {
     if (dot && dot != out) *dot = 0;
 }
 
+status image_file_square(image_file *f, const uint8_t *square) {
+    image_crop(f->cropped, square, STORED_SIDE, f->crop);
+    return image_resize(f->batch.pixels, f->size, f->size, f->cropped, f->crop, f->crop);
+}
+
 status image_file_read(image_file *f, const char *path) {
     image picture = {0};
     status rc = image_read(&picture, path);
     if (!rc) rc = image_square(f->square, &picture, STORED_SIDE);
-    if (!rc) image_crop(f->cropped, f->square, STORED_SIDE, f->crop);
-    if (!rc) rc = image_resize(f->batch.pixels, f->size, f->size, f->cropped, f->crop, f->crop);
+    if (!rc) rc = image_file_square(f, f->square);
     image_free(&picture);
     image_file_name(f->id, sizeof f->id, path);
     return rc;

@@ -19,3 +19,5 @@ void image_file_close(image_file *f);
 void image_file_name(char *out, size_t size, const char *path);
 // Reads PATH into F->batch. Errors: IO, FORMAT (names the file).
 status image_file_read(image_file *f, const char *path);
+// The same of a SQUARE (STORED_SIDE, STORED_SIDE) that was cut already. MEMORY.
+status image_file_square(image_file *f, const uint8_t *square);

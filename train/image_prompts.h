@@ -3,12 +3,7 @@
 #pragma once
 #include "core/config.h"
 #include "train/generate_prompts.h"
-
-typedef struct image_models {
-    const char *aligner;    // a run, a checkpoint or its weights
-    const char *classifier; // the same; NULL: prompts say nothing of findings
-    const char *where;      // run.device
-} image_models;
+#include "train/image_reader.h"
 
 typedef struct image_prompts {
     generate_prompts prompts; // named as the files
@@ -17,8 +12,8 @@ typedef struct image_prompts {
     buffer findings; // of each picture, as its prompt says them, a NUL behind each; empty without a classifier
 } image_prompts;
 
-// PATH (COUNT) of pictures; C: the section "instruct", whose prompts are used. The models are open one after
-// the other, and closed before this returns. USAGE (prompts that do not suit), IO, FORMAT, MEMORY, DEVICE.
+// PATH (COUNT) of pictures; C: the section "instruct", whose prompts are used. The models are
+// closed before this returns. USAGE (prompts that do not suit), IO, FORMAT, MEMORY, DEVICE.
 status image_prompts_open(image_prompts *p, const char *const *path, int count, const image_models *m,
                           const config *c, const tokenizer *t);
 void image_prompts_close(image_prompts *p);

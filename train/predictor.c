@@ -12,15 +12,15 @@ void predictor_close(predictor *p) {
     inference_close(&p->inference);
 }
 
-// Behind the configuration and the device.
-static status build(predictor *p) {
+// Behind the configuration and the device; room for so many IMAGES at a time.
+static status build(predictor *p, int64_t images) {
     classifier_config sizes;
     inference *s = &p->inference;
     status rc = classifier_from_config(&sizes, s->config);
     if (rc) return rc;
     p->crop = (int)config_int(s->config, "data.crop");
     p->size = (int)config_int(s->config, "data.size");
-    p->batch = config_is_set(s->config, "train.batch") ? config_int(s->config, "train.batch") : FILE_BATCH;
+    p->batch = images;
     classifier_make(&p->model, &s->params, &sizes);
     rc = inference_allocate(s);
     if (!rc) rc = classifier_fill(&p->model, &s->params);
@@ -34,13 +34,15 @@ static status build(predictor *p) {
 status predictor_open(predictor *p, const arguments *a) {
     *p = (predictor){0};
     status rc = inference_open(&p->inference, a, predictor_tables);
-    return rc ? rc : build(p);
+    const config *c = p->inference.config;
+    if (rc) return rc;
+    return build(p, config_is_set(c, "train.batch") ? config_int(c, "train.batch") : FILE_BATCH);
 }
 
 status predictor_open_at(predictor *p, const char *path, const char *where) {
     *p = (predictor){0};
     status rc = inference_open_at(&p->inference, path, where, predictor_tables);
-    return rc ? rc : build(p);
+    return rc ? rc : build(p, 1);
 }
 
 status predictor_file(predictor *p, const image_file *image, float logits[CLASS_COUNT]) {

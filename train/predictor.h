@@ -18,7 +18,8 @@ extern const config_key *const predictor_tables[];
 // The checkpoint that --checkpoint names. To be closed also after a failure. USAGE, IO, FORMAT, MEMORY,
 // DEVICE.
 status predictor_open(predictor *p, const arguments *a);
-// The checkpoint at PATH as it describes itself, on a device of its own (run.device), in f32.
+// The checkpoint at PATH as it describes itself, on a device of its own (run.device), in f32, for one image at a
+// time.
 status predictor_open_at(predictor *p, const char *path, const char *where);
 void predictor_close(predictor *p);
 // Of one picture, which was read with the predictor's crop and size.

@@ -157,9 +157,9 @@ static void train_everything(void) {
 
 // The file of the radiograph ID.
 static char *file_of(const char *id) {
-    char command[1024];
-    snprintf(command, sizeof command, "find %s/data -name %s.jpg > %s/path", work, id, work);
-    ck_assert_int_eq(system(command), 0);
+    char line[1024];
+    snprintf(line, sizeof line, "find %s/data -name %s.jpg > %s/path", work, id, work);
+    ck_assert_int_eq(system(line), 0);
     char *path = read_file(in_work("path"), NULL);
     path[strcspn(path, "\n")] = 0;
     return path;
