@@ -52,15 +52,31 @@ static void append_lower(buffer *out, const char *name) {
     }
 }
 
-void findings_text(buffer *out, const bool positive[CLASS_COUNT]) {
-    bool beside = false; // "No Finding" has company that contradicts it
+void findings_resolve(bool positive[CLASS_COUNT]) {
     for (int c = 0; c < CLASS_COUNT; c++)
-        beside |= positive[c] && c != CLASS_NO_FINDING && c != CLASS_SUPPORT_DEVICES;
+        if (positive[c] && c != CLASS_NO_FINDING && c != CLASS_SUPPORT_DEVICES) positive[CLASS_NO_FINDING] = false;
+}
+
+void findings_text(buffer *out, const bool positive[CLASS_COUNT]) {
+    bool said[CLASS_COUNT];
+    memcpy(said, positive, sizeof said);
+    findings_resolve(said);
     int count = 0;
     for (int c = 0; c < CLASS_COUNT; c++) {
-        if (!positive[c] || (c == CLASS_NO_FINDING && beside)) continue;
+        if (!said[c]) continue;
         if (count++) buffer_text(out, ", ");
         append_lower(out, class_names[c]);
     }
     if (!count) buffer_text(out, "no common findings");
+}
+
+status findings_enumerate(buffer *out, const bool positive[CLASS_COUNT]) {
+    int left = 0;
+    for (int c = 0; c < CLASS_COUNT; c++) left += positive[c];
+    for (int c = 0; c < CLASS_COUNT; c++) {
+        if (!positive[c]) continue;
+        append_lower(out, class_names[c]);
+        if (--left) buffer_text(out, left == 1 ? " and " : ", ");
+    }
+    return out->failed;
 }

@@ -25,6 +25,10 @@ status label_parse(int8_t *out, const char *text);
 // True for an empty field and for the exact words that pandas 1.3 reads as missing (NA, nan, ...).
 bool text_is_missing(const char *text);
 
-// Appends the names of the positive classes in class order, lower-case, joined by ", ". "No Finding"
-// is left out beside anything but "Support Devices"; nothing positive gives "no common findings".
+// "No Finding" is taken back beside anything but "Support Devices".
+void findings_resolve(bool positive[CLASS_COUNT]);
+// Appends the names of the positive classes, resolved, in class order, lower-case, joined by ", ";
+// nothing positive gives "no common findings".
 void findings_text(buffer *out, const bool positive[CLASS_COUNT]);
+// The same of exactly these classes, the last two joined by " and "; none: nothing is appended. MEMORY.
+status findings_enumerate(buffer *out, const bool positive[CLASS_COUNT]);

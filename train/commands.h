@@ -18,6 +18,7 @@
     X(command_embed)                                                                               \
     X(command_instruct)                                                                            \
     X(command_generate)                                                                            \
+    X(command_chat)                                                                                \
     X(command_evaluate)                                                                            \
     X(command_export)                                                                              \
     X(command_run)                                                                                 \

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-status conversation_prompts(prompts **out, const config *c, const image_models *m, int64_t queries) {
+status conversation_prompts(prompts **out, const config *c, const image_models *m,
+                            int64_t queries) {
     const prompts_files files = {.prompts = config_text(c, "instruct.prompts"),
                                  .key = config_text(c, "instruct.prompt"),
                                  .system = config_text(c, "instruct.system"),
@@ -11,15 +12,17 @@ status conversation_prompts(prompts **out, const config *c, const image_models *
     if (rc || !queries) return rc;
     const int literal = prompts_literal_tokens(*out);
     if (literal && literal != queries)
-        return status_fail(STATUS_USAGE, "%s: its prompt holds %d image tokens, the aligner %s makes %lld",
+        return status_fail(STATUS_USAGE,
+                           "%s: its prompt holds %d image tokens, the aligner %s makes %lld",
                            files.prompts, literal, m->aligner, (long long)queries);
     if (!m->classifier && !prompts_without_findings(*out))
-        return status_fail(STATUS_USAGE, "%s: has no prompt without findings: name a classifier", files.prompts);
+        return status_fail(STATUS_USAGE, "%s: has no prompt without findings: name a classifier",
+                           files.prompts);
     return STATUS_OK;
 }
 
-status conversation_encode(buffer *ids, const prompts *words, const tokenizer *t, const char *system,
-                    const char *const *message, int count) {
+status conversation_encode(buffer *ids, const prompts *words, const tokenizer *t,
+                           const char *system, const char *const *message, int count) {
     const char **turns = NULL;
     buffer text = {0};
     const int32_t begin = tokenizer_named(t).begin;
@@ -44,7 +47,8 @@ static const int32_t *ids_of(const answer_text *a) {
 
 static status decode(answer_text *a) {
     a->text.length = 0;
-    status rc = tokenizer_decode(a->tokens, ids_of(a), (int64_t)(a->ids.length / sizeof(int32_t)), true, &a->text);
+    status rc = tokenizer_decode(a->tokens, ids_of(a), (int64_t)(a->ids.length / sizeof(int32_t)),
+                                 true, &a->text);
     buffer_text(&a->text, ""); // a NUL, also behind nothing
     return rc ? rc : a->text.failed;
 }
@@ -73,8 +77,8 @@ static size_t certain(const buffer *text, size_t least) {
     return end;
 }
 
-status answer_text_next(answer_text *a, const int32_t *ids, int32_t count, bool whole, const char **new,
-                        size_t *length) {
+status answer_text_next(answer_text *a, const int32_t *ids, int32_t count, bool whole,
+                        const char **new, size_t *length) {
     a->ids.length = a->context * sizeof *ids;
     buffer_append(&a->ids, ids, (size_t)count * sizeof *ids);
     status rc = a->ids.failed;

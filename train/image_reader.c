@@ -33,7 +33,8 @@ void image_reader_close(image_reader *r) {
 // --- pictures -----------------------------------------------------------------------------------
 static picture *find_kept(image_reader *r) {
     for (int i = 0; i < PICTURES_KEPT; i++)
-        if (r->kept[i].looked && !memcmp(r->kept[i].square, r->square, STORED_PIXELS)) return &r->kept[i];
+        if (r->kept[i].looked && !memcmp(r->kept[i].square, r->square, STORED_PIXELS))
+            return &r->kept[i];
     return NULL;
 }
 
@@ -54,6 +55,7 @@ static status find(image_reader *r, picture *p) {
     status rc = image_file_square(&r->judged, r->square);
     if (!rc) rc = predictor_file(&r->classifier, &r->judged, p->logits);
     for (int c = 0; c < CLASS_COUNT && !rc; c++) p->found[c] = p->logits[c] > 0;
+    findings_resolve(p->found);
     p->findings.length = 0;
     if (!rc) findings_text(&p->findings, p->found);
     return rc ? rc : p->findings.failed;
@@ -90,7 +92,8 @@ status image_reader_file(image_reader *r, const char *path, const picture **out)
     return rc;
 }
 
-status image_reader_bytes(image_reader *r, const void *bytes, size_t count, const char *name, const picture **out) {
+status image_reader_bytes(image_reader *r, const void *bytes, size_t count, const char *name,
+                          const picture **out) {
     image i = {0};
     status rc = image_decode(&i, bytes, count, name);
     if (!rc) rc = look(r, &i, out);

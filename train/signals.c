@@ -21,4 +21,9 @@ void signals_install(void) {
 
 int signals_pending(void) { return (int)pending; }
 
+void signals_forget(void) {
+    pending = 0;
+    signals_install();
+}
+
 void signals_tell(int number) { pending = number; }

@@ -6,6 +6,8 @@
 
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 char work[256], common[2048];
 
@@ -62,4 +64,34 @@ void language_setup(void) {
 
 void language_teardown(void) {
     workspace_remove(work);
+}
+
+void language_train_seer(void) {
+    small_vocabulary(work);
+    program_expect(0, "train classifier --quiet %s --set data.shards=%s/shards --set run.dir=%s/classifier "
+                      "--set run.max_steps=3", tiny_settings, work, work);
+    program_expect(0, "train aligner --quiet %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt "
+                      "--set run.dir=%s/aligner --set run.max_steps=2", tiny_aligner, work, work, work);
+    program_expect(0, "embed %s/shards --quiet --checkpoint %s/aligner --out %s/seen.h5", work, work, work);
+    program_expect(0, "classify %s/shards --quiet --split test --checkpoint %s/classifier --out %s/found.jsonl",
+                   work, work, work);
+    program_expect(0,
+                   "instruct %s/shards --out %s/seen --quiet --set instruct.cutoff=2000 "
+                   "--set instruct.tokenizer=%s/tokenizer/llama.model --set instruct.image_tokens=%d "
+                   "--set instruct.prompts=%s/configs/prompts/report.json --set instruct.findings_eval=%s/found.jsonl",
+                   work, work, TEST_DATA, QUERIES, SOURCE_ROOT, work);
+    program_expect(0,
+                   "train lora %s --quiet --set data.instruct=%s/seen --set data.embeddings=%s/seen.h5 "
+                   "--set run.dir=%s/seer --set run.max_steps=2 --set train.batch=4 --set optim.lr=0.05 "
+                   "--set optim.warmup_steps=0 --set train.validate_first=false --set train.pack_tokens=2048",
+                   common, work, work, work);
+}
+
+char *radiograph_file(const char *id) {
+    char line[1024];
+    snprintf(line, sizeof line, "find %s/data -name '%s.jpg' | sort > %s/path", work, id, work);
+    ck_assert_int_eq(system(line), 0);
+    char *path = read_file(in_work("path"), NULL);
+    path[strcspn(path, "\n")] = 0;
+    return path;
 }

@@ -13,3 +13,9 @@ const char *in_work(const char *name);
 // A fixture's: WORK/shards, WORK/records, WORK/images.h5, WORK/base/config.json.
 void language_setup(void);
 void language_teardown(void);
+
+// After it: a classifier, an aligner, what they say of the shards, and adapters trained on it: WORK/classifier, aligner,
+// seen (conversations), seen.h5, seer.
+void language_train_seer(void);
+// The file of the radiograph ID ("*": the first of all); free.
+char *radiograph_file(const char *id);

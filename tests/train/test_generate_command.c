@@ -133,38 +133,6 @@ START_TEST(a_run_s_adapters) {
 END_TEST
 
 // --- images in files ----------------------------------------------------------------------------
-// A classifier, an aligner, what they say of the shards, and adapters trained on it.
-static void train_everything(void) {
-    small_vocabulary(work);
-    program_expect(0, "train classifier --quiet %s --set data.shards=%s/shards --set run.dir=%s/classifier "
-                      "--set run.max_steps=3", tiny_settings, work, work);
-    program_expect(0, "train aligner --quiet %s --set data.shards=%s/shards --set model.vocabulary=%s/vocab.txt "
-                      "--set run.dir=%s/aligner --set run.max_steps=2", tiny_aligner, work, work, work);
-    program_expect(0, "embed %s/shards --quiet --checkpoint %s/aligner --out %s/seen.h5", work, work, work);
-    program_expect(0, "classify %s/shards --quiet --split test --checkpoint %s/classifier --out %s/found.jsonl",
-                   work, work, work);
-    program_expect(0,
-                   "instruct %s/shards --out %s/seen --quiet --set instruct.cutoff=2000 "
-                   "--set instruct.tokenizer=%s/tokenizer/llama.model --set instruct.image_tokens=%d "
-                   "--set instruct.prompts=%s/configs/prompts/report.json --set instruct.findings_eval=%s/found.jsonl",
-                   work, work, TEST_DATA, QUERIES, SOURCE_ROOT, work);
-    program_expect(0,
-                   "train lora %s --quiet --set data.instruct=%s/seen --set data.embeddings=%s/seen.h5 "
-                   "--set run.dir=%s/seer --set run.max_steps=2 --set train.batch=4 --set optim.lr=0.05 "
-                   "--set optim.warmup_steps=0 --set train.validate_first=false --set train.pack_tokens=2048",
-                   common, work, work, work);
-}
-
-// The file of the radiograph ID.
-static char *file_of(const char *id) {
-    char line[1024];
-    snprintf(line, sizeof line, "find %s/data -name %s.jpg > %s/path", work, id, work);
-    ck_assert_int_eq(system(line), 0);
-    char *path = read_file(in_work("path"), NULL);
-    path[strcspn(path, "\n")] = 0;
-    return path;
-}
-
 static double distance(const float *a, const float *b) {
     double most = 0;
     for (int i = 0; i < QUERIES * 16; i++) most = fmax(most, fabs((double)a[i] - (double)b[i]));
@@ -208,11 +176,11 @@ START_TEST(images_in_files) {
     instruct_set *s;
     instruct_record r;
     char *path[2];
-    train_everything();
+    language_train_seer();
     ck_assert(!instruct_open(&s, in_work("seen")));
     for (int i = 0; i < 2; i++) {
         ck_assert(!instruct_read(s, SPLIT_TEST, i, &r));
-        path[i] = file_of(r.id);
+        path[i] = radiograph_file(r.id);
     }
     instruct_close(s);
     expect_tokens(path);
