@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const command *const commands[] = {
+const command *const all_commands[] = {
 #define X(name) &name,
     COMMAND_LIST(X)
 #undef X
@@ -12,11 +12,11 @@ const command *const commands[] = {
 
 const command *command_find(int argc, const char *const *argv, int *words) {
     char typed[64];
-    for (int i = 0; commands[i]; i++) {
-        *words = strchr(commands[i]->name, ' ') ? 2 : 1;
+    for (int i = 0; all_commands[i]; i++) {
+        *words = strchr(all_commands[i]->name, ' ') ? 2 : 1;
         if (argc < *words) continue;
         snprintf(typed, sizeof typed, *words == 2 ? "%s %s" : "%s", argv[0], argc > 1 ? argv[1] : "");
-        if (!strcmp(typed, commands[i]->name)) return commands[i];
+        if (!strcmp(typed, all_commands[i]->name)) return all_commands[i];
     }
     return NULL;
 }
@@ -26,7 +26,7 @@ status command_unknown(int argc, const char *const *argv) {
     char typed[64], stages[512] = "";
     int count = 0;
     bool two = !strcmp(argv[0], "train") && argc > 1;
-    for (int i = 0; commands[i]; i++) names[count++] = commands[i]->name;
+    for (int i = 0; all_commands[i]; i++) names[count++] = all_commands[i]->name;
     snprintf(typed, sizeof typed, "%s%s%s", argv[0], two ? " " : "", two ? argv[1] : "");
     for (int i = 0; i < count; i++)
         if (!strncmp(names[i], "train ", 6))

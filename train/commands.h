@@ -31,7 +31,7 @@
 COMMAND_LIST(X)
 #undef X
 
-extern const command *const commands[]; // in that order, ended by NULL
+extern const command *const all_commands[]; // in that order, ended by NULL
 
 // The command that the first words of ARGV name, and how many words that is; NULL: none.
 const command *command_find(int argc, const char *const *argv, int *words);

@@ -12,8 +12,8 @@ enum { EXIT_USAGE = 2 };
 
 static void print_help(FILE *out) {
     fputs("radialog: trains and uses a radiology vision-language model\n\n", out);
-    for (int i = 0; commands[i]; i++)
-        fprintf(out, "  radialog %-18s %s\n", commands[i]->name, commands[i]->summary);
+    for (int i = 0; all_commands[i]; i++)
+        fprintf(out, "  radialog %-18s %s\n", all_commands[i]->name, all_commands[i]->summary);
     fputs("\nradialog COMMAND --help tells more.\n", out);
 }
 
