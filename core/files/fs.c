@@ -101,12 +101,13 @@ status file_sync(const char *path) {
     return rc;
 }
 
-status file_write(const char *path, const void *bytes, size_t count) {
+static status write_file(const char *path, const void *bytes, size_t count, mode_t mode) {
     char temporary[PATH_SIZE], folder[PATH_SIZE];
     if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
         return status_fail(STATUS_IO, "%s: the path is too long", path);
     snprintf(folder, sizeof folder, "%s", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    unlink(temporary); // of a killed run, which may have had another mode
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0) return io_failure(temporary, "create");
     status rc = write_all(fd, temporary, bytes, count);
     if (!rc && fsync(fd)) rc = io_failure(temporary, "sync");
@@ -114,6 +115,14 @@ status file_write(const char *path, const void *bytes, size_t count) {
     if (!rc && rename(temporary, path)) rc = io_failure(path, "rename into place");
     if (rc) unlink(temporary);
     return rc ? rc : file_sync(dirname(folder));
+}
+
+status file_write(const char *path, const void *bytes, size_t count) {
+    return write_file(path, bytes, count, 0666);
+}
+
+status file_write_secret(const char *path, const void *bytes, size_t count) {
+    return write_file(path, bytes, count, 0600);
 }
 
 bool file_exists(const char *path) {

@@ -10,6 +10,8 @@ status file_checksum(const char *path, int64_t *bytes, uint32_t *crc);
 
 // Writes under a temporary name beside PATH, syncs, renames over PATH and syncs the folder.
 status file_write(const char *path, const void *bytes, size_t count);
+// The same for the owner's eyes alone: mode 0600.
+status file_write_secret(const char *path, const void *bytes, size_t count);
 
 // Makes durable what was written to the file, or to the folder's list of names.
 status file_sync(const char *path);
