@@ -12,11 +12,6 @@ typedef struct mimic_files {
     char split[PATH_SIZE], metadata[PATH_SIZE], chexpert[PATH_SIZE]; // "" where absent
 } mimic_files;
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 // --- finding the files ---------------------------------------------------------------------------
 
 // The path of mimic-cxr-...-WHAT.csv or .csv.gz in FOLDER; "" if there is none. The file names carry
@@ -172,69 +167,13 @@ static status read_views(ingest_plan *p, const char *path, const uint32_t *by_id
     return rc;
 }
 
-// What the skip says about a row of another table than the split's.
-static void describe(char out[256], const csv *table, const char *path, const char *why) {
-    snprintf(out, 256, "%s, line %lld: %s", base_name(path), (long long)csv_line(table), why);
-}
-
-// The labels of one row for all rows of the plan with its key.
-static status apply_labels(bool *known, ingest_plan *p, const csv *table, const char *path,
-                           row_text key_text, const char *key, const int column[CLASS_COUNT],
-                           const uint32_t *index) {
-    int8_t labels[CLASS_COUNT];
-    char detail[256] = "";
-    size_t first, count = plan_find(&first, p, index, key_text, key);
-    if (!count) return STATUS_OK;
-    *known = true;
-    status rc = plan_labels(labels, table, column);
-    if (rc == STATUS_FORMAT) {
-        describe(detail, table, path, status_text());
-        rc = STATUS_OK;
-    }
-    for (size_t i = 0; !rc && i < count; i++) {
-        plan_row *row = &p->row[index[first + i]];
-        memcpy(row->labels, labels, sizeof labels);
-        if (detail[0]) rc = plan_drop(p, row, SKIP_BAD_ROW, detail);
-    }
-    return rc;
-}
-
-static status read_labels(ingest_plan *p, const char *path, row_text key, const char *key_name) {
-    csv *table = NULL;
-    uint32_t *index = NULL;
-    bool more = true, bad, known = false;
-    int column[CLASS_COUNT], id = -1;
-    char detail[256];
-    status rc = csv_open(&table, path);
-    if (!rc) rc = csv_require(&id, table, key_name);
-    for (int i = 0; !rc && i < CLASS_COUNT; i++)
-        rc = csv_require(&column[i], table, class_names[i]);
-    if (!rc) rc = plan_index(&index, p, key);
-    while (!rc && more) {
-        rc = csv_next(table, &more, &bad);
-        if (rc || !more) break;
-        if (bad) {
-            describe(detail, table, path, plan_bad_row(table, path));
-            rc = skip_list_add(&p->skips, 0, SKIP_BAD_ROW, "", detail);
-        } else
-            rc = apply_labels(&known, p, table, path, key, csv_field(table, id), column, index);
-    }
-    // Another data set's labels would leave every record without any.
-    if (!rc && !known && p->rows && csv_row(table))
-        rc = status_fail(STATUS_FORMAT, "%s: no %s in it is one of the %zu images' in the split table",
-                         path, key_name, p->rows);
-    mem_free(index);
-    csv_close(table);
-    return rc;
-}
-
 static status find_labels(ingest_plan *p, const mimic_files *f, const ingest_options *o) {
     char path[PATH_SIZE];
-    if (o->labels) return read_labels(p, o->labels, ROW_ID, "dicom_id");
+    if (o->labels) return plan_read_labels(p, o->labels, ROW_ID, "dicom_id");
     status rc = path_join(path, sizeof path, o->root, "finding_chexbert_labels.csv");
     if (rc) return rc;
-    if (file_exists(path)) return read_labels(p, path, ROW_ID, "dicom_id");
-    if (f->chexpert[0]) return read_labels(p, f->chexpert, ROW_STUDY, "study_id");
+    if (file_exists(path)) return plan_read_labels(p, path, ROW_ID, "dicom_id");
+    if (f->chexpert[0]) return plan_read_labels(p, f->chexpert, ROW_STUDY, "study_id");
     return status_fail(STATUS_FORMAT,
                        "%s: no labels; looked for finding_chexbert_labels.csv in it and "
                        "mimic-cxr-*-chexpert.csv[.gz] in %s; give a table with --labels",

@@ -1,5 +1,5 @@
 // The plan of an ingest: every row of the source in a compact form, before any image is opened. What the
-// sources (ingest_mimic.c, ingest_folder.c) fill and ingest.c works off. For ingest alone.
+// sources (ingest_mimic.c, ingest_folder.c, ingest_dicom.c) fill and ingest.c works off. For ingest alone.
 #pragma once
 #include "core/files/fs.h"
 #include "data/csv.h"
@@ -52,6 +52,7 @@ typedef struct ingest_plan {
     skip_list skips;
     char image_root[PATH_SIZE], report_root[PATH_SIZE];
     bool free_reports;            // reports of any layout: see ingest_record.c
+    bool dicom; // images and some reports are DICOM files; no message may name a file
     uint32_t *order[SPLIT_COUNT]; // rows of each split in the order of the table
     size_t count[SPLIT_COUNT];
     int64_t shared_patients;
@@ -61,6 +62,7 @@ typedef struct ingest_plan {
 // Fill rows and skips. Errors: IO, FORMAT, MEMORY.
 status plan_mimic(ingest_plan *p, const ingest_options *o);
 status plan_folder(ingest_plan *p, const ingest_options *o);
+status plan_dicom(ingest_plan *p, const ingest_options *o);
 // Drops duplicates, orders the splits, counts shared patients and takes the hash.
 status plan_finish(ingest_plan *p, const ingest_options *o);
 void plan_free(ingest_plan *p);
@@ -79,7 +81,20 @@ status plan_index(uint32_t **index, const ingest_plan *p, row_text which);
 size_t plan_find(size_t *first, const ingest_plan *p, const uint32_t *index, row_text which,
                  const char *text);
 
-// For both sources: the columns of the 14 classes (-1: none), how many there are; and a row's labels.
+// Of the columns OWN (count) and the 14 classes, where each is in TABLE; -1: it is not. FORMAT where one is
+// there in another case, or some of the classes without the others.
+status plan_columns(int *column, int label[CLASS_COUNT], const csv *table, const char *const *own,
+                    int count);
+const char *plan_field(const csv *table, int column); // "" of column -1
+// Whether a report is the path of a text file rather than the text itself.
+bool plan_is_text_file(const char *report);
+// A patient's split depends on the seed and the patient alone, so that it stays when rows are added.
+int plan_draw_split(const ingest_options *o, const char *patient);
+// Labels out of the table at PATH for the rows whose text KEY stands in its column KEY_NAME. FORMAT where
+// no row's does.
+status plan_read_labels(ingest_plan *p, const char *path, row_text key, const char *key_name);
+
+// For all sources: the columns of the 14 classes (-1: none), how many there are; and a row's labels.
 int plan_label_columns(int column[CLASS_COUNT], const csv *table);
 status plan_labels(int8_t labels[CLASS_COUNT], const csv *table, const int column[CLASS_COUNT]);
 // The split of that name, with the usual short forms; -1: none.
