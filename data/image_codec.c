@@ -56,6 +56,11 @@ static status pixels_new(image *out, int width, int height, int channels, int de
     return STATUS_OK;
 }
 
+status image_take(image *out, const char *name, int width, int height, int channels, int depth) {
+    status rc = check_size(name, width, height);
+    return rc ? rc : pixels_new(out, width, height, channels, depth);
+}
+
 void image_free(image *i) {
     mem_free(i->pixels);
     *i = (image){0};

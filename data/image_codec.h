@@ -24,6 +24,9 @@ status image_decode(image *out, const uint8_t *bytes, size_t count, const char *
 // blocks come from the system page by page, a tenth of the time of a decode. Freed if it fails.
 status image_decode_again(image *out, const uint8_t *bytes, size_t count, const char *name);
 status image_read(image *out, const char *path);
+// Room for an image of that size in OUT, as above, for decoders that stand elsewhere; what the pixels are is
+// not said. Errors: FORMAT (a size that is refused), MEMORY.
+status image_take(image *out, const char *name, int width, int height, int channels, int depth);
 // Accepts an image that was never filled, if it is zeroed.
 void image_free(image *i);
 

@@ -10,7 +10,7 @@
 
 enum { WINDOW_PER_THREAD = 16, WINDOW_MIN = 64, WINDOW_MAX = 512 };
 
-const char *const ingest_source_names[INGEST_SOURCES] = {"mimic", "folder"};
+const char *const ingest_source_names[INGEST_SOURCES] = {"mimic", "folder", "dicom"};
 const char *const ingest_compression_names[INGEST_COMPRESSIONS] = {"none", "deflate"};
 
 #define X(name, text) text,
@@ -223,8 +223,9 @@ static void close_all(ingest *g) {
 
 static status make_plan(ingest *g) {
     ingest_plan *p = &g->plan;
-    status rc = g->options.source == INGEST_MIMIC ? plan_mimic(p, &g->options)
-                                                  : plan_folder(p, &g->options);
+    static status (*const plans[INGEST_SOURCES])(ingest_plan *, const ingest_options *) = {
+        plan_mimic, plan_folder, plan_dicom};
+    status rc = plans[g->options.source](p, &g->options);
     if (!rc && !p->rows && !p->skips.count)
         rc = status_fail(STATUS_FORMAT, "%s: the table of images has no rows below its header",
                          g->options.csv ? g->options.csv : g->options.root);

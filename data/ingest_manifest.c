@@ -13,7 +13,9 @@ static void print_options(buffer *b, const ingest_options *o) {
                  ingest_compression_names[o->compression], o->shard_records);
     buffer_print(b, ", \"keep_without_findings\": %s, \"sections\": \"%s\"",
                  o->keep_without_findings ? "true" : "false", sections_variant_names[o->sections]);
-    if (o->source == INGEST_FOLDER) {
+    if (o->source == INGEST_DICOM)
+        buffer_print(b, ", \"intensity\": \"%s\"", dicom_recipe_names[o->intensity]);
+    if (o->source != INGEST_MIMIC) {
         buffer_print(b, ", \"seed\": %" PRIu64 ", \"validate\": ", o->seed);
         buffer_json_number(b, o->validate);
         buffer_text(b, ", \"test\": ");

@@ -249,6 +249,7 @@ static void hash_plan(ingest_plan *p, const ingest_options *o) {
                           (int)o->source, (int)o->compression, o->shard_records,
                           (int)o->keep_without_findings, (int)o->sections);
     hash_bytes(&hash, text, (size_t)length);
+    if (o->source == INGEST_DICOM) hash_bytes(&hash, &o->intensity, sizeof o->intensity);
     for (size_t i = 0; i < p->rows; i++) {
         const plan_row *row = &p->row[i];
         unsigned char flags[] = {row->split, row->view, row->report_inline};

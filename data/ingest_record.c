@@ -1,6 +1,7 @@
 // One row of the plan made ready for a shard: the report's sections, the image's stored square and its
 // checksum. Runs on many threads at once; what it makes depends on the row alone.
 #include "core/checksum.h"
+#include "data/dicom_pixels.h"
 #include "data/image.h"
 #include "data/ingest_plan.h"
 #include "data/shard.h"
@@ -111,16 +112,38 @@ static status take_sections(ingest_item *item, const char *report, const char *s
     return STATUS_OK;
 }
 
+static void keep_report(void *context, const char *text, size_t length) {
+    buffer *out = context;
+    out->length = 0;
+    buffer_append(out, text, length);
+}
+
+// A structured report, which no table names by a path that ends in .txt.
+static status read_dicom_report(ingest_item *item, ingest_worker *w, const char *path) {
+    dicom_file *file;
+    char why[DICOM_TEXT];
+    if (dicom_open(&file, path, why, sizeof why) ||
+        dicom_read_report(file, keep_report, &w->bytes, why, sizeof why))
+        skip(item, SKIP_BAD_REPORT, why);
+    dicom_close(file);
+    return w->bytes.failed;
+}
+
 // The text of a report file in W->bytes.
-static status read_report(ingest_item *item, ingest_worker *w, const char *root,
+static status read_report(ingest_item *item, ingest_worker *w, const ingest_plan *p,
                           const char *name) {
     char path[2 * PATH_SIZE];
-    snprintf(path, sizeof path, "%s/%s", root, name);
+    snprintf(path, sizeof path, "%s/%s", p->report_root, name);
     if (!file_exists(path)) {
-        skip(item, SKIP_NO_REPORT, name);
+        skip(item, SKIP_NO_REPORT, p->dicom ? "" : name);
         return STATUS_OK;
     }
+    if (p->dicom && !plan_is_text_file(name)) return read_dicom_report(item, w, path);
     status rc = file_read(path, REPORT_LIMIT, &w->bytes);
+    if (rc == STATUS_IO && p->dicom) {
+        skip(item, SKIP_BAD_REPORT, "its text file cannot be read");
+        return STATUS_OK;
+    }
     if (rc != STATUS_FORMAT) return rc;
     skip(item, SKIP_BAD_REPORT, "larger than 1 MiB");
     return STATUS_OK;
@@ -156,8 +179,7 @@ static status make_report(ingest_item *item, ingest_worker *w, const ingest_plan
     if (p->free_reports && row->report_inline)
         buffer_text(&w->bytes, report);
     else
-        rc = read_report(item, w, p->report_root,
-                         p->free_reports ? report : report_path(path, p, row));
+        rc = read_report(item, w, p, p->free_reports ? report : report_path(path, p, row));
     if (!rc) rc = w->bytes.failed;
     if (rc || item->skip) return rc;
     if (!text_is_utf8(w->bytes.data, w->bytes.length)) skip(item, SKIP_BAD_REPORT, "not UTF-8 text");
@@ -193,24 +215,29 @@ static const char *image_path(char path[PATH_SIZE], const ingest_plan *p, const 
     return path;
 }
 
-static status read_image(ingest_item *item, ingest_worker *w, const char *root, const char *name) {
+// W->picture of the file at PATH. A DICOM file is not named in what is said of it.
+static status decode(ingest_worker *w, const char *path, const char *name, const ingest_options *o) {
+    if (o->source == INGEST_DICOM)
+        return dicom_image_read(&w->picture, &w->bytes, path, o->intensity);
+    status rc = file_read(path, FILE_LIMIT, &w->bytes);
+    if (rc == STATUS_FORMAT) return status_fail(rc, "larger than 1 GiB");
+    // Named without its folder: skipped.csv holds no absolute paths.
+    const char *slash = strrchr(name, '/');
+    return rc ? rc
+              : image_decode_again(&w->picture, (const uint8_t *)w->bytes.data, w->bytes.length,
+                                   slash ? slash + 1 : name);
+}
+
+static status read_image(ingest_item *item, ingest_worker *w, const char *root, const char *name,
+                         const ingest_options *o) {
     char path[2 * PATH_SIZE];
     snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : root, name[0] == '/' ? "" : "/",
              name);
     if (!file_exists(path)) {
-        skip(item, SKIP_NO_IMAGE, name[0] == '/' ? "" : name);
+        skip(item, SKIP_NO_IMAGE, name[0] == '/' || o->source == INGEST_DICOM ? "" : name);
         return STATUS_OK;
     }
-    status rc = file_read(path, FILE_LIMIT, &w->bytes);
-    if (rc == STATUS_FORMAT) {
-        skip(item, SKIP_BAD_IMAGE, "larger than 1 GiB");
-        return STATUS_OK;
-    }
-    // Named without its folder: skipped.csv holds no absolute paths.
-    const char *slash = strrchr(name, '/');
-    if (!rc)
-        rc = image_decode_again(&w->picture, (const uint8_t *)w->bytes.data, w->bytes.length,
-                                slash ? slash + 1 : name);
+    status rc = decode(w, path, name, o);
     if (!rc) rc = image_square(w->square, &w->picture, STORED_SIDE);
     item->width = w->picture.width;
     item->height = w->picture.height;
@@ -246,7 +273,7 @@ void ingest_item_make(ingest_item *item, ingest_worker *w, const ingest_plan *p,
         rc = item->text[i].failed;
     }
     if (!rc && !item->skip) check_findings(item, o);
-    if (!rc && !item->skip) rc = read_image(item, w, p->image_root, image_path(path, p, row));
+    if (!rc && !item->skip) rc = read_image(item, w, p->image_root, image_path(path, p, row), o);
     if (!rc && !item->skip) pack(item, w, o->compression);
     item->failed = rc;
     if (rc) snprintf(item->detail, sizeof item->detail, "%s", status_text());

@@ -156,6 +156,7 @@ done
 add_pkg_config
 add_cuda_headers
 echo "MPI: left out; ranks on a GPU meet over TCP" >>"$list"
+echo "DCMTK: left out for its size; built without DICOM there" >>"$list"
 
 if [ "$studies" -gt 0 ]; then
     radialog=build/cpu-release/radialog

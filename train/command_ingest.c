@@ -1,4 +1,4 @@
-// radialog ingest ROOT --source mimic|folder --out DIR
+// radialog ingest ROOT --source mimic|folder|dicom --out DIR
 #include "core/nearest.h"
 #include "data/ingest.h"
 #include "train/commands.h"
@@ -9,19 +9,24 @@
 #include <string.h>
 
 static const option options[] = {
-    {"source", "mimic|folder", "what ROOT holds (default mimic)"},
+    {"source", "mimic|folder|dicom", "what ROOT holds (default mimic)"},
     {"out", "DIR", "the shard directory to write"},
-    {"labels", "FILE", "mimic: CSV of dicom_id and the 14 classes"},
-    {"csv", "FILE", "folder: the table (default ROOT/data.csv)"},
+    {"labels", "FILE", "mimic, dicom: CSV of dicom_id and the 14 classes"},
+    {"csv", "FILE", "folder, dicom: the table (default ROOT/data.csv)"},
+    {"key", "FILE", "dicom: what ids are hashed with (default ROOT/radialog-ids.key, made with mode 0600 if it is "
+                    "missing). Keep it: without it ids change; with it and a list of patients anyone can tell who "
+                    "is who. FILE with .csv for .key lists all files with their ids"},
+    {"intensity", "mimic-cxr-jpg|window", "dicom: pixels as MIMIC-CXR-JPG has them, stretched and equalised (the "
+                                          "default), or as the file's window shows them"},
     {"sections", "radialog|mit-lcp", "history of the section parser: mit-lcp leaves out the studies whose "
                                      "conclusion it chose by hand (default radialog)"},
     {"compression", "deflate|none", "of the stored images (default none); deflate: 0.6 of the space, a tenth of the "
                                     "speed of reading"},
     {"shard-records", "N", "records per shard, at most 2048 (the default)"},
     {"keep-without-findings", NULL, "keep reports that have no findings section"},
-    {"validate", "FRACTION", "folder: patients for validation where the table has no split (0.1)"},
-    {"test", "FRACTION", "folder: patients for testing (0.1)"},
-    {"seed", "S", "folder: of the split by patients (default 42)"},
+    {"validate", "FRACTION", "folder, dicom: patients for validation where the table has no split (0.1)"},
+    {"test", "FRACTION", "folder, dicom: patients for testing (0.1)"},
+    {"seed", "S", "folder, dicom: of the split by patients (default 42)"},
     {"threads", "N", "default: one per core"},
     {"strict", NULL, "exit with 1 if any record was skipped"},
     {0},
@@ -57,18 +62,26 @@ static bool stop_asked(void) { return signals_pending() != 0; }
 static status refuse_other(const arguments *a, ingest_source source) {
     static const struct {
         const char *name;
-        ingest_source source;
-    } owned[] = {{"labels", INGEST_MIMIC}, {"csv", INGEST_FOLDER}, {"validate", INGEST_FOLDER},
-                 {"test", INGEST_FOLDER},  {"seed", INGEST_FOLDER}};
+        bool with[INGEST_SOURCES];
+    } owned[] = {{"labels", {[INGEST_MIMIC] = true, [INGEST_DICOM] = true}},
+                 {"csv", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
+                 {"validate", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
+                 {"test", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
+                 {"seed", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
+                 {"key", {[INGEST_DICOM] = true}},
+                 {"intensity", {[INGEST_DICOM] = true}}};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
-        if (argument_given(a, owned[i].name) && owned[i].source != source)
+        if (argument_given(a, owned[i].name) && !owned[i].with[source]) {
+            int other = 0;
+            while (!owned[i].with[other]) other++;
             return status_fail(STATUS_USAGE, "--%s goes with --source %s, not %s", owned[i].name,
-                               ingest_source_names[owned[i].source], ingest_source_names[source]);
+                               ingest_source_names[other], ingest_source_names[source]);
+        }
     return STATUS_OK;
 }
 
 static status read_options(ingest_options *o, const arguments *a) {
-    int source, compression, variant;
+    int source, compression, variant, intensity;
     int64_t shard, threads, seed;
     status rc = choose(a, "source", ingest_source_names, INGEST_SOURCES, INGEST_MIMIC, &source);
     if (!rc)
@@ -76,6 +89,8 @@ static status read_options(ingest_options *o, const arguments *a) {
                     &compression);
     if (!rc)
         rc = choose(a, "sections", sections_variant_names, SECTIONS_VARIANTS, SECTIONS_RADIALOG, &variant);
+    if (!rc)
+        rc = choose(a, "intensity", dicom_recipe_names, DICOM_RECIPES, DICOM_MIMIC_CXR_JPG, &intensity);
     if (!rc) rc = argument_int(a, "shard-records", 1, 2048, 2048, &shard);
     if (!rc) rc = argument_int(a, "threads", 0, 1024, 0, &threads);
     if (!rc) rc = argument_int(a, "seed", 0, INT64_MAX, 42, &seed);
@@ -88,6 +103,8 @@ static status read_options(ingest_options *o, const arguments *a) {
         .out = argument(a, "out"),
         .csv = argument(a, "csv"),
         .labels = argument(a, "labels"),
+        .key = argument(a, "key"),
+        .intensity = (dicom_recipe)intensity,
         .compression = (ingest_compression)compression,
         .sections = (sections_variant)variant,
         .shard_records = shard,

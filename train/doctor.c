@@ -7,6 +7,7 @@
 #include "core/gpu.h"
 #include "core/onednn.h"
 #include "data/csv.h"
+#include "data/dicom.h"
 #include "data/image_codec.h"
 #include "data/tokenizer.h"
 #include "data/wordpiece.h"
@@ -316,6 +317,7 @@ void doctor_libraries(doctor *d) {
     library(d, "zlib", csv_zlib_version(), 1);
     library(d, "libjpeg", image_jpeg_version(), 1);
     library(d, "libpng", image_png_version(), 2);
+    if (*dicom_built()) library(d, "DCMTK", version_texts("", dicom_built()), 2);
 }
 
 // --- memory and limits ---------------------------------------------------------------------------

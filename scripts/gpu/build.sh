@@ -54,7 +54,7 @@ step_build() {
         -DCMAKE_PREFIX_PATH="$prefix" -DPKG_CONFIG_EXECUTABLE="$prefix/bin/pkg-config" \
         -DDNNL_INCLUDE_DIR="$prefix/include" -DDNNL_LIBRARY="$prefix/lib/libdnnl.so" \
         -DZLIB_INCLUDE_DIR="$prefix/include" -DZLIB_LIBRARY="$prefix/lib/libz.so" \
-        -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON \
+        -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON -DRADIALOG_DICOM=OFF \
         -DCMAKE_EXE_LINKER_FLAGS="-Wl,--disable-new-dtags,-rpath,$prefix/lib" || fail "configuring failed"
     # shellcheck disable=SC2086
     cmake --build "$build" ${RADIALOG_CHECK_TARGETS:+--target $RADIALOG_CHECK_TARGETS} -j "$(cores)" ||
