@@ -97,5 +97,5 @@ status plan_folder(ingest_plan *p, const ingest_options *o) {
                  : add_row(p, table, &columns, o);
     }
     csv_close(table);
-    return rc;
+    return rc || !o->labels ? rc : plan_read_labels(p, o->labels, ROW_ID, "dicom_id");
 }

@@ -11,7 +11,7 @@
 static const option options[] = {
     {"source", "mimic|folder|dicom", "what ROOT holds (default mimic)"},
     {"out", "DIR", "the shard directory to write"},
-    {"labels", "FILE", "mimic, dicom: CSV of dicom_id and the 14 classes"},
+    {"labels", "FILE", "CSV of dicom_id (the image's id) and the 14 classes, as radialog label writes it"},
     {"csv", "FILE", "folder, dicom: the table (default ROOT/data.csv)"},
     {"key", "FILE", "dicom: what ids are hashed with (default ROOT/radialog-ids.key, made with mode 0600 if it is "
                     "missing). Keep it: without it ids change; with it and a list of patients anyone can tell who "
@@ -63,8 +63,7 @@ static status refuse_other(const arguments *a, ingest_source source) {
     static const struct {
         const char *name;
         bool with[INGEST_SOURCES];
-    } owned[] = {{"labels", {[INGEST_MIMIC] = true, [INGEST_DICOM] = true}},
-                 {"csv", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
+    } owned[] = {{"csv", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
                  {"validate", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
                  {"test", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},
                  {"seed", {[INGEST_FOLDER] = true, [INGEST_DICOM] = true}},

@@ -219,6 +219,28 @@ START_TEST(given_splits) {
 }
 END_TEST
 
+// A table of labels, as `radialog label` writes it.
+START_TEST(labels_of_a_table) {
+    dataset *d = NULL;
+    char table[1024] = "dicom_id", row[] = "\ni0,1,0,-1,,,,,,,,,,,\nelsewhere,1,,,,,,,,,,,,,\n";
+    for (int c = 0; c < CLASS_COUNT; c++)
+        snprintf(table + strlen(table), sizeof table - strlen(table), ",%s", class_names[c]);
+    snprintf(table + strlen(table), sizeof table - strlen(table), "%s", row);
+    write_text(at("labels.csv"), table);
+    write_text(at("source/ours.csv"), "image,findings,patient,split\n"
+                                      "i0.png,One.,a,train\ni1.png,Two.,a,train\n");
+    ingest_options o = folder_options(at("source"), at("labelled"));
+    o.csv = at("source/ours.csv");
+    o.labels = at("labels.csv");
+    ck_assert_int_eq(expect_ingest(&o, STATUS_OK).splits[SPLIT_TRAIN], 2);
+    ck_assert_int_eq(dataset_open(&d, at("labelled")), STATUS_OK);
+    const int8_t *first = dataset_labels(d, dataset_find(d, "i0")), *second = dataset_labels(d, dataset_find(d, "i1"));
+    ck_assert(first[0] == 1 && first[1] == 0 && first[2] == -1 && first[3] == LABEL_BLANK);
+    ck_assert(second[0] == LABEL_BLANK);
+    dataset_close(d);
+}
+END_TEST
+
 // --- records that cannot be used -----------------------------------------------------------------
 
 static void make_bad_source(void) {
@@ -361,6 +383,7 @@ int main(void) {
     tcase_add_test(cases, other_options_are_refused);
     tcase_add_test(cases, splits_are_by_patient);
     tcase_add_test(cases, given_splits);
+    tcase_add_test(cases, labels_of_a_table);
     tcase_add_test(cases, bad_records_are_listed);
     tcase_add_test(cases, strict_fails_at_the_end);
     tcase_add_test(cases, unusable_tables);

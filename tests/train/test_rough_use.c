@@ -88,7 +88,7 @@ START_TEST(tables) {
 END_TEST
 
 START_TEST(options_of_the_other_source) {
-    expect(2, "--labels goes with --source mimic", "ingest --source folder %s --out %s/x --labels y", work, work);
+    expect(2, "--csv goes with --source folder", "ingest --source mimic %s --out %s/x --csv y", work, work);
     expect(2, "--csv goes with --source folder", "ingest %s/data --out %s/x --csv y", work, work);
     expect(2, "options stand behind the command", "--quiet train classifier");
     expect(2, "train needs a stage|radialog train classifier", "train");
