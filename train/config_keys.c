@@ -359,7 +359,7 @@ const config_key lora_keys[] = {
     {.section = "validate", .name = "answers", .type = CONFIG_INT, .min = 0, .max = 1e6, .standard = "0",
      .help = "of the validation split that are written and judged; 0: only the loss is measured"},
     {.section = "validate", .name = "labeler", .type = CONFIG_PATH, .standard = "\"\"",
-     .help = "who judges them: a run of train chexbert, or its weights"},
+     .help = "who judges them: a run of train chexbert, or its weights (with vocab.txt beside them)"},
     {.section = "validate", .name = "max_new_tokens", .type = CONFIG_INT, .min = 1, .max = 1048576,
      .standard = "300", .help = "of an answer"},
     {.section = "validate", .name = "best", .type = CONFIG_CHOICE, .choices = "loss|clinical_f1",

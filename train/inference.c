@@ -4,6 +4,7 @@
 #include "train/devices.h"
 #include "train/settings.h"
 
+#include <libgen.h>
 #include <stdio.h>
 
 // The configuration that the checkpoint folder carries, then --config and --set.
@@ -68,9 +69,12 @@ status inference_allocate(inference *s) {
 
 status inference_vocabulary(char *path, const inference *s) {
     const char *named = config_text(s->config, "model.vocabulary");
-    if (*named || file_exists(s->folder)) {
-        snprintf(path, PATH_SIZE, "%s", named);
-        return STATUS_OK; // vocabulary_open refuses an empty one
-    }
-    return path_join(path, PATH_SIZE, s->folder, "vocab.txt");
+    char folder[PATH_SIZE];
+    snprintf(path, PATH_SIZE, "%s", named);
+    if (*named) return STATUS_OK;
+    snprintf(folder, sizeof folder, "%s", s->folder);
+    const bool alone = file_exists(folder);
+    status rc = path_join(path, PATH_SIZE, alone ? dirname(folder) : folder, "vocab.txt");
+    if (!rc && alone && !file_exists(path)) *path = 0; // vocabulary_open says that none is named
+    return rc;
 }

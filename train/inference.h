@@ -36,5 +36,6 @@ status inference_open_device(inference *s);
 void inference_close(inference *s);
 // Freezes and allocates what was declared: nothing trains.
 status inference_allocate(inference *s);
-// The checkpoint's own vocabulary, or model.vocabulary where that is set. PATH has PATH_SIZE bytes.
+// model.vocabulary, or else the vocab.txt of the checkpoint, or beside the file of weights; "" there: none. PATH has
+// PATH_SIZE bytes.
 status inference_vocabulary(char *path, const inference *s);

@@ -127,37 +127,53 @@ static status refer(reading *r, const char *name, const char *rest, buffer *out)
     return uses(s, source);
 }
 
-// GIVEN: with its settings alone; OUT: with everything.
-static status expand(reading *r, const char *word, buffer *given, buffer *out) {
+// What is in the first braces of *WORD goes to NAME, and what stands before them to OUT; *WORD moves behind them.
+// *FOUND: there were some.
+static status next_braces(reading *r, const char **word, char name[NAME_MOST + 1], buffer *out, bool *found) {
+    const char *open = strchr(*word, '{'), *close = open ? strchr(open, '}') : NULL;
+    const size_t plain = open ? (size_t)(open - *word) : strlen(*word);
+    buffer_append(out, *word, plain);
+    *found = open != NULL;
+    if (!open) return STATUS_OK;
+    if (!close || close - open - 1 > NAME_MOST)
+        return json_fail(r->at, "'%.80s': a brace that does not close", *word);
+    snprintf(name, NAME_MOST + 1, "%.*s", (int)(close - open - 1), open + 1);
+    *word = close + 1;
+    return STATUS_OK;
+}
+
+static status expand_settings(reading *r, const char *word, buffer *out) {
+    char name[NAME_MOST + 1];
+    bool found = true;
     status rc = STATUS_OK;
-    while (*word && !rc) {
-        char name[NAME_MOST + 1];
-        const char *open = strchr(word, '{'), *close = open ? strchr(open, '}') : NULL;
-        const size_t plain = open ? (size_t)(open - word) : strlen(word);
-        buffer_append(given, word, plain);
-        buffer_append(out, word, plain);
-        if (!open) break;
-        if (!close || close - open - 1 > NAME_MOST)
-            return json_fail(r->at, "'%.80s': a brace that does not close", word);
-        snprintf(name, sizeof name, "%.*s", (int)(close - open - 1), open + 1);
-        word = close + 1;
+    while (!rc && found) {
+        rc = next_braces(r, &word, name, out, &found);
+        if (rc || !found) break;
         const int setting = setting_find(r, name);
-        if (setting >= 0) {
-            buffer_text(given, r->setting[setting].value);
+        if (setting >= 0)
             buffer_text(out, r->setting[setting].value);
-            continue;
-        }
-        buffer_print(given, "{%s}", name);
-        rc = refer(r, name, word, out);
+        else
+            buffer_print(out, "{%s}", name);
     }
-    if (!rc) rc = given->failed;
+    return rc ? rc : out->failed;
+}
+
+static status expand_references(reading *r, const char *word, buffer *out) {
+    char name[NAME_MOST + 1];
+    bool found = true;
+    status rc = STATUS_OK;
+    while (!rc && found) {
+        rc = next_braces(r, &word, name, out, &found);
+        if (!rc && found) rc = refer(r, name, word, out);
+    }
     return rc ? rc : out->failed;
 }
 
 static status add_given(reading *r, const char *word) {
     pipeline_stage *s = r->stage;
     buffer given = {0}, text = {0};
-    status rc = expand(r, word, &given, &text);
+    status rc = expand_settings(r, word, &given);
+    if (!rc) rc = expand_references(r, given.length ? given.data : "", &text);
     if (!rc) rc = add_word(&s->given, &s->room[0], s->words, given.length ? given.data : "");
     if (!rc) rc = add_word(&s->argv, &s->room[1], s->words, text.length ? text.data : "");
     if (!rc) s->words++;

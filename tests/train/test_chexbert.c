@@ -164,6 +164,29 @@ START_TEST(labels_of_shards) {
 }
 END_TEST
 
+// Weights alone find the vocab.txt that lies beside them.
+START_TEST(vocabulary_beside_weights) {
+    char to[400], from[400];
+    write_text("few.csv", "study_id,findings\ns1,Clear lungs.\ns2,Large heart.\n");
+    ck_assert_int_eq(mkdir(in_work("bare"), 0755), 0);
+    snprintf(from, sizeof from, "%s/straight/checkpoints/best/model.safetensors", work);
+    snprintf(to, sizeof to, "%s/bare/w.safetensors", work);
+    ck_assert_int_eq(link(from, to), 0);
+    outcome o = program("label %s/few.csv --checkpoint %s %s", work, to, tiny_chexbert);
+    ck_assert_msg(o.exit == 2 && strstr(o.err, "model.vocabulary is not set"), "%s", o.err);
+    outcome_free(&o);
+    snprintf(from, sizeof from, "%s/vocab.txt", work);
+    snprintf(to, sizeof to, "%s/bare/vocab.txt", work);
+    ck_assert_int_eq(link(from, to), 0);
+    o = program("label %s/few.csv --checkpoint %s/bare/w.safetensors %s", work, work, tiny_chexbert);
+    char *same = labels_of(in_work("few.csv"), "");
+    ck_assert_msg(o.exit == 0, "%s", o.err);
+    ck_assert_str_eq(o.out, same);
+    free(same);
+    outcome_free(&o);
+}
+END_TEST
+
 static void refused(int exit, const char *words, const char *part) {
     outcome o = program("%s", words);
     ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s: exit %d, expected %d and '%s'\n%s",
@@ -208,6 +231,7 @@ int main(void) {
     tcase_add_test(all, labels_of_files);
     tcase_add_test(all, label_stops);
     tcase_add_test(all, labels_of_shards);
+    tcase_add_test(all, vocabulary_beside_weights);
     tcase_add_test(all, wrong_inputs);
     Suite *suite = suite_create("chexbert");
     suite_add_tcase(suite, all);

@@ -286,8 +286,9 @@ END_TEST
 
 // Those of the tree, with inputs that are only there.
 START_TEST(pipelines_of_the_tree) {
-    static const char *const files[] = {"configs/demo/pipeline.json", "configs/paper/rg.json"};
-    static const char *const inputs[] = {"", "mimic bert biovil chexbert vicuna"};
+    static const char *const files[] = {"configs/demo/pipeline.json", "configs/paper/rg.json", "configs/local/pipeline.json"};
+    static const char *const inputs[] = {"", "mimic bert biovil chexbert vicuna",
+                                         "data bert encoder chexbert base"};
     write_pipeline("");
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char words[2048] = "", list[200], *rest = list;
