@@ -16,7 +16,7 @@
 static const option options[] = {
     {"dir", "DIR", "where outputs and the state are, instead of where the file says"},
     {"set", "NAME=VALUE", "a setting of the pipeline, or STAGE.SECTION.KEY=VALUE of one stage's configuration (repeatable)"},
-    {"input", "NAME=PATH", "where an input is (repeatable)"},
+    {"input", "NAME=PATH", "where an input is, or what a stage would make, which then does not run (repeatable)"},
     {"dry-run", NULL, "only tells what would run, why, how long it took the last time, and the memory of training"},
     {"launch", "WORDS", "what starts the training stages, such as 'mpirun -n 2' or srun: they spread over its ranks"},
     {"device", "cpu|cuda", "of all stages that compute"},
@@ -64,7 +64,8 @@ static status check_alone(void) {
                        l.size);
 }
 
-// The stages named behind the file, and what they need; none are named: all.
+// The stages named behind the file, and what they need; none are named: those that no other reads, and so all but
+// what led to a stage that --input stands for.
 static status choose(runner *r, const arguments *a) {
     const pipeline *p = &r->pipeline;
     status rc = mem_new(&r->wanted, p->stages, "stages");
@@ -75,7 +76,7 @@ static status choose(runner *r, const arguments *a) {
     }
     for (size_t i = p->stages; i-- > 0 && !rc;) {
         const pipeline_stage *s = &p->stage[i];
-        if (a->positionals == 1) r->wanted[i] = true;
+        if (a->positionals == 1 && !s->read) r->wanted[i] = true;
         for (size_t k = 0; r->wanted[i] && k < s->sources; k++)
             if (p->source[s->source[k]].stage >= 0) r->wanted[p->source[s->source[k]].stage] = true;
     }

@@ -66,6 +66,14 @@ static status unknown_reference(const reading *r, const char *name) {
                      nearest_name(name, all, known));
 }
 
+// The path that --input gives for NAME; NULL: none.
+static const char *given_input(const reading *r, const char *name) {
+    const size_t length = strlen(name);
+    for (int i = r->o->inputs; i-- > 0;)
+        if (!strncmp(r->o->input[i], name, length) && r->o->input[i][length] == '=') return r->o->input[i] + length + 1;
+    return NULL;
+}
+
 static status add_source(pipeline *p, const char *name, const char *path, int stage, bool by_times) {
     pipeline_source s = {.stage = stage, .by_times = by_times};
     status rc = mem_grow((void **)&p->source, &p->room[1], p->sources + 1, sizeof *p->source, "sources");
@@ -80,7 +88,10 @@ static status add_source(pipeline *p, const char *name, const char *path, int st
     return rc;
 }
 
-static status uses(pipeline_stage *s, int source) {
+static status uses(reading *r, int source) {
+    pipeline_stage *s = r->stage;
+    const int from = r->p->source[source].stage;
+    if (from >= 0) r->p->stage[from].read = true;
     for (size_t i = 0; i < s->sources; i++)
         if (s->source[i] == source) return STATUS_OK;
     status rc = mem_grow((void **)&s->source, &s->room[2], s->sources + 1, sizeof *s->source, "sources");
@@ -93,7 +104,7 @@ static status uses_file(reading *r, const char *name, const char *path) {
     size_t i = 0;
     while (i < r->p->sources && strcmp(r->p->source[i].path, path)) i++;
     status rc = i < r->p->sources ? STATUS_OK : add_source(r->p, name, path, -1, false);
-    return rc ? rc : uses(r->stage, (int)i);
+    return rc ? rc : uses(r, (int)i);
 }
 
 // --- words -----------------------------------------------------------------------------------------
@@ -124,7 +135,7 @@ static status refer(reading *r, const char *name, const char *rest, buffer *out)
         return status_fail(STATUS_USAGE, "%s: stage %s reads the input '%s': say where it is, --input %s=PATH", r->p->path,
                            s->name, name, name);
     buffer_text(out, r->p->source[source].path);
-    return uses(s, source);
+    return uses(r, source);
 }
 
 // What is in the first braces of *WORD goes to NAME, and what stands before them to OUT; *WORD moves behind them.
@@ -233,11 +244,20 @@ static status set_out(reading *r, const char *name, bool makes) {
     return rc ? rc : mem_string(&r->stage->out, path);
 }
 
-static bool mentions_out(json_value run) {
+static bool mentions(json_value run, const char *name) {
     const char *word;
+    char braces[NAME_MOST + 3];
+    snprintf(braces, sizeof braces, "{%s}", name);
     for (json_value v = json_first(run); v.node; v = json_next(v))
-        if (json_kind_of(v) == JSON_TEXT && !json_text(&word, v) && strstr(word, "{out}")) return true;
+        if (json_kind_of(v) == JSON_TEXT && !json_text(&word, v) && strstr(word, braces)) return true;
     return false;
+}
+
+// A stage whose output --input gives. What it would have read need not be made for it.
+static status replace_stage(reading *r, const char *name, json_value run) {
+    for (size_t i = 0; i < r->p->stages; i++)
+        if (mentions(run, r->p->stage[i].name)) r->p->stage[i].read = true;
+    return add_source(r->p, name, given_input(r, name), -1, false);
 }
 
 static status read_stage(reading *r, json_value v) {
@@ -255,6 +275,7 @@ static status read_stage(reading *r, json_value v) {
     if (!rc) rc = new_name(r, v, name);
     if (!rc) rc = json_member(&run, v, "run");
     if (!rc) rc = json_list(run);
+    if (!rc && given_input(r, name)) return replace_stage(r, name, run);
     if (!rc && p->stages == PIPELINE_MOST) rc = json_fail(v, "more than %d stages", PIPELINE_MOST);
     if (!rc) rc = mem_grow((void **)&p->stage, &p->room[0], p->stages + 1, sizeof *p->stage, "stages");
     if (rc) return rc;
@@ -264,7 +285,7 @@ static status read_stage(reading *r, json_value v) {
     if (!rc && json_find(v, "out").node) rc = json_member_text(&out, v, "out");
     if (!rc && (strstr(out, "..") || *out == '/')) rc = json_fail(v, "out '%s' leaves the pipeline's folder", out);
     if (!rc && json_find(v, "show").node) rc = json_member_bool(&s->show, v, "show");
-    if (!rc) rc = set_out(r, out, mentions_out(run));
+    if (!rc) rc = set_out(r, out, mentions(run, "out"));
     for (json_value w = json_first(run); w.node && !rc; w = json_next(w)) {
         r->at = w;
         rc = json_text(&word, w);
@@ -323,6 +344,7 @@ static status read_inputs(reading *r) {
         }
         if (!rc && strcmp(by, "content") && strcmp(by, "times"))
             rc = json_fail(v, "by is '%.40s', must be content or times", by);
+        if (!rc && given_input(r, json_key(v))) path = given_input(r, json_key(v));
         if (!rc) rc = add_source(r->p, json_key(v), path, -1, !strcmp(by, "times"));
     }
     return rc;
@@ -333,21 +355,18 @@ static status unknown_name(const char *flag, const char *given, const char *cons
                        count ? "; did you mean " : "", count ? nearest_name(given, all, count) : "");
 }
 
-static status take_inputs(reading *r) {
-    const char *all[PIPELINE_MOST];
-    for (size_t k = 0; k < r->p->sources; k++) all[k] = r->p->source[k].name;
+// Every --input has found its name.
+static status check_inputs(const reading *r) {
+    const char *all[3 * PIPELINE_MOST];
+    int known = 0;
+    for (size_t k = 0; k < r->p->sources && known < 3 * PIPELINE_MOST; k++) all[known++] = r->p->source[k].name;
     for (int i = 0; i < r->o->inputs; i++) {
         char name[NAME_MOST + 1];
-        const char *equals = strchr(r->o->input[i], '=');
-        if (!equals || equals - r->o->input[i] > NAME_MOST)
+        const size_t length = strcspn(r->o->input[i], "=");
+        if (!r->o->input[i][length] || length > NAME_MOST)
             return status_fail(STATUS_USAGE, "--input %.200s: is NAME=PATH", r->o->input[i]);
-        snprintf(name, sizeof name, "%.*s", (int)(equals - r->o->input[i]), r->o->input[i]);
-        const int k = source_find(r->p, name);
-        if (k < 0) return unknown_name("--input", name, all, (int)r->p->sources);
-        mem_free(r->p->source[k].path);
-        r->p->source[k].path = NULL;
-        status rc = mem_string(&r->p->source[k].path, equals + 1);
-        if (rc) return rc;
+        snprintf(name, sizeof name, "%.*s", (int)length, r->o->input[i]);
+        if (source_find(r->p, name) < 0) return unknown_name("--input", name, all, known);
     }
     return STATUS_OK;
 }
@@ -421,11 +440,11 @@ static status read_file(reading *r, const char *path) {
     if (!rc) rc = read_settings(r);
     if (!rc) rc = read_inputs(r);
     if (!rc) rc = take_settings(r);
-    if (!rc) rc = take_inputs(r);
     if (!rc) rc = json_member(&stages, json_root(r->file), "stages");
     if (!rc) rc = json_list(stages);
     for (json_value v = rc ? (json_value){0} : json_first(stages); v.node && !rc; v = json_next(v)) rc = read_stage(r, v);
     if (!rc && !r->p->stages) rc = json_fail(stages, "has no stage");
+    if (!rc) rc = check_inputs(r);
     return rc ? rc : check_sets(r);
 }
 

@@ -36,6 +36,7 @@ typedef struct pipeline_stage {
     const command *command;
     char *out; // path; NULL: none
     bool show;
+    bool read; // by another stage, which may be one that need not run
     char **given, **argv;   // (words): with settings alone, and with all that stands for braces; ended by NULL
     size_t words;
     int *source;    // (sources): what it reads
@@ -54,7 +55,7 @@ typedef struct pipeline {
 typedef struct pipeline_options {
     const char *dir; // NULL: as in the file
     // (sets) "SETTING=VALUE", or "STAGE.SECTION.KEY=VALUE": one key of a stage's configuration; (inputs)
-    // "NAME=PATH".
+    // "NAME=PATH", of an input or of a stage, which then is there and does not run.
     const char *const *set, *const *input;
     int sets, inputs;
     const char *device, *precision; // of all stages that compute; NULL: as they say

@@ -284,6 +284,18 @@ START_TEST(refuses) {
 }
 END_TEST
 
+// What is there already takes a stage's place.
+START_TEST(begins_behind_a_stage) {
+    char path[400];
+    write_pipeline(drawn);
+    small_shards(work, 24);
+    snprintf(path, sizeof path, "--input shards=%s/shards", work);
+    expect_ran(path, " contents vocabulary classifier ");
+    snprintf(path, sizeof path, "%s/out/data", work);
+    ck_assert(!folder_exists(path));
+}
+END_TEST
+
 // Those of the tree, with inputs that are only there.
 START_TEST(pipelines_of_the_tree) {
     static const char *const files[] = {"configs/demo/pipeline.json", "configs/paper/rg.json", "configs/local/pipeline.json"};
@@ -361,6 +373,7 @@ int main(void) {
     tcase_add_test(group, a_stage_fails);
     tcase_add_test(group, starts_training_as_told);
     tcase_add_test(group, refuses);
+    tcase_add_test(group, begins_behind_a_stage);
     tcase_add_test(group, pipelines_of_the_tree);
     tcase_add_test(group, contents);
     suite_add_tcase(suite, group);
