@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # scripts/check_real_data.sh ROOT [OUT]: what must hold on real radiographs in the MIMIC-CXR-JPG layout under
 # ROOT. Ingests, overfits the classifier to 32 of them and the aligner to 32 pairs (and fails to on blanked
-# images), then trains the full ResNet-50 for 120 steps at 224 pixels and a few at 488.
+# images), goes through the whole pipeline with small models, then trains the full ResNet-50 for 120 steps at 224 pixels and a few at 488.
 #   RADIALOG_QUICK=1 leaves out the full model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -75,6 +75,12 @@ for run, what in zip(sys.argv[1:], ("seen", "on black images")):
     print(f"32 pairs {what}: recall@1 {recall:.3f}, matches told from mismatches with balanced accuracy {match:.3f}")
     assert (recall >= 0.9 and match >= 0.9) if what == "seen" else (recall < 0.2 and match < 0.7), "check_real_data"
 END
+
+# All stages on them, short; and again: nothing to do.
+pipeline=(run configs/demo/pipeline.json --dir "$out/pipeline" --input data="$root" --quiet)
+for stage in classifier chexbert aligner lm lora; do pipeline+=(--set "$stage.train.epochs=2"); done
+$radialog "${pipeline[@]}"
+$radialog "${pipeline[@]}" --json | grep '"run":0' >/dev/null || fail "the pipeline runs again although nothing changed"
 
 [ -n "${RADIALOG_QUICK:-}" ] && exit 0
 full=(--config configs/paper/classifier.json --set data.shards="$out/shards" --set train.validate_every=1000000
