@@ -1,6 +1,7 @@
 // Calls into DCMTK. See dicom.h. The library is given files, never a network; what it makes of a
 // hostile one is checked here and in data/dicom_pixels.c before it is believed.
 #include "data/dicom.h"
+#include "data/dicom_rle.h"
 
 #include <cstdio>
 #include <cstring>
@@ -13,7 +14,6 @@
 #include <dcmtk/dcmdata/dcpixseq.h>
 #include <dcmtk/dcmdata/dcpxitem.h>
 #include <dcmtk/dcmdata/dctk.h>
-#include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmjpeg/djdecode.h>
 #include <dcmtk/dcmjpls/djdecode.h>
 #include <dcmtk/oflog/oflog.h>
@@ -60,7 +60,6 @@ void begin() {
     static std::once_flag once;
     std::call_once(once, [] {
         OFLog::configure(OFLogger::OFF_LOG_LEVEL);
-        DcmRLEDecoderRegistration::registerCodecs();
         DJDecoderRegistration::registerCodecs();
         DJLSDecoderRegistration::registerCodecs();
     });
@@ -88,6 +87,7 @@ DcmItem *first_item(DcmItem *from, const DcmTagKey &tag) {
 // Whether a compressed frame can be decoded, or is plain.
 bool can_decode(const DcmXfer &syntax) {
     if (!syntax.isEncapsulated()) return syntax.getXfer() != EXS_Unknown;
+    if (syntax.getXfer() == EXS_RLELossless) return true;
     return DcmCodecList::canChangeCoding(syntax.getXfer(), EXS_LittleEndianExplicit);
 }
 
@@ -300,22 +300,48 @@ int check_jpeg(const Uint8 *bytes, size_t size, const dicom_frame *frame, char *
     return say(why, room, "its JPEG has no frame header");
 }
 
-// Plain and run-length coded pixels have nothing to be checked before the library sees them.
-int check_compressed(DcmDataset *data, DcmElement *element, const dicom_frame *frame, char *why,
-                     size_t room) {
-    const E_TransferSyntax syntax = data->getOriginalXfer();
-    if (!DcmXfer(syntax).isEncapsulated() || syntax == EXS_RLELossless) return 0;
+// The first fragment of the one frame, NULL: there is none.
+const Uint8 *first_fragment(size_t *size, DcmDataset *data, DcmElement *element) {
     DcmPixelSequence *sequence = nullptr;
     DcmPixelItem *item = nullptr;
     Uint8 *bytes = nullptr;
     if (element->ident() != EVR_PixelData ||
         static_cast<DcmPixelData *>(element)
-            ->getEncapsulatedRepresentation(syntax, nullptr, sequence)
+            ->getEncapsulatedRepresentation(data->getOriginalXfer(), nullptr, sequence)
             .bad() ||
-        !sequence || sequence->getItem(item, 1).bad() || !item ||
-        item->getUint8Array(bytes).bad() || !bytes)
-        return say(why, room, "its compressed pixels are missing");
-    return check_jpeg(bytes, item->getLength(), frame, why, room);
+        !sequence || sequence->getItem(item, 1).bad() || !item || item->getUint8Array(bytes).bad())
+        return nullptr;
+    *size = item->getLength();
+    return bytes;
+}
+
+int decode(void *samples, size_t size, DcmDataset *data, DcmElement *element, char *why,
+           size_t room) {
+    Uint32 fragment = 0;
+    OFString meaning;
+    // The library writes whole words.
+    std::string frame(size + size % 2, '\0');
+    const OFCondition rc = element->getUncompressedFrame(
+        data, 0, fragment, &frame[0], static_cast<Uint32>(frame.size()), meaning);
+    if (rc.bad()) return failed(why, room, "its pixels cannot be decoded", rc);
+    std::memcpy(samples, frame.data(), size);
+    return 0;
+}
+
+int decode_compressed(void *samples, size_t size, DcmDataset *data, DcmElement *element,
+                      const dicom_frame *frame, char *why, size_t room) {
+    size_t coded_size = 0;
+    const Uint8 *coded = first_fragment(&coded_size, data, element);
+    if (!coded) return say(why, room, "its compressed pixels are missing");
+    if (data->getOriginalXfer() == EXS_RLELossless) {
+        const int width = frame->allocated / 8;
+        const size_t count = size / static_cast<size_t>(width);
+        return dicom_rle_decode(samples, count, width, coded, coded_size)
+                   ? 0
+                   : say(why, room, "its run-length coded pixels are damaged");
+    }
+    if (check_jpeg(coded, coded_size, frame, why, room)) return 1;
+    return decode(samples, size, data, element, why, room);
 }
 
 } // namespace
@@ -324,23 +350,15 @@ int dicom_read_pixels(void *samples, size_t size, dicom_file *f, char *why, size
     return guarded(why, room, [&] {
         DcmDataset *data = f->data();
         DcmElement *element = nullptr;
-        Uint32 bytes = 0, fragment = 0;
-        OFString meaning;
-        OFCondition rc = data->findAndGetElement(DCM_PixelData, element);
-        if (rc.good()) rc = element->getUncompressedFrameSize(data, bytes);
-        if (rc.bad()) return failed(why, room, "its pixels cannot be read", rc);
-        if (bytes != size) return say(why, room, "its pixels are not of the size that it claims");
-        dicom_frame claimed;
-        if (dicom_read_frame(&claimed, f, why, room) ||
-            check_compressed(data, element, &claimed, why, room))
-            return 1;
-        // The library writes whole words.
-        std::string frame(size + size % 2, '\0');
-        rc = element->getUncompressedFrame(data, 0, fragment, &frame[0],
-                                           static_cast<Uint32>(frame.size()), meaning);
-        if (rc.bad()) return failed(why, room, "its pixels cannot be decoded", rc);
-        std::memcpy(samples, frame.data(), size);
-        return 0;
+        dicom_frame frame;
+        if (dicom_read_frame(&frame, f, why, room)) return 1;
+        if (size != static_cast<size_t>(frame.width) * static_cast<size_t>(frame.height) *
+                        static_cast<size_t>(frame.allocated / 8) ||
+            data->findAndGetElement(DCM_PixelData, element).bad())
+            return say(why, room, "its pixels are not of the size that it claims");
+        if (DcmXfer(data->getOriginalXfer()).isEncapsulated())
+            return decode_compressed(samples, size, data, element, &frame, why, room);
+        return decode(samples, size, data, element, why, room);
     });
 }
 
