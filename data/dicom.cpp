@@ -50,8 +50,48 @@ template <typename Act> int guarded(char *why, size_t room, Act act) {
     }
 }
 
+// The library's texts may quote the file: those that are constant are repeated, of others the
+// number.
 int failed(char *why, size_t room, const char *what, const OFCondition &condition) {
-    std::snprintf(why, room, "%s: %s", what, condition.text());
+    static const OFConditionConst *const constant[] = {&EC_InvalidTag,
+                                                       &EC_TagNotFound,
+                                                       &EC_InvalidVR,
+                                                       &EC_InvalidStream,
+                                                       &EC_EndOfStream,
+                                                       &EC_CorruptedData,
+                                                       &EC_StreamNotifyClient,
+                                                       &EC_RepresentationNotFound,
+                                                       &EC_CannotChangeRepresentation,
+                                                       &EC_UnsupportedEncoding,
+                                                       &EC_PutbackFailed,
+                                                       &EC_InvalidOffset,
+                                                       &EC_TooManyBytesRequested,
+                                                       &EC_InvalidBasicOffsetTable,
+                                                       &EC_ElemLengthLargerThanItem,
+                                                       &EC_FileMetaInfoHeaderMissing,
+                                                       &EC_SeqOrItemContentOverflow,
+                                                       &EC_ValueRepresentationViolated,
+                                                       &EC_ElemLengthExceeds16BitField,
+                                                       &EC_SequDelimitationItemMissing,
+                                                       &EC_ItemDelimitationItemMissing,
+                                                       &EC_PrematureSequDelimitationItem,
+                                                       &EC_UnknownVR,
+                                                       &EC_UnknownTransferSyntax,
+                                                       &EC_MissingAttribute,
+                                                       &EC_UndefinedLengthOBOW,
+                                                       &EC_PixelDataExplLengthIllegal,
+                                                       &EJ_Suspension,
+                                                       &EJ_UnsupportedBitDepth,
+                                                       &EC_JLSInvalidCompressedData,
+                                                       &EC_JLSCodecUnsupportedImageType,
+                                                       &EC_JLSImageDataMismatch};
+    for (const OFConditionConst *known : constant)
+        if (condition == OFCondition(*known)) {
+            std::snprintf(why, room, "%s: %s", what, condition.text());
+            return 1;
+        }
+    std::snprintf(why, room, "%s (DCMTK's error %u:%u)", what, condition.module(),
+                  condition.code());
     return 1;
 }
 
