@@ -3,7 +3,10 @@
 #include <stdio.h>
 
 const init bert_init = {INIT_NORMAL, 0.02};
-static const double norm_eps = 1e-12;
+
+static double norm_eps(const bert_config *c) {
+    return c->eps > 0 ? c->eps : 1e-12;
+}
 
 // --- parameters ---------------------------------------------------------------------------------
 static tensor *table_make(params *p, const char *prefix, const char *part, int64_t rows,
@@ -22,7 +25,7 @@ bert_embeddings bert_embeddings_make(params *p, const char *prefix, const bert_c
     if (c->token_types)
         e.type = table_make(p, prefix, "embeddings.token_type_embeddings.weight", c->token_types,
                             c->width);
-    e.norm = layer_norm_make(p, name_in(name, prefix, "embeddings.LayerNorm"), c->width, norm_eps);
+    e.norm = layer_norm_make(p, name_in(name, prefix, "embeddings.LayerNorm"), c->width, norm_eps(c));
     return e;
 }
 
@@ -40,7 +43,7 @@ bert_attention bert_attention_make(params *p, const char *prefix, const bert_con
     a.key = dense(p, prefix, "self.key", keys, D);
     a.value = dense(p, prefix, "self.value", keys, D);
     a.out = dense(p, prefix, "output.dense", D, D);
-    a.norm = layer_norm_make(p, name_in(name, prefix, "output.LayerNorm"), D, norm_eps);
+    a.norm = layer_norm_make(p, name_in(name, prefix, "output.LayerNorm"), D, norm_eps(c));
     return a;
 }
 
@@ -52,7 +55,7 @@ bert_feed bert_feed_make(params *p, const char *prefix, const char *kind, const 
     snprintf(part, sizeof part, "output%s.dense", kind);
     f.down = dense(p, prefix, part, c->inner, c->width);
     snprintf(part, sizeof part, "output%s.LayerNorm", kind);
-    f.norm = layer_norm_make(p, name_in(name, prefix, part), c->width, norm_eps);
+    f.norm = layer_norm_make(p, name_in(name, prefix, part), c->width, norm_eps(c));
     return f;
 }
 

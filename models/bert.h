@@ -16,6 +16,7 @@ typedef struct bert_config {
     int token_types;                 // 2; 0: no such table (Q-Former)
     int width, layers, heads, inner; // 768, 12, 12, 3072
     double dropout;                  // 0.1: of probabilities and of each block's output
+    double eps;                      // of norms; 0: BERT's 1e-12
 } bert_config;
 
 typedef struct bert_attention {

@@ -166,31 +166,6 @@ void llama_config_write(buffer *out, const llama_config *c, const char *type, in
 }
 
 // --- base ---------------------------------------------------------------------------------------
-// The first of NAMES that FOLDER holds; FOLDER itself where it is a file.
-static status find_file(char path[LLAMA_PATH_SIZE], const char *folder, const char *const *file,
-                        const char *what) {
-    buffer list = {0};
-    status rc = STATUS_OK;
-    if (!folder_exists(folder)) {
-        if (snprintf(path, LLAMA_PATH_SIZE, "%s", folder) >= LLAMA_PATH_SIZE)
-            return status_fail(STATUS_IO, "%s: the path is too long", folder);
-        return STATUS_OK;
-    }
-    for (const char *const *n = file; *n && !rc; n++) {
-        rc = path_join(path, LLAMA_PATH_SIZE, folder, *n);
-        if (!rc && file_exists(path)) goto done;
-        buffer_print(&list, "%s%s", n == file ? "" : ", ", *n);
-    }
-    if (!rc)
-        rc = status_fail(STATUS_IO, "%s: holds no %s (looked for %s)", folder, what,
-                         list.failed ? "its files" : list.data);
-done:
-    buffer_free(&list);
-    return rc;
-}
-
-static const char *const base_files[] = {"model.safetensors.index.json", "model.safetensors",
-                                         "pytorch_model.bin.index.json", "pytorch_model.bin", NULL};
 static const char *const grown[] = {"model.embed_tokens.weight", "lm_head.weight", NULL};
 static const char *const base_ignored[] = {"rotary_emb.inv_freq", NULL};
 static const char *const tied_ignored[] = {"rotary_emb.inv_freq", "^lm_head.weight", NULL};
@@ -205,7 +180,7 @@ status llama_load_base(params *p, const char *folder, bool apart) {
                                 .strict = true};
     weights *file = NULL;
     load_counts counts;
-    status rc = find_file(path, folder, base_files, "language model");
+    status rc = weights_find(path, sizeof path, folder, weights_model_files, "language model");
     if (!rc) rc = weights_open(&file, path);
     if (!rc) rc = params_load(p, file, &recipe, &counts);
     if (!rc)
@@ -246,7 +221,7 @@ status llama_load_adapter(params *p, const char *path, bool *projection) {
     char full[LLAMA_PATH_SIZE], beside[LLAMA_PATH_SIZE];
     bool inside = false;
     *projection = false;
-    status rc = find_file(full, path, adapter_files, "adapter");
+    status rc = weights_find(full, sizeof full, path, adapter_files, "adapter");
     if (!rc) rc = holds_projection(&inside, full);
     if (!rc) rc = load_file(p, full, inside ? NULL : no_projection);
     if (rc) return rc;

@@ -117,7 +117,7 @@ void packed_texts_load(packed_texts *x, const int32_t *ids, const int32_t *first
         if (length > x->most) x->most = length;
         for (int32_t j = 0; j < length; j++) {
             id[from + j] = ids[first[i] + j];
-            position[from + j] = j;
+            position[from + j] = x->first_position + j;
             row[2 * (from + j)] = key;
             row[2 * (from + j) + 1] = j;
         }

@@ -46,6 +46,7 @@ typedef struct packed_texts {
     int64_t kind; // batches of equal kind and number have equal shapes, where steps are recorded
     bool steps;   // sizes are rounded up, because the device records
     int64_t rows_room, most_room;
+    int32_t first_position; // of each text's first token: 0, or what is set behind packed_texts_open
 } packed_texts;
 
 // Room for B texts of MOST tokens.

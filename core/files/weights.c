@@ -203,6 +203,29 @@ static status open_all(weights *w) {
     return rc ? rc : mem_new(&w->piece, PIECE * WIDEST, "numbers of a tensor");
 }
 
+const char *const weights_model_files[] = {"model.safetensors.index.json", "model.safetensors",
+                                           "pytorch_model.bin.index.json", "pytorch_model.bin", NULL};
+
+status weights_find(char *path, size_t size, const char *folder, const char *const *file, const char *what) {
+    buffer list = {0};
+    status rc = STATUS_OK;
+    if (!folder_exists(folder)) {
+        if ((size_t)snprintf(path, size, "%s", folder) >= size)
+            rc = status_fail(STATUS_IO, "%s: the path is too long", folder);
+        return rc;
+    }
+    for (const char *const *n = file; *n && !rc; n++) {
+        rc = path_join(path, size, folder, *n);
+        if (!rc && file_exists(path)) return STATUS_OK;
+    }
+    for (const char *const *n = file; *n; n++) buffer_print(&list, "%s%s", n == file ? "" : ", ", *n);
+    if (!rc)
+        rc = status_fail(STATUS_IO, "%s: holds no %s (looked for %s)", folder, what,
+                         list.failed ? "its files" : list.data);
+    buffer_free(&list);
+    return rc;
+}
+
 status weights_open(weights **out, const char *path) {
     weights *w;
     *out = NULL;

@@ -25,6 +25,11 @@ typedef struct weights weights;
 
 // Errors: IO, FORMAT (the text names the file and the tensor), MEMORY. Files must not be cut while open.
 status weights_open(weights **out, const char *path);
+// Which file of FOLDER to open: the first of FILE (ended by NULL) that is there, or FOLDER itself where it is
+// a file. PATH has SIZE bytes; WHAT they hold, for the error. IO.
+status weights_find(char *path, size_t size, const char *folder, const char *const *file, const char *what);
+// Of a model in Hugging Face's layout.
+extern const char *const weights_model_files[];
 void weights_close(weights *w); // accepts NULL
 
 // "safetensors", "PyTorch zip", "PyTorch legacy", "index of N files".
