@@ -2,7 +2,7 @@
 //
 // A template is taken apart once, when its file is opened, into literal texts and slots; filling it
 // copies texts, so that nothing that is filled in can be mistaken for a slot.
-#include "data/prompts.h"
+#include "data/prompts_private.h"
 #include "core/checksum.h"
 #include "core/files/fs.h"
 #include "core/files/json.h"
@@ -10,38 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    FILE_LIMIT = 1 << 20,
-    VERSION = 1,
-    PART_MAX = 8 /* each slot once, texts between */,
-    NAME_SIZE = 80
-};
+enum { FILE_LIMIT = 1 << 20, VERSION = 1, NAME_SIZE = 80 };
 
-typedef enum slot {
-    SLOT_TEXT,
-    SLOT_IMAGE,
-    SLOT_FINDINGS,
-    SLOT_INSTRUCTION,
-    SLOT_WRONG,
-    SLOT_MISSING,
-    SLOT_COUNT
-} slot;
 static const char *const slot_names[SLOT_COUNT] = {"",      "image",  "findings", "instruction",
                                                    "wrong", "missing"};
 
-typedef struct part {
-    slot kind;
-    size_t at, length; // of a text, in the template's texts
-} part;
-
-typedef struct template_text {
-    part part[PART_MAX];
-    int count;
-    buffer text; // the literal texts behind each other
-} template_text;
-
-// What is asked of a report that says too much, too little, or both.
-enum { CORRECT_WRONG, CORRECT_MISSING, CORRECT_BOTH, CORRECTIONS };
 static const struct {
     const char *key, *text; // of files that say nothing of it
     unsigned slots;
@@ -53,13 +26,6 @@ static const struct {
      "The report mentions {wrong}, which the radiograph does not show, and leaves out {missing}. Write the "
      "corrected report.",
      1u << SLOT_WRONG | 1u << SLOT_MISSING},
-};
-
-struct prompts {
-    char *system, *role[2], *separator[2], *image_token, *mark;
-    template_text report, plain, wrapper; // plain: without findings, no part: there is none
-    template_text correction[CORRECTIONS];
-    int literal_tokens;
 };
 
 // --- templates ----------------------------------------------------------------------------------

@@ -62,3 +62,8 @@ void prompts_conversation(buffer *out, const prompts *p, const char *const *mess
 // The same behind another SYSTEM text; NULL: the prompts' own.
 void prompts_conversation_as(buffer *out, const prompts *p, const char *system,
                              const char *const *message, int count);
+
+// Takes a conversation whose answer is to come apart: appends its messages, the user's first, to OUT, a
+// NUL behind each; *COUNT: how many, an odd number. FORMAT: it is not made of these prompts, or a
+// message is empty; MEMORY.
+status prompts_split(buffer *out, int *count, const prompts *p, const char *conversation);

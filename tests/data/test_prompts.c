@@ -124,6 +124,7 @@ START_TEST(shipped_files) {
     for (size_t i = 0; i < list.count; i++) {
         char path[PATH_SIZE];
         buffer text = {0};
+        if (!strcmp(list.name[i], "tasks.json")) continue; // test_task_prompts.c
         OK(path_join(path, sizeof path, folder, list.name[i]));
         prompts *p = open_prompts((prompts_files){.prompts = path});
         ck_assert(prompts_without_findings(p));
@@ -168,6 +169,47 @@ START_TEST(radialog_files) {
     ck_assert_str_eq(text.data, "<Sys USER: q ASSISTANT:>");
     prompts_close(p);
     buffer_free(&text);
+}
+END_TEST
+
+// Apart and together again; what is not made of these prompts, or has an empty message, is refused.
+START_TEST(splits) {
+    static const char *const whole[] = {"Sys USER: a b ASSISTANT:", "Sys USER: q ASSISTANT: r</s>USER: s ASSISTANT:"};
+    static const char *const parts[] = {"a b", "q|r|s"};
+    static const char *const wrong[] = {"",
+                                        "Sys",
+                                        "Sis USER: a ASSISTANT:",
+                                        "Sys USER: a ASSISTANT: b",
+                                        "Sys USER: a ASSISTANT: b</s>",
+                                        "Sys USER: a ASSISTANT: b</s>USER:",
+                                        "Sys USER: ASSISTANT:",
+                                        "Sys USER:ASSISTANT:"};
+    prompts_files files = {.prompts = put("p.json", radialog_prompts), .system = put("s.txt", "Sys")};
+    prompts *p = open_prompts(files);
+    files.wrapper = put("w.json", wrapper);
+    prompts *w = open_prompts(files);
+    for (int i = 0; i < 2; i++) {
+        buffer out = {0}, around = {0};
+        int count, again;
+        OK(prompts_split(&out, &count, p, whole[i]));
+        ck_assert_int_eq(count, i ? 3 : 1);
+        buffer_print(&around, "<%s>", whole[i]);
+        OK(prompts_split(&out, &again, w, around.data));
+        ck_assert_int_eq(again, count);
+        ck_assert_uint_eq(out.length, 2 * (strlen(parts[i]) + 1));
+        for (size_t k = 0; k < out.length; k++)
+            if (!out.data[k]) out.data[k] = k + 1 == out.length ? 0 : '|';
+        ck_assert_msg(!strncmp(out.data, parts[i], strlen(parts[i])), "%s", out.data);
+        expect_failure(prompts_split(&out, &count, w, whole[i]), STATUS_FORMAT, "unwrapped", whole[i], "not made of");
+        buffer_free(&out), buffer_free(&around);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        buffer out = {0};
+        int count;
+        expect_failure(prompts_split(&out, &count, p, wrong[i]), STATUS_FORMAT, wrong[i], "conversation", "not made of");
+        buffer_free(&out);
+    }
+    prompts_close(p), prompts_close(w);
 }
 END_TEST
 
@@ -323,7 +365,7 @@ END_TEST
 
 int main(void) {
     return run_suite(
-        suite_of("prompts", (const TTest *const[]){golden, shipped_files, radialog_files, hashes,
+        suite_of("prompts", (const TTest *const[]){golden, shipped_files, radialog_files, splits, hashes,
                                                    refusals, refusals_of_parts, corrections, misuse,
                                                    NULL}));
 }

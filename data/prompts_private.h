@@ -1,0 +1,36 @@
+// Templates taken apart, for data/prompts*.c alone.
+#pragma once
+#include "data/prompts.h"
+
+enum { PART_MAX = 8 }; // each slot once, texts between
+
+typedef enum slot {
+    SLOT_TEXT,
+    SLOT_IMAGE,
+    SLOT_FINDINGS,
+    SLOT_INSTRUCTION,
+    SLOT_WRONG,
+    SLOT_MISSING,
+    SLOT_COUNT
+} slot;
+
+typedef struct part {
+    slot kind;
+    size_t at, length; // of a text, in the template's texts
+} part;
+
+typedef struct template_text {
+    part part[PART_MAX];
+    int count;
+    buffer text; // the literal texts behind each other
+} template_text;
+
+// What is asked of a report that says too much, too little, or both.
+enum { CORRECT_WRONG, CORRECT_MISSING, CORRECT_BOTH, CORRECTIONS };
+
+struct prompts {
+    char *system, *role[2], *separator[2], *image_token, *mark;
+    template_text report, plain, wrapper; // plain: without findings, no part: there is none
+    template_text correction[CORRECTIONS];
+    int literal_tokens;
+};
