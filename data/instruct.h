@@ -16,6 +16,7 @@
 // own: opening reads the tables alone, and a block is checked whenever it is read.
 #pragma once
 #include "data/dataset.h"
+#include "data/prompts.h"
 #include "data/tokenizer.h"
 
 enum { INSTRUCT_VERSION = 1, INSTRUCT_ROWS = 4096, INSTRUCT_SOURCE_SIZE = 64 };
@@ -93,7 +94,8 @@ extern const char *const instruct_skip_names[INSTRUCT_SKIPS];
 typedef struct instruct_text {
     buffer id; // the image's dicom_id
     buffer prompt, answer;
-    const char *task; // borrowed
+    const char *task;   // borrowed
+    bool may_be_empty;  // the answer: its end alone is learned then
 } instruct_text;
 void instruct_text_free(instruct_text *t);
 
@@ -141,18 +143,27 @@ status instruct_build(buffer *block, int32_t *length, int32_t *supervised, instr
 status instruct_write(instruct_summary *summary, const instruct_source *from,
                       const instruct_options *options);
 
-// --- conversations as the original's JSON (data/instruct_json.c) --------------------------------
+// --- conversations as the original's JSON (data/instruct_json.c, data/instruct_llava.c) ---------
 
-// A list of objects {instruction, input, output, dicom} (REFERENCE 6.8), read object by object.
+// A list of objects {instruction, input, output, dicom} (REFERENCE 6.8), or, as LLaVA has it, of {id,
+// image, conversations, task_type} (6.10), read object by object.
 typedef struct instruct_json instruct_json;
 
 // Errors: IO; FORMAT with the line (no list, an element that is not closed); MEMORY.
 status instruct_json_open(instruct_json **out, const char *path);
 void instruct_json_close(instruct_json *j);              // accepts NULL
 uint32_t instruct_json_checksum(const instruct_json *j); // CRC-32 of the file
+// Whether its first object is of LLaVA's form: it holds messages, without system text, roles and the
+// image's tokens, which PROMPTS (borrowed) and IMAGE_TOKENS then say.
+bool instruct_json_is_llava(const instruct_json *j);
+void instruct_json_words(instruct_json *j, const prompts *words, int image_tokens);
 // All of it as SPLIT. J is borrowed.
 instruct_source instruct_json_source(const instruct_json *j, int split);
 
 // The records of SPLIT as such a file, as Python writes it with indent 4, in UTF-8. Appears whole
 // or not at all. Errors: IO, FORMAT, MEMORY.
 status instruct_json_write(const char *path, instruct_set *s, int split);
+// The same in LLaVA's form. WORDS are those that the conversations are made of. SET: where MIMIC's paths
+// of images come from; NULL: an image is its id and ".jpg". FORMAT: other words.
+status instruct_llava_write(const char *path, instruct_set *s, int split, const prompts *words,
+                            const dataset *set);

@@ -140,7 +140,8 @@ status instruct_build(buffer *block, int32_t *length, int32_t *supervised, instr
     int32_t count = 0, first = 0;
     status rc = STATUS_OK;
     *skip = INSTRUCT_SKIP_BAD_ROW;
-    if (!text->answer.length) rc = leave_out(&b, INSTRUCT_SKIP_NO_ANSWER, "its answer is empty");
+    if (!text->answer.length && !text->may_be_empty)
+        rc = leave_out(&b, INSTRUCT_SKIP_NO_ANSWER, "its answer is empty");
     if (!rc) rc = tokenise(&b, t);
     if (!rc) rc = check_image(&b);
     if (!rc) rc = cut(&b, &count, &first, tokenizer_named(t).end);

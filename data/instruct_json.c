@@ -4,14 +4,11 @@
 #include "core/checksum.h"
 #include "core/files/file_map.h"
 #include "core/files/json.h"
-#include "core/files/fs.h"
-#include "data/instruct.h"
+#include "core/files/staged_file.h"
+#include "data/instruct_private.h"
+#include "data/tasks.h"
 
-#include <errno.h>
-#include <libgen.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct element {
     size_t at;
@@ -25,6 +22,8 @@ struct instruct_json {
     element *list;
     size_t count, capacity;
     uint32_t crc;
+    const prompts *words; // of LLaVA's form; borrowed
+    int image_tokens;
 };
 
 // --- cutting ------------------------------------------------------------------------------------
@@ -155,15 +154,22 @@ static status take_input(buffer *prompt, json_value object) {
     return prompt->failed;
 }
 
-// Of what the texts are a task; ours names reports so.
-static const char *task_of(json_value object) {
-    static const char *const known[] = {"EL", "SU", "RQA", "CO", "RE", "CPbQA", "CPaQA"};
+// Ours names reports so; what is not known is no task of ours.
+const char *instruct_task(json_value object) {
     const json_value value = json_find(object, "task_type");
     const char *text;
     if (json_kind_of(value) != JSON_TEXT || json_text(&text, value)) return "report";
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (!strcmp(text, known[i])) return known[i];
-    return "report";
+    const int t = task_find(text);
+    return t < 0 ? "other" : t == TASK_RG ? "report" : task_names[t];
+}
+
+static status read_members(instruct_text *out, json_value object) {
+    status rc = take_member(&out->id, object, "dicom");
+    if (!rc) rc = take_member(&out->prompt, object, "instruction");
+    if (!rc) rc = take_input(&out->prompt, object);
+    if (!rc) rc = take_member(&out->answer, object, "output");
+    if (!rc && !out->id.length) rc = json_fail(object, "names no image (dicom)");
+    return rc;
 }
 
 static status read_row(instruct_text *out, instruct_skip *skip, const void *context, int split,
@@ -174,15 +180,31 @@ static status read_row(instruct_text *out, instruct_skip *skip, const void *cont
     (void)split;
     *skip = INSTRUCT_SKIP_BAD_ROW;
     status rc = json_parse(&one, j->path, (const char *)j->map.data + e->at, e->length, e->line);
-    json_value object = rc ? (json_value){0} : json_root(one);
-    if (!rc) rc = take_member(&out->id, object, "dicom");
-    if (!rc) rc = take_member(&out->prompt, object, "instruction");
-    if (!rc) rc = take_input(&out->prompt, object);
-    if (!rc) rc = take_member(&out->answer, object, "output");
-    if (!rc && !out->id.length) rc = json_fail(object, "names no image (dicom)");
-    if (!rc) out->task = task_of(object);
+    const json_value object = rc ? (json_value){0} : json_root(one);
+    if (!rc && json_find(object, "conversations").node && j->words)
+        rc = instruct_llava_row(out, object, j->words, j->image_tokens);
+    else if (!rc)
+        rc = read_members(out, object);
+    if (!rc) out->task = instruct_task(object);
+    // As in the original's, a list of findings may be empty.
+    out->may_be_empty = !rc && !strcmp(out->task, task_names[TASK_CPAQA]);
     json_close(one);
     return rc;
+}
+
+bool instruct_json_is_llava(const instruct_json *j) {
+    const element *e = &j->list[0];
+    json *one = NULL;
+    const status rc =
+        json_parse(&one, j->path, (const char *)j->map.data + e->at, e->length, e->line);
+    const bool is = !rc && json_find(json_root(one), "conversations").node;
+    json_close(one);
+    return is;
+}
+
+void instruct_json_words(instruct_json *j, const prompts *words, int image_tokens) {
+    j->words = words;
+    j->image_tokens = image_tokens;
 }
 
 instruct_source instruct_json_source(const instruct_json *j, int split) {
@@ -193,48 +215,55 @@ instruct_source instruct_json_source(const instruct_json *j, int split) {
 
 // --- out ----------------------------------------------------------------------------------------
 
-static status write_records(FILE *file, const char *path, instruct_set *s, int split) {
+static status write_part(staged_file *f, buffer *b) {
+    status rc = b->failed;
+    if (!rc) rc = staged_write(f, b->data, b->length);
+    b->length = 0;
+    return rc;
+}
+
+static status write_list(staged_file *f, instruct_set *s, int split, instruct_print *print,
+                         void *context) {
     buffer b = {0};
     instruct_record r;
+    const int64_t count = instruct_count(s, split);
     status rc = STATUS_OK;
     buffer_text(&b, "[");
-    for (int64_t i = 0; i < instruct_count(s, split) && !rc; i++) {
+    for (int64_t i = 0; i < count && !rc; i++) {
         rc = instruct_read(s, split, i, &r);
         if (rc) break;
-        buffer_print(&b, "%s\n    {\n        \"instruction\": ", i ? "," : "");
-        buffer_json(&b, r.prompt);
-        buffer_text(&b, ",\n        \"input\": \"\",\n        \"output\": ");
-        buffer_json(&b, r.answer);
-        buffer_text(&b, ",\n        \"dicom\": ");
-        buffer_json(&b, r.id);
-        buffer_text(&b, "\n    }");
-        rc = b.failed;
-        if (!rc && fwrite(b.data, 1, b.length, file) != b.length)
-            rc = status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
-        b.length = 0;
+        buffer_text(&b, i ? ",\n    " : "\n    ");
+        rc = print(&b, &r, context);
+        if (!rc) rc = write_part(f, &b);
     }
-    buffer_text(&b, instruct_count(s, split) ? "\n]" : "]");
-    if (!rc) rc = b.failed;
-    if (!rc && fwrite(b.data, 1, b.length, file) != b.length)
-        rc = status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
+    buffer_text(&b, count ? "\n]" : "]");
+    if (!rc) rc = write_part(f, &b);
     buffer_free(&b);
     return rc;
 }
 
+status instruct_list_write(const char *path, instruct_set *s, int split, instruct_print *print,
+                           void *context) {
+    staged_file f = {0};
+    status rc = staged_open(&f, path);
+    if (!rc) rc = write_list(&f, s, split, print, context);
+    if (!rc) rc = staged_finish(&f);
+    staged_close(&f);
+    return rc;
+}
+
+static status print_record(buffer *b, const instruct_record *r, void *context) {
+    (void)context;
+    buffer_text(b, "{\n        \"instruction\": ");
+    buffer_json(b, r->prompt);
+    buffer_text(b, ",\n        \"input\": \"\",\n        \"output\": ");
+    buffer_json(b, r->answer);
+    buffer_text(b, ",\n        \"dicom\": ");
+    buffer_json(b, r->id);
+    buffer_text(b, "\n    }");
+    return b->failed;
+}
+
 status instruct_json_write(const char *path, instruct_set *s, int split) {
-    char part[PATH_SIZE], folder[PATH_SIZE];
-    if (snprintf(part, sizeof part, "%s.tmp", path) >= (int)sizeof part)
-        return status_fail(STATUS_IO, "%s: the path is too long", path);
-    FILE *file = fopen(part, "w");
-    if (!file) return status_fail(STATUS_IO, "%s: cannot create: %s", part, strerror(errno));
-    status rc = write_records(file, part, s, split);
-    if (fclose(file) && !rc)
-        rc = status_fail(STATUS_IO, "%s: cannot write: %s", part, strerror(errno));
-    if (!rc) rc = file_sync(part);
-    if (!rc && rename(part, path))
-        rc = status_fail(STATUS_IO, "%s: cannot rename into place: %s", path, strerror(errno));
-    if (rc) unlink(part);
-    if (rc) return rc;
-    snprintf(folder, sizeof folder, "%s", path);
-    return file_sync(dirname(folder));
+    return instruct_list_write(path, s, split, print_record, NULL);
 }

@@ -1,6 +1,7 @@
 // One shard of instruct data, for those who write, read and check them (data/instruct*.c).
 #pragma once
 #include "core/files/hdf5.h"
+#include "core/files/json.h"
 #include "data/instruct.h"
 #include "data/shard.h"
 
@@ -39,3 +40,17 @@ void instruct_shard_forget_skipped(instruct_shard *s);
 // Appends manifest.json's part that says the facts: members of an object, each behind a comma but
 // the first.
 void instruct_facts_print(buffer *out, const instruct_facts *f);
+
+// --- files of conversations ---------------------------------------------------------------------
+
+// The row that an object of LLaVA's form is (data/instruct_llava.c). FORMAT with its line.
+status instruct_llava_row(instruct_text *out, json_value object, const prompts *words,
+                          int image_tokens);
+// What a task is called in a record, by its name in a file; NULL: it says none.
+const char *instruct_task(json_value object);
+
+// Prints element I of a list, without what stands between elements. CONTEXT is the caller's.
+typedef status instruct_print(buffer *out, const instruct_record *r, void *context);
+// The records of SPLIT as the list PATH (data/instruct_json.c).
+status instruct_list_write(const char *path, instruct_set *s, int split, instruct_print *print,
+                           void *context);

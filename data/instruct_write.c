@@ -60,6 +60,7 @@ static status reset_text(instruct_text *t) {
         rc = all[i]->failed;
     }
     t->task = "";
+    t->may_be_empty = false;
     return rc;
 }
 

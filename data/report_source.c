@@ -9,16 +9,22 @@ static bool is_unsaid(const report_source *s, int split, int64_t row) {
     return split == SPLIT_TRAIN && (double)rng_uniform(key, (uint32_t)row, 0) < s->unsaid;
 }
 
-// *KNOWN: false where nothing is said of findings.
-static status say_findings(buffer *out, bool *known, instruct_skip *skip, const report_source *s,
-                           int split, int64_t row) {
+static bool has_positive(const int8_t labels[CLASS_COUNT]) {
+    for (int c = 0; c < CLASS_COUNT; c++)
+        if (labels[c] == LABEL_POSITIVE) return true;
+    return false;
+}
+
+static status say_findings(buffer *out, instruct_skip *skip, const report_source *s, int split,
+                           int64_t record, const char *nothing) {
     bool positive[CLASS_COUNT];
-    const int64_t record = s->list[split].record[row];
     const char *id = dataset_id(s->set, record, ID_DICOM);
-    *known = s->findings[split] != FINDINGS_NONE && !is_unsaid(s, split, row);
+    const int8_t *labels = dataset_labels(s->set, record);
     buffer_text(out, "");
-    if (s->findings[split] == FINDINGS_LABELS)
-        findings_of_labels(out, dataset_labels(s->set, record));
+    if (s->findings[split] == FINDINGS_LABELS && nothing && !has_positive(labels))
+        buffer_text(out, nothing);
+    else if (s->findings[split] == FINDINGS_LABELS)
+        findings_of_labels(out, labels);
     if (s->findings[split] != FINDINGS_PREDICTIONS) return out->failed;
     if (!predictions_find(positive, s->predicted[split], id)) {
         *skip = INSTRUCT_SKIP_NO_FINDINGS;
@@ -29,39 +35,43 @@ static status say_findings(buffer *out, bool *known, instruct_skip *skip, const 
     return out->failed;
 }
 
-static status say_prompt(instruct_text *out, instruct_skip *skip, const report_source *s, int split,
-                         int64_t row) {
-    buffer findings = {0}, question = {0};
-    bool known;
-    status rc = say_findings(&findings, &known, skip, s, split, row);
-    if (!rc) {
-        prompts_report(&question, s->prompts, known ? findings.data : NULL, s->image_tokens);
-        rc = question.failed;
-    }
-    const char *const turns[] = {question.data, NULL};
-    if (!rc) prompts_conversation(&out->prompt, s->prompts, turns, 2);
+status report_source_question(buffer *out, instruct_skip *skip, const report_source *s, int split,
+                              int64_t record, bool unsaid, const char *nothing) {
+    const bool known = s->findings[split] != FINDINGS_NONE && !unsaid;
+    buffer findings = {0};
+    status rc = say_findings(&findings, skip, s, split, record, nothing);
+    if (!rc) prompts_report(out, s->prompts, known ? findings.data : NULL, s->image_tokens);
     buffer_free(&findings);
-    buffer_free(&question);
-    return rc ? rc : out->prompt.failed;
+    return rc ? rc : out->failed;
+}
+
+status report_source_text(buffer *out, const report_source *s, int64_t record, record_text kind) {
+    buffer text = {0};
+    status rc = dataset_text(&text, s->set, record, kind);
+    // A damaged shard of the data set is no row to be left out.
+    if (rc == STATUS_FORMAT) rc = STATUS_IO;
+    if (!rc) findings_clean(out, text.data);
+    buffer_free(&text);
+    return rc ? rc : out->failed;
 }
 
 static status read_row(instruct_text *out, instruct_skip *skip, const void *context, int split,
                        int64_t i) {
     const report_source *s = context;
     const int64_t record = s->list[split].record[i];
-    buffer report = {0};
+    buffer question = {0};
     out->task = "report";
     buffer_text(&out->id, dataset_id(s->set, record, ID_DICOM));
     status rc = out->id.failed;
-    if (!rc) rc = say_prompt(out, skip, s, split, i);
-    if (!rc) {
-        rc = dataset_text(&report, s->set, record, s->section);
-        // A damaged shard of the data set is no row to be left out.
-        if (rc == STATUS_FORMAT) rc = STATUS_IO;
-    }
-    if (!rc) findings_clean(&out->answer, report.data);
-    buffer_free(&report);
-    return rc ? rc : out->answer.failed;
+    if (!rc)
+        rc =
+            report_source_question(&question, skip, s, split, record, is_unsaid(s, split, i), NULL);
+    const char *const turns[] = {question.data, NULL};
+    if (!rc) prompts_conversation(&out->prompt, s->prompts, turns, 2);
+    if (!rc) rc = out->prompt.failed;
+    if (!rc) rc = report_source_text(&out->answer, s, record, s->section);
+    buffer_free(&question);
+    return rc;
 }
 
 instruct_source report_source_rows(const report_source *s) {

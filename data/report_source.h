@@ -21,5 +21,13 @@ typedef struct report_source {
     uint64_t seed; // of that choice
 } report_source;
 
+// What a conversation about RECORD of SPLIT begins with: appends the user's question. UNSAID: findings are
+// not told. NOTHING: what is said where none is known to be there; NULL: as findings_of_labels has it.
+// FORMAT with *SKIP: the file of predictions lacks the record.
+status report_source_question(buffer *out, instruct_skip *skip, const report_source *s, int split,
+                              int64_t record, bool unsaid, const char *nothing);
+// Appends section KIND of RECORD as training data hold it. IO, MEMORY.
+status report_source_text(buffer *out, const report_source *s, int64_t record, record_text kind);
+
 // S is borrowed until its rows have been read.
 instruct_source report_source_rows(const report_source *s);
