@@ -6,8 +6,10 @@
 #include "data/report_source.h"
 #include "train/commands.h"
 #include "train/config_keys.h"
+#include "train/instruct_stats.h"
 #include "train/settings.h"
 #include "train/signals.h"
+#include "train/task_settings.h"
 
 #include <inttypes.h>
 #include <omp.h>
@@ -20,6 +22,8 @@ static const option options[] = {
      "shards: only train, validate or test (default all); a JSON file: what its "
      "conversations are (default train)"},
     {"to", "FILE", "also writes the training split (or that of --split) as RaDialog's JSON"},
+    {"llava", NULL, "the file of --to in the form of LLaVA and RaDialog v2"},
+    {"stats", NULL, "also counts conversations by tasks, their lengths and those cut off"},
     {0},
 };
 
@@ -33,11 +37,13 @@ typedef struct builder {
     dataset *data;
     instruct_json *json;
     report_source reports;
+    task_rows tasks;
     instruct_options o;
     int split; // -1: all
 } builder;
 
 static void builder_close(builder *b) {
+    task_rows_close(&b->tasks);
     for (int k = 0; k < SPLIT_COUNT; k++) report_list_free(&b->reports.list[k]);
     instruct_json_close(b->json);
     dataset_close(b->data);
@@ -70,13 +76,7 @@ static status open_tokenizer(builder *b, const char *image_token) {
 
 static status open_prompts(builder *b) {
     const config *c = b->config;
-    const prompts_files files = {.prompts = config_text(c, "instruct.prompts"),
-                                 .key = config_text(c, "instruct.prompt"),
-                                 .system = config_text(c, "instruct.system"),
-                                 .wrapper = config_text(c, "instruct.template")};
-    status rc = prompts_open(&b->prompts, &files);
-    if (rc == STATUS_USAGE)
-        return config_fail(c, "instruct.system", "is needed: %s", status_text());
+    status rc = task_settings_prompts(&b->prompts, c);
     if (rc) return rc;
     const int literal = prompts_literal_tokens(b->prompts);
     if (literal && literal != b->o.facts.queries)
@@ -170,6 +170,25 @@ static status list_split(builder *b, int split) {
     return STATUS_OK;
 }
 
+// Other tasks than reports: theirs are the rows of training then.
+static status open_tasks(builder *b, instruct_source *from) {
+    char *says = b->o.facts.source;
+    const size_t length = strlen(says);
+    bool wanted[TASK_COUNT], other = false;
+    status rc = task_settings_wanted(wanted, b->config);
+    for (int t = 0; t < TASK_COUNT; t++) other |= (t != TASK_RG) == wanted[t];
+    if (rc || !other) return rc;
+    if (b->split > SPLIT_TRAIN)
+        return config_fail(b->config, "instruct.tasks", "are those of the training split, and --split is %s",
+                           split_names[b->split]);
+    rc = task_rows_open(&b->tasks, b->config, &b->reports, wanted);
+    *from = task_source_rows(&b->tasks.source);
+    if (!rc)
+        snprintf(says + length, INSTRUCT_SOURCE_SIZE - length, ", tasks %08x",
+                 task_rows_hash(&b->tasks));
+    return rc;
+}
+
 static status open_reports(builder *b, instruct_source *from, const char *path) {
     report_source *s = &b->reports;
     instruct_facts *f = &b->o.facts;
@@ -189,15 +208,18 @@ static status open_reports(builder *b, instruct_source *from, const char *path) 
     f->limit = config_int(b->config, "data.limit");
     snprintf(f->section, sizeof f->section, "%s", config_text(b->config, "instruct.section"));
     snprintf(f->source, sizeof f->source, "shards %s", dataset_plan(b->data));
-    return rc;
+    return rc ? rc : open_tasks(b, from);
 }
 
-// The conversations are given: prompts and findings are theirs.
+// The conversations are given: prompts and findings are theirs, but for the words around LLaVA's.
 static status open_json(builder *b, instruct_source *from, const char *path) {
     instruct_facts *f = &b->o.facts;
-    status rc = open_tokenizer(b, PROMPTS_IMAGE_TOKEN);
-    if (!rc) rc = instruct_json_open(&b->json, path);
+    status rc = instruct_json_open(&b->json, path);
+    const bool llava = !rc && instruct_json_is_llava(b->json);
+    if (llava) rc = open_prompts(b);
+    if (!rc) rc = open_tokenizer(b, llava ? prompts_image_token(b->prompts) : PROMPTS_IMAGE_TOKEN);
     if (rc) return rc;
+    if (llava) instruct_json_words(b->json, b->prompts, f->queries);
     *from = instruct_json_source(b->json, b->split < 0 ? SPLIT_TRAIN : b->split);
     for (int k = 0; k < SPLIT_COUNT; k++)
         snprintf(f->findings[k], INSTRUCT_SOURCE_SIZE, "as given");
@@ -233,7 +255,8 @@ static status builder_open(builder *b, instruct_source *from, const arguments *a
 
 // --- what came of it ----------------------------------------------------------------------------
 
-static void print_json(const instruct_summary *s) {
+// STATS: more members of the object, or tables; "" where they are not wanted.
+static void print_json(const instruct_summary *s, const char *stats) {
     const char *before = "";
     printf("{\"records\":%" PRId64 ",\"splits\":{", s->records);
     for (int k = 0; k < SPLIT_COUNT; k++)
@@ -247,10 +270,11 @@ static void print_json(const instruct_summary *s) {
         printf("%s\"%s\":%" PRId64, before, instruct_skip_names[i], s->skipped[i]);
         before = ",";
     }
-    printf("},\"shards\":%" PRId64 ",\"shards_made\":%" PRId64 "}\n", s->shards, s->shards_made);
+    printf("},\"shards\":%" PRId64 ",\"shards_made\":%" PRId64 "%s}\n", s->shards, s->shards_made,
+           stats);
 }
 
-static void print_summary(const instruct_summary *s, const instruct_options *o) {
+static void print_summary(const instruct_summary *s, const instruct_options *o, const char *stats) {
     if (s->shards_made)
         printf("%" PRId64 " shards written to %s\n", s->shards_made, o->out);
     else
@@ -267,17 +291,50 @@ static void print_summary(const instruct_summary *s, const instruct_options *o) 
         if (s->skipped[i])
             printf("skipped, %s: %" PRId64 "\n", instruct_skip_names[i], s->skipped[i]);
     if (s->skipped_total) printf("each skipped one is listed in %s/skipped.csv\n", o->out);
+    if (*stats) printf("\n%s", stats);
 }
 
 // FILE is --to's.
-static status write_json(const builder *b, const char *file) {
+static status write_json(builder *b, instruct_set *s, const char *file, bool llava) {
     const int split = b->split < 0 ? SPLIT_TRAIN : b->split;
-    instruct_set *s = NULL;
-    status rc = instruct_open(&s, b->o.out);
-    if (!rc) rc = instruct_json_write(file, s, split);
+    status rc = llava && !b->prompts ? task_settings_prompts(&b->prompts, b->config) : STATUS_OK;
+    if (!rc)
+        rc = llava ? instruct_llava_write(file, s, split, b->prompts, b->data)
+                   : instruct_json_write(file, s, split);
     if (!rc)
         log_info("%s: %lld conversations of %s", file, (long long)instruct_count(s, split),
                  split_names[split]);
+    return rc;
+}
+
+static status count_tasks(buffer *out, const builder *b, instruct_set *s, bool json) {
+    const int32_t end = tokenizer_named(b->tokenizer).end;
+    const char *before = "";
+    status rc = STATUS_OK;
+    buffer_text(out, json ? ",\"tasks\":{" : "");
+    for (int k = 0; k < SPLIT_COUNT && !rc; k++) {
+        if (!instruct_count(s, k)) continue;
+        buffer_text(out, before);
+        if (json) buffer_print(out, "\"%s\":", split_names[k]);
+        rc = json ? instruct_stats_json(out, s, k, end) : instruct_stats_show(out, s, k, end);
+        before = json ? "," : "\n";
+    }
+    buffer_text(out, json ? "}" : "");
+    return rc ? rc : out->failed;
+}
+
+// What stands in the folder once it is made.
+static status look_back(builder *b, const arguments *a, buffer *stats) {
+    const char *file = argument(a, "to");
+    instruct_set *s = NULL;
+    buffer_text(stats, "");
+    if (!file && argument_given(a, "llava"))
+        return status_fail(STATUS_USAGE, "--llava says how --to FILE is written, which is missing");
+    if (!file && !argument_given(a, "stats")) return stats->failed;
+    status rc = instruct_open(&s, b->o.out);
+    if (!rc && file) rc = write_json(b, s, file, argument_given(a, "llava"));
+    if (!rc && argument_given(a, "stats"))
+        rc = count_tasks(stats, b, s, argument_given(a, "json"));
     instruct_close(s);
     return rc;
 }
@@ -286,13 +343,15 @@ static status instruct(const arguments *a) {
     builder b = {0};
     instruct_source from = {0};
     instruct_summary sum;
+    buffer stats = {0};
     status rc = builder_open(&b, &from, a);
     if (!rc) rc = instruct_write(&sum, &from, &b.o);
-    if (!rc && argument(a, "to")) rc = write_json(&b, argument(a, "to"));
+    if (!rc) rc = look_back(&b, a, &stats);
     if (!rc && argument_given(a, "json"))
-        print_json(&sum);
+        print_json(&sum, stats.data);
     else if (!rc)
-        print_summary(&sum, &b.o);
+        print_summary(&sum, &b.o, stats.data);
+    buffer_free(&stats);
     builder_close(&b);
     return rc;
 }
