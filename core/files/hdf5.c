@@ -26,6 +26,9 @@ static void library_lock(void) {
     static bool ready;
     pthread_mutex_lock(&library);
     if (ready) return;
+    // Its own clearing up at exit crashes over a file that a full disk did not let it close. All files are
+    // closed by then.
+    H5dont_atexit();
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); // its own printing; the first message goes into our text
     ready = true;
