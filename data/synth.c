@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { JPEG_QUALITY = 92 };
 static const char *const jpg_folder = "mimic-cxr-jpg/2.0.0";
@@ -47,14 +48,17 @@ static status patient_folder(char out[PATH_SIZE], const char *root, const char *
     return folder_make(out);
 }
 
-static status write_report(const char *root, const synth_study *s) {
-    char folder[PATH_SIZE], path[PATH_SIZE], name[32];
-    buffer text = {0};
+static status report_path(char out[PATH_SIZE], const char *root, const synth_study *s) {
+    char folder[PATH_SIZE], name[32];
     status rc = patient_folder(folder, root, "mimic-cxr-reports", s);
     snprintf(name, sizeof name, "s%d.txt", s->study_id);
-    if (!rc) rc = path_join(path, sizeof path, folder, name);
-    if (!rc) synth_report_write(&text, s);
-    if (!rc) rc = text.failed;
+    return rc ? rc : path_join(out, PATH_SIZE, folder, name);
+}
+
+static status write_report(const char *path, const synth_study *s) {
+    buffer text = {0};
+    synth_report_write(&text, s);
+    status rc = text.failed;
     if (!rc) rc = file_write(path, text.data, text.length);
     buffer_free(&text);
     return rc;
@@ -94,6 +98,17 @@ static void shared_set(shared_error *e, status rc) {
     }
 }
 
+// A study's report comes last: where that is, all of it is.
+static status write_study(const synth_options *o, int64_t number, worker *w) {
+    char path[PATH_SIZE];
+    synth_study s;
+    synth_study_draw(o->seed, number, &s);
+    status rc = report_path(path, o->out, &s);
+    if (rc || file_exists(path)) return rc;
+    rc = write_images(o->out, &s, w, o->max_side);
+    return rc ? rc : write_report(path, &s);
+}
+
 static void write_share(const synth_options *o, shared_error *e, progress *p, atomic_llong *done) {
     worker w;
     status rc = worker_new(&w);
@@ -101,10 +116,7 @@ static void write_share(const synth_options *o, shared_error *e, progress *p, at
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < o->studies; i++) {
         if (atomic_load(&e->code)) continue;
-        synth_study s;
-        synth_study_draw(o->seed, i, &s);
-        rc = write_images(o->out, &s, &w, o->max_side);
-        if (!rc) rc = write_report(o->out, &s);
+        rc = write_study(o, i, &w);
         if (rc) shared_set(e, rc);
         int64_t count = atomic_fetch_add(done, 1) + 1;
         if (omp_get_thread_num() == 0) progress_update(p, count, NULL);
@@ -192,16 +204,43 @@ static status write_tables(const synth_options *o) {
     return rc;
 }
 
+// What an unfinished data set is of stands in OUT/unfinished.txt, from before its first file to behind its
+// last: a run with the same options goes on, others are refused. PATH: that file's.
+static status begin(char path[PATH_SIZE], const synth_options *o) {
+    char set[PATH_SIZE], own[128];
+    buffer text = {0};
+    int length = snprintf(own, sizeof own, "studies %lld seed %llu side %d\n", (long long)o->studies,
+                          (unsigned long long)o->seed, o->max_side);
+    status rc = path_join(set, sizeof set, o->out, "mimic-cxr-jpg");
+    if (!rc) rc = path_join(path, PATH_SIZE, o->out, "unfinished.txt");
+    if (rc) return rc;
+    if (!file_exists(path)) {
+        if (!folder_exists(set)) return file_write(path, own, (size_t)length);
+        return status_fail(STATUS_USAGE, "%s: already holds a data set; remove it or name another folder",
+                           o->out);
+    }
+    rc = file_read(path, 4096, &text);
+    if (!rc && strcmp(text.data, own))
+        rc = status_fail(STATUS_USAGE, "%s: holds an unfinished data set of other options; remove it or name "
+                                       "another folder",
+                         o->out);
+    buffer_free(&text);
+    return rc;
+}
+
 status synth_write(const synth_options *o) {
     char path[PATH_SIZE];
+    int lock = -1;
     if (o->studies < 1 || o->studies > SYNTH_STUDIES)
         return status_fail(STATUS_USAGE, "--studies %lld: give a number from 1 to %d", (long long)o->studies, SYNTH_STUDIES);
     if (o->max_side != 0 && (o->max_side < 32 || o->max_side > FILM_HEIGHT))
         return status_fail(STATUS_USAGE, "--max-side %d: give a number of pixels from 32 to %d", o->max_side, FILM_HEIGHT);
-    status rc = path_join(path, sizeof path, o->out, "mimic-cxr-jpg");
-    if (!rc && folder_exists(path))
-        rc = status_fail(STATUS_USAGE, "%s: already holds a data set; remove it or name another folder", o->out);
+    status rc = folder_make(o->out);
+    if (!rc) rc = folder_lock(&lock, o->out);
+    if (!rc) rc = begin(path, o);
     if (!rc) rc = write_studies(o);
-    // The tables come last: a folder that holds them is complete.
-    return rc ? rc : write_tables(o);
+    if (!rc) rc = write_tables(o);
+    if (!rc) rc = path_remove(path);
+    if (lock >= 0) close(lock);
+    return rc;
 }

@@ -6,7 +6,7 @@
 #include "data/synth_study.h"
 
 typedef struct synth_options {
-    const char *out; // made if it is missing; must not hold a data set
+    const char *out; // made if it is missing; must not hold a data set, but for an unfinished one of the same options
     int64_t studies; // 1 to SYNTH_STUDIES
     uint64_t seed;
     int max_side; // images are shrunk to it; 0: up to 2544 x 3056

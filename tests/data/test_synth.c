@@ -112,6 +112,29 @@ static void expect_refusal(const synth_options *o, status expected, const char *
     ck_assert_msg(strstr(status_text(), says), "'%s' does not say '%s'", status_text(), says);
 }
 
+// A run that fails in the middle leaves what the same options go on from, and others do not touch.
+START_TEST(unfinished_sets_are_gone_on_with) {
+    synth_options o = {.out = at("broken"), .studies = 6, .seed = 3, .max_side = 64}, other = o;
+    write_set(at("unbroken"), 6, 3, 64);
+    other.seed = 4;
+    omp_set_num_threads(1);
+    for (int64_t n = 20; n < 60; n += 20) {
+        mem_fail_at(n);
+        ck_assert_int_eq(synth_write(&o), STATUS_MEMORY);
+        mem_fail_at(0);
+        ck_assert_int_eq(synth_write(&other), STATUS_USAGE);
+        ck_assert_ptr_nonnull(strstr(status_text(), "unfinished data set of other options"));
+    }
+    omp_set_num_threads(2);
+    ck_assert_int_eq(synth_write(&o), STATUS_OK);
+    buffer a = tree_of(at("broken")), b = tree_of(at("unbroken"));
+    ck_assert_uint_eq(a.length, b.length);
+    ck_assert_mem_eq(a.data, b.data, a.length);
+    buffer_free(&a);
+    buffer_free(&b);
+}
+END_TEST
+
 START_TEST(what_cannot_be_written) {
     static const int64_t bad_studies[] = {0, -1, SYNTH_STUDIES + 1};
     static const int bad_sides[] = {-1, 1, 31, FILM_HEIGHT + 1};
@@ -329,6 +352,7 @@ int main(void) {
     tcase_add_unchecked_fixture(cases, make, NULL);
     tcase_add_test(cases, same_seed_same_bytes);
     tcase_add_test(cases, studies_do_not_depend_on_their_number);
+    tcase_add_test(cases, unfinished_sets_are_gone_on_with);
     tcase_add_test(cases, what_cannot_be_written);
     tcase_add_test(cases, tables_say_what_the_scenes_hold);
     tcase_add_test(cases, ingest_keeps_what_has_findings);
