@@ -5,6 +5,7 @@
 #include "core/files/safetensors.h"
 #include "core/log.h"
 #include "models/nn/load.h"
+#include "train/checkpoint_check.h"
 #include "train/ranks.h"
 
 #include <errno.h>
@@ -13,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char model_file[] = "model.safetensors", optimizer_file[] = "optimizer.safetensors";
-static const char config_file[] = "config.json", manifest_file[] = "manifest.json";
+static const char model_file[] = CHECKPOINT_MODEL, optimizer_file[] = "optimizer.safetensors";
+static const char config_file[] = "config.json", manifest_file[] = CHECKPOINT_MANIFEST;
 enum { FORMAT_VERSION = 1, NAME_LENGTH = 32 };
 
 static const char *vocabulary_file(const run *r) {
@@ -101,7 +102,7 @@ static status write_manifest(run *r, const char *folder) {
     char path[PATH_SIZE];
     buffer m = {0};
     status rc = STATUS_OK;
-    buffer_print(&m, "{\n  \"format\": \"radialog checkpoint\",\n  \"version\": %d,\n", FORMAT_VERSION);
+    buffer_print(&m, "{\n  \"format\": \"%s\",\n  \"version\": %d,\n", CHECKPOINT_FORMAT, FORMAT_VERSION);
     buffer_print(&m, "  \"stage\": \"%s\",\n  \"step\": %lld,\n  \"updates\": %lld,\n", r->stage->name,
                  (long long)r->step, (long long)adamw_steps(&r->optimizer, r->device));
     buffer_print(&m, "  \"seed\": %lld,\n  \"steps_per_epoch\": %lld,\n", (long long)r->seed,
@@ -216,25 +217,6 @@ status checkpoint_save(run *r, int keep, bool best) {
 }
 
 // --- reading -------------------------------------------------------------------------------------------
-static status check_file(const char *folder, const char *name, json_value files) {
-    char path[PATH_SIZE];
-    json_value entry;
-    const char *expected;
-    int64_t bytes, have_bytes;
-    uint32_t crc;
-    status rc = json_member(&entry, files, name);
-    if (!rc) rc = json_member_int(&bytes, entry, "bytes", 0, INT64_MAX);
-    if (!rc) rc = json_member_text(&expected, entry, "crc32");
-    if (!rc) rc = path_join(path, sizeof path, folder, name);
-    if (!rc) rc = file_checksum(path, &have_bytes, &crc);
-    if (rc) return rc;
-    if (bytes != have_bytes || strtoul(expected, NULL, 16) != crc)
-        return status_fail(STATUS_FORMAT, "%s: does not match the checkpoint's manifest (%lld of %lld "
-                                          "bytes, CRC-32 %08x, expected %s)", path,
-                           (long long)have_bytes, (long long)bytes, crc, expected);
-    return STATUS_OK;
-}
-
 // One line for up to eight tensors that do not fit.
 static void complain(buffer *list, int *count, const char *what, const char *name) {
     if ((*count)++ < 8) buffer_print(list, "%s%s %s", list->length ? "; " : "", what, name);
@@ -289,7 +271,10 @@ static status load_moments(params *p, const safetensors *file, const char *path,
 }
 
 status checkpoint_weights(char *out, size_t size, const char *path) {
-    if (folder_exists(path)) return path_join(out, size, path, model_file);
+    if (folder_exists(path)) {
+        status rc = checkpoint_check(path);
+        return rc ? rc : path_join(out, size, path, model_file);
+    }
     if ((size_t)snprintf(out, size, "%s", path) < size) return STATUS_OK;
     return status_fail(STATUS_IO, "%s: the path is too long", path);
 }
@@ -363,7 +348,7 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
         if (!rc) rc = json_member_int(&m->best.stale, best, "stale", 0, INT64_MAX);
     }
     if (!rc) rc = json_member(&files, root, "files");
-    for (int i = 0; content(r, i) && !rc; i++) rc = check_file(folder, content(r, i), files);
+    for (int i = 0; content(r, i) && !rc; i++) rc = checkpoint_check_file(folder, content(r, i), files);
     json_close(document);
     return rc;
 }

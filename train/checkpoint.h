@@ -16,7 +16,12 @@ status checkpoint_resume(run *r, bool *found);
 // Parameters alone, from a checkpoint folder. Missing, unknown and misshapen tensors stand in one table.
 status checkpoint_load_model(params *p, const char *folder);
 
-// The file of weights at PATH in OUT: a checkpoint folder's model, or PATH itself.
+// FORMAT unless the model in FOLDER is what its manifest says; a folder without one (Hugging Face's) has
+// nothing to be held against. Whoever takes weights out of a checkpoint asks first: a bit that has turned in
+// them would go unnoticed into all that comes after.
+status checkpoint_check(const char *folder);
+
+// The file of weights at PATH in OUT: a checkpoint folder's model, checked, or PATH itself.
 status checkpoint_weights(char *out, size_t size, const char *path);
 
 // A run's best checkpoint where PATH is a run's folder, else PATH itself.

@@ -5,6 +5,7 @@
 // other tensors are copied byte by byte.
 #include "core/files/safetensors.h"
 #include "core/log.h"
+#include "train/checkpoint.h"
 #include "train/export.h"
 #include "train/export_coded.h"
 
@@ -27,10 +28,12 @@ typedef struct job {
 static status find_base(char out[PATH_SIZE], const char *folder) {
     static const char *const file[] = {"model.safetensors.index.json", "model.safetensors",
                                        "pytorch_model.bin.index.json", "pytorch_model.bin"};
-    for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
-        status rc = path_join(out, PATH_SIZE, folder, file[i]);
+    status rc = checkpoint_check(folder);
+    for (size_t i = 0; !rc && i < sizeof file / sizeof *file; i++) {
+        rc = path_join(out, PATH_SIZE, folder, file[i]);
         if (rc || file_exists(out)) return rc;
     }
+    if (rc) return rc;
     return status_fail(STATUS_IO,
                        "%s: holds no model.safetensors and no pytorch_model.bin, nor an "
                        "index of several",

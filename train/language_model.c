@@ -1,6 +1,7 @@
 #include "train/language_model.h"
 #include "core/files/fs.h"
 #include "models/nn/lora_merge.h"
+#include "train/checkpoint.h"
 
 #include <string.h>
 
@@ -103,6 +104,7 @@ status language_begin_base(params *p, const char *base, bool drawn, uint64_t see
     if (drawn) return params_init_apart(p, seed, "");
     status rc = params_init_apart(p, seed, "model.embed_tokens.");
     if (!rc) rc = params_init_apart(p, seed, "lm_head.");
+    if (!rc) rc = checkpoint_check(base);
     return rc ? rc : llama_load_base(p, base, true);
 }
 

@@ -177,6 +177,7 @@ static status begin_from(run *r, const state *s) {
                                  config_choice(r->config, "model.weights") == 1, r->seed);
     if (rc || !*start) return rc;
     rc = checkpoint_folder(folder, sizeof folder, start);
+    if (!rc) rc = checkpoint_check(folder);
     if (!rc && !s->adapters) return llama_load_base(&r->params, folder, false);
     if (!rc) rc = llama_load_adapter(&r->params, folder, &projection);
     if (!rc && !projection && s->model.config.image_width)
