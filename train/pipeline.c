@@ -153,7 +153,8 @@ static status next_braces(reading *r, const char **word, char name[NAME_MOST + 1
     return STATUS_OK;
 }
 
-static status expand_settings(reading *r, const char *word, buffer *out) {
+// With what stands for its settings, and nothing else; or for all other braces.
+static status expand(reading *r, const char *word, bool settings, buffer *out) {
     char name[NAME_MOST + 1];
     bool found = true;
     status rc = STATUS_OK;
@@ -161,7 +162,9 @@ static status expand_settings(reading *r, const char *word, buffer *out) {
         rc = next_braces(r, &word, name, out, &found);
         if (rc || !found) break;
         const int setting = setting_find(r, name);
-        if (setting >= 0)
+        if (!settings)
+            rc = refer(r, name, word, out);
+        else if (setting >= 0)
             buffer_text(out, r->setting[setting].value);
         else
             buffer_print(out, "{%s}", name);
@@ -169,22 +172,11 @@ static status expand_settings(reading *r, const char *word, buffer *out) {
     return rc ? rc : out->failed;
 }
 
-static status expand_references(reading *r, const char *word, buffer *out) {
-    char name[NAME_MOST + 1];
-    bool found = true;
-    status rc = STATUS_OK;
-    while (!rc && found) {
-        rc = next_braces(r, &word, name, out, &found);
-        if (!rc && found) rc = refer(r, name, word, out);
-    }
-    return rc ? rc : out->failed;
-}
-
 static status add_given(reading *r, const char *word) {
     pipeline_stage *s = r->stage;
     buffer given = {0}, text = {0};
-    status rc = expand_settings(r, word, &given);
-    if (!rc) rc = expand_references(r, given.length ? given.data : "", &text);
+    status rc = expand(r, word, true, &given);
+    if (!rc) rc = expand(r, given.length ? given.data : "", false, &text);
     if (!rc) rc = add_word(&s->given, &s->room[0], s->words, given.length ? given.data : "");
     if (!rc) rc = add_word(&s->argv, &s->room[1], s->words, text.length ? text.data : "");
     if (!rc) s->words++;
