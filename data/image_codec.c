@@ -346,10 +346,10 @@ static void jpeg_encode(jpeg_writer *w, const uint8_t *grey, int width, int heig
     jpeg_finish_compress(&w->info);
 }
 
-status image_write_jpeg(const char *path, const uint8_t *grey, int width, int height, int quality) {
-    if (quality < 1 || quality > 100) die("image_write_jpeg: quality %d", quality);
+status image_encode_jpeg(buffer *out, const uint8_t *grey, int width, int height, int quality, const char *name) {
+    if (quality < 1 || quality > 100) die("image_encode_jpeg: quality %d", quality);
     jpeg_writer *w;
-    status rc = check_size(path, width, height);
+    status rc = check_size(name, width, height);
     if (!rc) rc = mem_new(&w, 1, "a JPEG writer");
     if (rc) return rc;
     w->info.err = jpeg_std_error(&w->errors);
@@ -361,10 +361,19 @@ status image_write_jpeg(const char *path, const uint8_t *grey, int width, int he
     jpeg_encode(w, grey, width, height, quality);
     jpeg_destroy_compress(&w->info);
     rc = w->bytes.failed;
-    if (w->failed) rc = status_fail(STATUS_FORMAT, "%s: cannot make a JPEG: %s", path, w->text);
-    if (!rc) rc = file_write(path, w->bytes.data, w->bytes.length);
+    if (w->failed) rc = status_fail(STATUS_FORMAT, "%s: cannot make a JPEG: %s", name, w->text);
+    if (!rc) buffer_append(out, w->bytes.data, w->bytes.length);
+    if (!rc) rc = out->failed;
     buffer_free(&w->bytes);
     mem_free(w);
+    return rc;
+}
+
+status image_write_jpeg(const char *path, const uint8_t *grey, int width, int height, int quality) {
+    buffer bytes = {0};
+    status rc = image_encode_jpeg(&bytes, grey, width, height, quality, path);
+    if (!rc) rc = file_write(path, bytes.data, bytes.length);
+    buffer_free(&bytes);
     return rc;
 }
 

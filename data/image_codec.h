@@ -30,7 +30,9 @@ status image_take(image *out, const char *name, int width, int height, int chann
 // Accepts an image that was never filled, if it is zeroed.
 void image_free(image *i);
 
-// Writes 8-bit grey pixels (height, width); the file appears whole or not at all.
+// Appends 8-bit grey pixels (height, width) as a JPEG file's bytes. NAME stands in error texts.
+status image_encode_jpeg(buffer *out, const uint8_t *grey, int width, int height, int quality, const char *name);
+// Writes them; the file appears whole or not at all.
 status image_write_jpeg(const char *path, const uint8_t *grey, int width, int height, int quality);
 status image_write_png(const char *path, const uint8_t *grey, int width, int height);
 
