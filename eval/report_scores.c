@@ -3,6 +3,7 @@
 #include "eval/rouge.h"
 #include "eval/text_tokens.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,9 @@ void report_score_of(double *score, const double *sum, int64_t rows, const void 
     score[SCORE_CE_MICRO] = clinical.all.micro.f1;
     score[SCORE_CE_FIVE] = clinical.five.macro.f1;
     score[SCORE_CE_SAMPLES] = clinical.all.samples.f1;
+    score[SCORE_CE_WEIGHTED] = clinical.all.weighted.f1;
+    score[SCORE_SIMILARITY] = sum[REPORT_SIMILARITY] / (double)rows;
+    score[SCORE_BERT] = sum[REPORT_BERT] / (double)rows;
     score[SCORE_CE_PRECISION] = clinical.all.macro.precision;
     score[SCORE_CE_RECALL] = clinical.all.macro.recall;
     bleu_score(score + SCORE_BLEU_1, &counts);
@@ -80,6 +84,7 @@ static status word_statistics(double *out, const both_sides *b, meteor *m, int64
         bleu_to_statistics(row + REPORT_BLEU, &bleu[i]);
         meteor_to_statistics(row + REPORT_METEOR, &matches[i]);
         row[REPORT_ROUGE] = rouge[i];
+        row[REPORT_SIMILARITY] = row[REPORT_BERT] = NAN;
         row[REPORT_PRIORS] =
             control_compares(b->text.text[i]) && !control_compares(b->reference.text[i]);
     }
@@ -110,6 +115,10 @@ status report_statistics(double *out, const char *const *text, const char *const
     if (!rc) rc = label_statistics(out, said, truth, count, p->mapping);
     both_close(&b);
     return rc;
+}
+
+void report_set(double *out, int column, const double *value, int64_t count) {
+    for (int64_t i = 0; i < count; i++) out[i * REPORT_STATISTICS + column] = value[i];
 }
 
 // --- controls -----------------------------------------------------------------------------------

@@ -14,8 +14,11 @@
     X(CE_MICRO, "CE micro", "clinical_f1_micro")                                                   \
     X(CE_FIVE, "CE of 5", "clinical_f1_five")                                                      \
     X(CE_SAMPLES, "CE samples", "clinical_f1_samples")                                             \
+    X(CE_WEIGHTED, "CE weighted", "clinical_f1_weighted")                                          \
     X(CE_PRECISION, "precision", "clinical_precision")                                             \
     X(CE_RECALL, "recall", "clinical_recall")                                                      \
+    X(SIMILARITY, "similarity", "chexbert_similarity") /* of the labeler's vectors */             \
+    X(BERT, "BS", "bert_score") /* BERTScore's F1 */                                               \
     X(BLEU_1, "B-1", "bleu_1")                                                                     \
     X(BLEU_2, "B-2", "bleu_2")                                                                     \
     X(BLEU_3, "B-3", "bleu_3")                                                                     \
@@ -38,6 +41,8 @@ enum {
     REPORT_METEOR = REPORT_BLEU + BLEU_STATISTICS,
     REPORT_ROUGE = REPORT_METEOR + METEOR_STATISTICS,
     REPORT_PRIORS, // 1: the text compares with an earlier film, the reference does not (eval/controls.h)
+    REPORT_SIMILARITY, // with report_set
+    REPORT_BERT,
     REPORT_CLINICAL,
     REPORT_STATISTICS = REPORT_CLINICAL + CLINICAL_STATISTICS
 };
@@ -53,10 +58,13 @@ typedef struct report_protocol {
 } report_protocol;
 
 // OUT (COUNT, REPORT_STATISTICS) of TEXT and REFERENCE (COUNT), and of what a labeler reads in them, SAID
-// and TRUTH (COUNT, CLASS_COUNT). Errors: FORMAT (a label that is none), MEMORY.
+// and TRUTH (COUNT, CLASS_COUNT). What models say of both is not known yet: NaN until report_set gives it. Errors: FORMAT (a label that is none), MEMORY.
 status report_statistics(double *out, const char *const *text, const char *const *reference,
                          const int8_t *said, const int8_t *truth, int64_t count,
                          const report_protocol *p);
+
+// Sets COLUMN of OUT (COUNT, REPORT_STATISTICS) to VALUE (COUNT).
+void report_set(double *out, int column, const double *value, int64_t count);
 
 // How many different texts there are.
 status report_distinct(int64_t *distinct, const char *const *text, int64_t count);

@@ -33,10 +33,12 @@ void chexbert_make(chexbert *m, params *p, const bert_config *c) {
     }
 }
 
-void chexbert_logits(tape *t, const chexbert *m, packed_texts *texts,
-                     tensor *logits[CHEXBERT_HEADS]) {
-    tensor *x = dropout(t, bert_first(t, &m->bert, texts), m->bert.config.dropout);
+tensor *chexbert_logits(tape *t, const chexbert *m, packed_texts *texts,
+                        tensor *logits[CHEXBERT_HEADS]) {
+    tensor *first = bert_first(t, &m->bert, texts);
+    tensor *x = dropout(t, first, m->bert.config.dropout);
     for (int h = 0; h < CHEXBERT_HEADS; h++) logits[h] = linear_run(t, &m->head[h], x);
+    return first;
 }
 
 tensor *chexbert_loss(tape *t, const chexbert *m, packed_texts *texts,

@@ -23,9 +23,9 @@ typedef struct chexbert {
 
 void chexbert_make(chexbert *m, params *p, const bert_config *c);
 
-// LOGITS[h] (B, chexbert_answers(h)).
-void chexbert_logits(tape *t, const chexbert *m, packed_texts *texts,
-                     tensor *logits[CHEXBERT_HEADS]);
+// LOGITS[h] (B, chexbert_answers(h)). Returns the vectors (B, D) of [CLS] that the heads read.
+tensor *chexbert_logits(tape *t, const chexbert *m, packed_texts *texts,
+                        tensor *logits[CHEXBERT_HEADS]);
 // The sum over heads of the cross-entropy's mean over the global batch of COUNT texts, as the
 // original trains. TARGET i32 (14, B): the answers, head by head; -1 does not count. Wide, rank 0.
 tensor *chexbert_loss(tape *t, const chexbert *m, packed_texts *texts,

@@ -37,7 +37,7 @@ static status read_truth(answer_scores *s) {
     }
     const char *at = all.data;
     for (int64_t i = 0; i < s->count && !rc; i++, at += strlen(at) + 1) text[i] = at;
-    if (!rc) rc = report_labeler_texts(&s->labeler, text, s->count, s->truth);
+    if (!rc) rc = report_labeler_texts(&s->labeler, text, s->count, s->truth, NULL);
     mem_free(text);
     buffer_free(&all);
     return rc;
@@ -119,7 +119,7 @@ static status label_answers(answer_scores *s) {
     const char *at = s->texts.data;
     status rc = mem_new(&text, s->own ? s->own : 1, "answers");
     for (int64_t i = 0; i < s->own && !rc; i++, at += strlen(at) + 1) text[i] = at;
-    if (!rc && s->own) rc = report_labeler_texts(&s->labeler, text, s->own, s->said);
+    if (!rc && s->own) rc = report_labeler_texts(&s->labeler, text, s->own, s->said, NULL);
     mem_free(text);
     return rc;
 }

@@ -93,13 +93,14 @@ void chexbert_label_dry(tape *t, const chexbert *m, chexbert_inputs *in) {
     chexbert_logits(t, m, &in->texts, logits);
 }
 
-// NUMBERS (count, CLASS_COUNT) of texts that IN holds.
+// NUMBERS (count, CLASS_COUNT) of texts that IN holds, and their VECTORS (count, D) unless NULL.
 static status label_batch(tape *t, const chexbert *m, chexbert_inputs *in, float *numbers,
-                          float *scratch) {
+                          float *vectors, float *scratch) {
     tensor *logits[CHEXBERT_HEADS];
     tape_begin(t, false);
     t->training = false;
-    chexbert_logits(t, m, &in->texts, logits);
+    tensor *first = chexbert_logits(t, m, &in->texts, logits);
+    if (vectors) device_read(t->device, vectors, first);
     for (int h = 0; h < CHEXBERT_HEADS; h++) {
         int answers = chexbert_answers(h);
         device_read(t->device, scratch, logits[h]);
@@ -128,22 +129,27 @@ static void room_close(batch_room *b) {
 }
 
 status chexbert_label(tape *t, const chexbert *m, chexbert_inputs *in, const text_set *texts,
-                      const int64_t *record, int64_t count, int64_t batch, int8_t *labels) {
+                      const int64_t *record, int64_t count, int64_t batch, int8_t *labels,
+                      float *vectors) {
+    const int64_t D = m->bert.config.width;
     float *numbers = NULL;
     batch_room room = {0};
     comm *c = t->comm;
     status rc = mem_new(&numbers, count * CLASS_COUNT, "labels");
     if (!rc) rc = room_open(&room, batch, texts_longest(texts));
+    if (vectors) memset(vectors, 0, (size_t)(count * D) * sizeof *vectors);
     for (int64_t at = 0; at < count && !rc; at += batch) {
         int64_t all = count - at < batch ? count - at : batch, first;
         int64_t own = comm_share(all, c->rank, c->size, &first);
         if (!own) continue; // fewer texts than ranks
         texts_pack(room.ids, room.first, texts, record + at + first, own);
         chexbert_inputs_load(in, room.ids, room.first, own, at + first, NULL);
-        rc = label_batch(t, m, in, numbers + (at + first) * CLASS_COUNT, room.logits);
+        rc = label_batch(t, m, in, numbers + (at + first) * CLASS_COUNT,
+                         vectors ? vectors + (at + first) * D : NULL, room.logits);
     }
     rc = ranks_agree(c, rc);
     if (!rc) rc = ranks_sum(c, t->device, numbers, count * CLASS_COUNT);
+    if (!rc && vectors) rc = ranks_sum(c, t->device, vectors, count * D);
     for (int64_t i = 0; i < count * CLASS_COUNT && !rc; i++) labels[i] = (int8_t)numbers[i];
     room_close(&room);
     mem_free(numbers);

@@ -29,8 +29,10 @@ void chexbert_inputs_load(chexbert_inputs *in, const int32_t *ids, const int32_t
 tensor *chexbert_step_loss(tape *t, const chexbert *m, chexbert_inputs *in, double count);
 
 // LABELS (COUNT, CLASS_COUNT) of the texts of RECORD (COUNT), at most BATCH at a time, as many as
-// IN has room for; each rank takes its slices, every rank gets all.
+// IN has room for; VECTORS (COUNT, D), where not NULL: of their [CLS]. Each rank takes its slices,
+// every rank gets all.
 status chexbert_label(tape *t, const chexbert *m, chexbert_inputs *in, const text_set *texts,
-                      const int64_t *record, int64_t count, int64_t batch, int8_t *labels);
+                      const int64_t *record, int64_t count, int64_t batch, int8_t *labels,
+                      float *vectors);
 // A dry run of the largest batch that chexbert_label will see.
 void chexbert_label_dry(tape *t, const chexbert *m, chexbert_inputs *in);

@@ -217,7 +217,7 @@ static status compare(chat *c, buffer *correction) {
     int8_t said[CLASS_COUNT];
     bool wrong[CLASS_COUNT] = {0}, missing[CLASS_COUNT] = {0};
     buffer text[2] = {{0}};
-    status rc = report_labeler_texts(&c->labeler, &report, 1, said);
+    status rc = report_labeler_texts(&c->labeler, &report, 1, said, NULL);
     for (int i = 0; i < CLASS_COUNT && !rc; i++) {
         if (i == CLASS_NO_FINDING) continue;
         wrong[i] = said[i] == LABEL_POSITIVE && !c->picture->found[i];

@@ -67,7 +67,7 @@ static status label_records(report_labeler *l, const dataset *data, const int64_
                    (record_text)config_choice(l->inference.config, "data.section"), l->words, &how);
     if (!rc) rc = mem_new(&labels, count * CLASS_COUNT, "labels");
     if (!rc) rc = mem_new(&id, count, "dicom_ids");
-    if (!rc) rc = report_labeler_label(l, texts, record, count, labels);
+    if (!rc) rc = report_labeler_label(l, texts, record, count, labels, NULL);
     for (int64_t i = 0; i < count && !rc; i++) id[i] = dataset_id(data, record[i], ID_DICOM);
     if (!rc) rc = give(out, "dicom_id", id, labels, count);
     if (!rc) rc = compare(data, record, labels, count);
@@ -113,7 +113,7 @@ static status label_file(report_labeler *l, const arguments *a, const char *path
     status rc = report_table_open(&reports, path, &how);
     const int64_t count = rc ? 0 : report_table_count(reports);
     if (!rc) rc = mem_new(&labels, count * CLASS_COUNT, "labels");
-    if (!rc) rc = report_labeler_texts(l, report_table_texts(reports), count, labels);
+    if (!rc) rc = report_labeler_texts(l, report_table_texts(reports), count, labels, NULL);
     if (!rc)
         rc = give(out, report_table_id_name(reports), report_table_ids(reports), labels, count);
     mem_free(labels);

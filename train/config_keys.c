@@ -241,12 +241,21 @@ const config_key evaluate_keys[] = {
      .standard = "\"positive\"", .help = "what counts as there: positive labels, or uncertain ones too"},
     {.section = "evaluate", .name = "resamples", .type = CONFIG_INT, .min = 100, .max = 1e6,
      .standard = "1000", .help = "of the reports, for intervals and tests"},
+    {.section = "evaluate", .name = "examples", .type = CONFIG_INT, .min = 0, .max = 1e6, .standard = "24",
+     .help = "reports that report.html shows with their radiographs, the hardest first"},
     {.section = "evaluate", .name = "sentences", .type = CONFIG_PATH, .standard = "\"\"",
      .help = "NLTK's folder punkt_tab/english, for scores equal to the reference's; empty: a built-in table"},
     {.section = "evaluate", .name = "meteor_jar", .type = CONFIG_PATH, .standard = "\"\"",
      .help = "meteor-1.5.jar, for METEOR's synonyms; empty: that stage is left out"},
     {.section = "evaluate", .name = "meteor_paraphrases", .type = CONFIG_PATH, .standard = "\"\"",
      .help = "paraphrase-en.gz, for METEOR's paraphrases; empty: that stage is left out"},
+    {.section = "evaluate", .name = "bert_score", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "a RoBERTa's folder in Hugging Face's layout (distilroberta-base), for BERTScore; empty: it is left out"},
+    {.section = "evaluate", .name = "bert_score_layer", .type = CONFIG_INT, .min = 1, .max = 48, .standard = "5",
+     .help = "whose vectors BERTScore compares"},
+    {.section = "evaluate", .name = "bert_score_baseline", .type = CONFIG_PATH, .standard = "\"\"",
+     .help = "the bert-score package's table of that model (LAYER,P,R,F); empty: distilroberta-base is rescaled by its "
+             "own numbers, others are not"},
     {0},
 };
 

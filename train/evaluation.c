@@ -1,5 +1,8 @@
 #include "train/evaluation.h"
+#include "core/log.h"
+#include "eval/clinical.h"
 #include "eval/controls.h"
+#include "train/signals.h"
 
 #include <string.h>
 
@@ -8,6 +11,8 @@ void evaluation_close(evaluation *e) {
         report_table_close(e->run[r].table);
         mem_free(e->run[r].text);
         mem_free(e->run[r].labels);
+        mem_free(e->run[r].similarity);
+        mem_free(e->run[r].bert);
     }
     mem_free(e->truth);
     mem_free(e->reference);
@@ -132,18 +137,74 @@ status evaluation_add_constant(evaluation *e) {
     return rc;
 }
 
+// --- what models say of them --------------------------------------------------------------------
 // A constant report is read once.
-static status label_run(evaluated_run *r, int64_t count, report_labeler *l) {
-    const int64_t texts = r->table ? count : 1;
+static status label_run(evaluated_run *r, int64_t count, report_labeler *l, const float *reference) {
+    const int64_t texts = r->table ? count : 1, D = report_labeler_width(l);
+    float *vectors = NULL;
     status rc = mem_new(&r->labels, count * CLASS_COUNT, "labels");
-    if (!rc) rc = report_labeler_texts(l, r->text, texts, r->labels);
-    for (int64_t i = texts; i < count && !rc; i++)
+    if (!rc) rc = mem_new(&r->similarity, count, "similarities");
+    if (!rc) rc = mem_new(&vectors, count * D, "vectors of reports");
+    if (!rc) rc = report_labeler_texts(l, r->text, texts, r->labels, vectors);
+    for (int64_t i = texts; i < count && !rc; i++) {
         memcpy(r->labels + i * CLASS_COUNT, r->labels, CLASS_COUNT);
+        memcpy(vectors + i * D, vectors, (size_t)D * sizeof *vectors);
+    }
+    if (!rc) rc = clinical_similarity(r->similarity, vectors, reference, count, (int)D);
+    mem_free(vectors);
     return rc;
 }
 
 status evaluation_label(evaluation *e, report_labeler *l, bool read_truth) {
-    status rc = read_truth ? report_labeler_texts(l, e->reference, e->count, e->truth) : STATUS_OK;
-    for (int k = 0; k < e->runs && !rc; k++) rc = label_run(&e->run[k], e->count, l);
+    int8_t *read = NULL;
+    float *vectors = NULL;
+    status rc = mem_new(&read, e->count * CLASS_COUNT, "labels");
+    if (!rc) rc = mem_new(&vectors, e->count * report_labeler_width(l), "vectors of reports");
+    if (!rc) rc = report_labeler_texts(l, e->reference, e->count, read, vectors);
+    if (!rc && read_truth) memcpy(e->truth, read, (size_t)e->count * CLASS_COUNT);
+    for (int k = 0; k < e->runs && !rc; k++) rc = label_run(&e->run[k], e->count, l, vectors);
+    mem_free(vectors);
+    mem_free(read);
+    return rc;
+}
+
+// So many records at a time: all runs' answers to them are scored in one call, which computes a report once.
+enum { BERT_RECORDS = 128 };
+
+static status bert_records(evaluation *e, bert_score *b, int64_t first, int64_t count) {
+    const char **text = NULL, **reference = NULL;
+    bert_triple *score = NULL;
+    status rc = mem_new(&text, count * e->runs, "answers");
+    if (!rc) rc = mem_new(&reference, count * e->runs, "reports");
+    if (!rc) rc = mem_new(&score, count * e->runs, "scores");
+    for (int64_t i = 0; i < count * e->runs && !rc; i++) {
+        text[i] = e->run[i / count].text[first + i % count];
+        reference[i] = e->reference[first + i % count];
+    }
+    if (!rc) rc = bert_score_pairs(b, score, text, reference, count * e->runs);
+    for (int64_t i = 0; i < count * e->runs && !rc; i++) e->run[i / count].bert[first + i % count] = score[i].f1;
+    mem_free(score);
+    mem_free(reference);
+    mem_free(text);
+    return rc;
+}
+
+status evaluation_bert(evaluation *e, bert_score *b) {
+    progress bar;
+    status rc = STATUS_OK;
+    for (int k = 0; k < e->runs && !rc; k++) rc = mem_new(&e->run[k].bert, e->count, "scores");
+    if (rc) return rc;
+    progress_begin(&bar, "BERTScore", "reports", e->count, 0);
+    for (int64_t at = 0; at < e->count && !rc; at += BERT_RECORDS) {
+        rc = bert_records(e, b, at, e->count - at < BERT_RECORDS ? e->count - at : BERT_RECORDS);
+        if (!rc && signals_pending())
+            rc = status_fail(STATUS_INTERRUPTED, "stopped by signal %d while reports were scored; none was written",
+                             signals_pending());
+        if (!rc) progress_update(&bar, at + BERT_RECORDS < e->count ? at + BERT_RECORDS : e->count, NULL);
+    }
+    progress_end(&bar);
+    if (!rc && bert_score_cut(b))
+        log_warn("BERTScore: %lld texts are longer than its model reads: their ends were not scored",
+                 (long long)bert_score_cut(b));
     return rc;
 }

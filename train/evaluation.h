@@ -2,6 +2,7 @@
 // places. The columns of scores are eval/'s business.
 #pragma once
 #include "data/report_table.h"
+#include "eval/bert_score.h"
 #include "train/report_labeler.h"
 
 enum { EVALUATION_RUNS = 16 };
@@ -12,6 +13,8 @@ typedef struct evaluated_run {
     report_table *table; // NULL: it is the constant report
     const char **text; // (count), in the order of the evaluation's records
     int8_t *labels;    // (count, CLASS_COUNT): what a labeler reads in them
+    double *similarity; // (count): of the labeler's vectors of answer and report
+    double *bert;       // (count): BERTScore's F1; NULL: not asked for
 } evaluated_run;
 
 typedef struct evaluation {
@@ -33,5 +36,8 @@ void evaluation_close(evaluation *e);
 // One run more: the report that stands most often among the real ones, written for every record. USAGE (too many
 // runs), MEMORY.
 status evaluation_add_constant(evaluation *e);
-// Labels of all answers. READ_TRUTH: the reports are labelled too, instead of what the shards say.
+// Labels of all answers, and how like the reports the labeler's vectors find them. READ_TRUTH: the reports' labels, too,
+// are the labeler's instead of the shards'. INTERRUPTED after a signal.
 status evaluation_label(evaluation *e, report_labeler *l, bool read_truth);
+// BERTScore of all answers. INTERRUPTED after a signal.
+status evaluation_bert(evaluation *e, bert_score *b);

@@ -50,6 +50,10 @@ status report_labeler_open_at(report_labeler *l, const char *path, const char *w
     return rc ? rc : build(l);
 }
 
+int64_t report_labeler_width(const report_labeler *l) {
+    return l->model.bert.config.width;
+}
+
 text_options report_labeler_reading(const report_labeler *l) {
     const config *c = l->inference.config;
     return (text_options){.rule = TEXT_REPORT,
@@ -58,7 +62,8 @@ text_options report_labeler_reading(const report_labeler *l) {
 }
 
 status report_labeler_label(report_labeler *l, const text_set *texts, const int64_t *record, int64_t count,
-                            int8_t *labels) {
+                            int8_t *labels, float *vectors) {
+    const int64_t D = report_labeler_width(l);
     if (texts_truncated(texts))
         log_warn("%lld of %lld reports are longer than data.max_tokens: their ends were not read",
                  (long long)texts_truncated(texts), (long long)count);
@@ -70,19 +75,20 @@ status report_labeler_label(report_labeler *l, const text_set *texts, const int6
                                "stopped by signal %d after %lld of %lld reports; none was written",
                                signals_pending(), (long long)at, (long long)count);
         rc = chexbert_label(&l->inference.tape, &l->model, &l->inputs, texts, record + at, some,
-                            l->batch, labels + at * CLASS_COUNT);
+                            l->batch, labels + at * CLASS_COUNT, vectors ? vectors + at * D : NULL);
     }
     return rc;
 }
 
-status report_labeler_texts(report_labeler *l, const char *const *text, int64_t count, int8_t *labels) {
+status report_labeler_texts(report_labeler *l, const char *const *text, int64_t count, int8_t *labels,
+                            float *vectors) {
     const text_options how = report_labeler_reading(l);
     text_set *texts = NULL;
     int64_t *record = NULL;
     status rc = texts_open_list(&texts, text, count, l->words, &how);
     if (!rc) rc = mem_new(&record, count ? count : 1, "reports");
     for (int64_t i = 0; i < count && !rc; i++) record[i] = i;
-    if (!rc) rc = report_labeler_label(l, texts, record, count, labels);
+    if (!rc) rc = report_labeler_label(l, texts, record, count, labels, vectors);
     mem_free(record);
     texts_close(texts);
     return rc;

@@ -24,9 +24,12 @@ void report_labeler_close(report_labeler *l);
 
 // How it reads texts, for texts_open.
 text_options report_labeler_reading(const report_labeler *l);
-// LABELS (COUNT, CLASS_COUNT) of the texts of RECORD (COUNT). INTERRUPTED after a signal,
-// unless it is patient.
+// Numbers of a text's vector, the labeler's [CLS].
+int64_t report_labeler_width(const report_labeler *l);
+// LABELS (COUNT, CLASS_COUNT) and, unless NULL, VECTORS (COUNT, width) of the texts of RECORD (COUNT). INTERRUPTED
+// after a signal, unless it is patient.
 status report_labeler_label(report_labeler *l, const text_set *texts, const int64_t *record, int64_t count,
-                            int8_t *labels);
+                            int8_t *labels, float *vectors);
 // The same of TEXT (COUNT).
-status report_labeler_texts(report_labeler *l, const char *const *text, int64_t count, int8_t *labels);
+status report_labeler_texts(report_labeler *l, const char *const *text, int64_t count, int8_t *labels,
+                            float *vectors);

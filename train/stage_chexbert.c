@@ -136,7 +136,7 @@ static status measure(run *r, state *s, text_split *texts, labeler_metrics *out)
     status rc = mem_new(&labels, texts->count * CLASS_COUNT, "labels");
     if (!rc)
         rc = chexbert_label(&r->tape, &s->model, &s->inputs, texts->texts, texts->record,
-                            texts->count, s->batch, labels);
+                            texts->count, s->batch, labels, NULL);
     for (int64_t i = 0; i < texts->count && !rc; i++) {
         int8_t truth[CLASS_COUNT];
         chexbert_truth(truth, dataset_labels(s->data, texts->record[i]));

@@ -182,6 +182,94 @@ START_TEST(constant_report) {
 }
 END_TEST
 
+// What models say of texts: an answer that is its report is as like it as can be. Without a model there is no BERTScore.
+START_TEST(vectors) {
+    evaluate("own.jsonl other.jsonl",
+             "--set train.batch=5 --set evaluate.bert_score=" TEST_DATA "/roberta --set evaluate.bert_score_layer=2 "
+             "--set evaluate.bert_score_baseline=" TEST_DATA "/roberta/baseline.csv");
+    ck_assert_double_eq_tol(number(0, "scores", "bert_score", 0), 1, 1e-5);
+    ck_assert_double_eq_tol(number(0, "scores", "chexbert_similarity", 0), 1, 1e-5);
+    const double bert = number(1, "scores", "bert_score", 0), like = number(1, "scores", "chexbert_similarity", 0);
+    ck_assert_msg(bert > 0 && bert < 0.999, "%g", bert);
+    ck_assert_msg(like > -1 && like < 0.99999, "%g", like);
+    ck_assert_double_eq_tol(number(1, "first_minus_this", "bert_score", 0), 1 - bert, 1e-5);
+    char *scores = read_file(in_work("scores/scores.json"), NULL);
+    ck_assert_ptr_nonnull(strstr(scores, "layer 2 of 3, width 24, rescaled by "));
+    ck_assert_ptr_nonnull(strstr(scores, "\"RaDialog-RG, published\": {\"clinical_f1\": 0.394, \"bert_score\": 0.4,"));
+    free(scores);
+    evaluate("own.jsonl", "");
+    scores = read_file(in_work("scores/scores.json"), NULL);
+    ck_assert_ptr_nonnull(strstr(scores, "\"bert_score\": [null, null, null]"));
+    ck_assert_ptr_nonnull(strstr(scores, "\"subset\": \"12 of "));
+    free(scores);
+}
+END_TEST
+
+// How many members the value KEY of the object at PATH has; NULL: the object itself.
+static size_t list_length(const char *path, const char *key) {
+    json *document;
+    json_value v;
+    ck_assert_msg(!json_read(&document, path, 0), "%s", status_text());
+    v = json_root(document);
+    if (key) ck_assert(!json_member(&v, v, key));
+    const size_t count = json_count(v);
+    json_close(document);
+    return count;
+}
+
+// Whether the first reference and the first hypothesis of a file for RadEval are one text.
+static bool first_is_equal(const char *path) {
+    json *document;
+    json_value root;
+    const char *text[2];
+    ck_assert_msg(!json_read(&document, path, 0), "%s", status_text());
+    root = json_root(document);
+    ck_assert(!json_text(&text[0], json_first(json_find(root, "references"))));
+    ck_assert(!json_text(&text[1], json_first(json_find(root, "hypotheses"))));
+    const bool equal = !strcmp(text[0], text[1]);
+    json_close(document);
+    return equal;
+}
+
+START_TEST(files_of_others) {
+    evaluate("own.jsonl other.jsonl", "");
+    ck_assert_uint_eq(list_length(in_work("scores/radeval-2.json"), "references"), REPORTS);
+    ck_assert_uint_eq(list_length(in_work("scores/radeval-2.json"), "hypotheses"), REPORTS);
+    ck_assert(first_is_equal(in_work("scores/radeval-1.json")) && !first_is_equal(in_work("scores/radeval-2.json")));
+    ck_assert_uint_eq(list_length(in_work("scores/rexrank-2.json"), NULL), REPORTS); // no study twice
+    char *truth = read_file(in_work("scores/rexrank-truth.csv"), NULL),
+         *own = read_file(in_work("scores/rexrank-1.csv"), NULL), *other = read_file(in_work("scores/rexrank-2.csv"), NULL);
+    ck_assert(!strncmp(truth, "study_id,report\r\n", 17));
+    ck_assert_str_eq(truth, own); // in the same order
+    ck_assert_str_ne(truth, other);
+    free(other);
+    free(own);
+    free(truth);
+}
+END_TEST
+
+START_TEST(page) {
+    static const char hostile[] = "<script>x</script> & \\u0001";
+    buffer text = {0};
+    for (int i = 0; i < REPORTS; i++)
+        buffer_print(&text, "{\"dicom_id\":\"%s\",\"text\":\"%s\"}\n", id[i], i ? "Clear." : hostile);
+    ck_assert(!file_write(in_work("hostile.jsonl"), text.data, text.length));
+    buffer_free(&text);
+    evaluate("own.jsonl hostile.jsonl", "--constant");
+    char *html = read_file(in_work("scores/report.html"), NULL);
+    ck_assert_int_eq(count_text(html, "src=\"data:image/jpeg;base64,"), REPORTS);
+    ck_assert_int_eq(count_text(html, "&lt;script&gt;x&lt;/script&gt; &amp; "), 1);
+    ck_assert_int_eq(count_text(html, "<script"), 0);
+    ck_assert_ptr_nonnull(strstr(html, "RaDialog-INS, published"));
+    ck_assert_ptr_nonnull(strstr(html, "the commonest report"));
+    free(html);
+    evaluate("own.jsonl", "--set evaluate.examples=2");
+    html = read_file(in_work("scores/report.html"), NULL);
+    ck_assert_int_eq(count_text(html, "src=\"data:image/jpeg;base64,"), 2);
+    free(html);
+}
+END_TEST
+
 static void expect_refusal(int exit, const char *part, const char *answers, const char *extra) {
     outcome o = program("evaluate --quiet --checkpoint %s/chexbert %s %s", work, extra, answers);
     ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s %s: exit %d\n%s", answers, extra, o.exit, o.err);
@@ -196,6 +284,8 @@ START_TEST(refusals) {
     snprintf(shards, sizeof shards, "--shards %s", in_work("shards"));
     expect_refusal(2, "--shards DIR is missing", own, "");
     expect_refusal(1, "nowhere.jsonl", in_work("nowhere.jsonl"), shards);
+    snprintf(both, sizeof both, "%s --set evaluate.bert_score=%s", shards, work);
+    expect_refusal(1, "config.json", own, both);
     ck_assert(!file_write(in_work("stranger.jsonl"), stranger, sizeof stranger - 1));
     expect_refusal(1, "stranger.jsonl:1: the shards have no radiograph nobody", in_work("stranger.jsonl"), shards);
     ck_assert(!file_write(in_work("nameless.jsonl"), nameless, sizeof nameless - 1));
@@ -224,6 +314,9 @@ int main(void) {
     tcase_add_test(tests, truth_of_the_shards);
     tcase_add_test(tests, order_does_not_matter);
     tcase_add_test(tests, constant_report);
+    tcase_add_test(tests, vectors);
+    tcase_add_test(tests, files_of_others);
+    tcase_add_test(tests, page);
     tcase_add_test(tests, refusals);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
