@@ -133,6 +133,15 @@ uint32_t instruct_json_checksum(const instruct_json *j) {
     return j->crc;
 }
 
+int64_t instruct_json_count(const instruct_json *j) {
+    return (int64_t)j->count;
+}
+
+status instruct_json_element(json **out, const instruct_json *j, int64_t i) {
+    const element *e = &j->list[i];
+    return json_parse(out, j->path, (const char *)j->map.data + e->at, e->length, e->line);
+}
+
 // --- rows ---------------------------------------------------------------------------------------
 
 static status take_member(buffer *out, json_value object, const char *key) {
@@ -175,11 +184,10 @@ static status read_members(instruct_text *out, json_value object) {
 static status read_row(instruct_text *out, instruct_skip *skip, const void *context, int split,
                        int64_t i) {
     const instruct_json *j = context;
-    const element *e = &j->list[i];
     json *one = NULL;
     (void)split;
     *skip = INSTRUCT_SKIP_BAD_ROW;
-    status rc = json_parse(&one, j->path, (const char *)j->map.data + e->at, e->length, e->line);
+    status rc = instruct_json_element(&one, j, i);
     const json_value object = rc ? (json_value){0} : json_root(one);
     if (!rc && json_find(object, "conversations").node && j->words)
         rc = instruct_llava_row(out, object, j->words, j->image_tokens);
@@ -193,10 +201,8 @@ static status read_row(instruct_text *out, instruct_skip *skip, const void *cont
 }
 
 bool instruct_json_is_llava(const instruct_json *j) {
-    const element *e = &j->list[0];
     json *one = NULL;
-    const status rc =
-        json_parse(&one, j->path, (const char *)j->map.data + e->at, e->length, e->line);
+    const status rc = instruct_json_element(&one, j, 0);
     const bool is = !rc && json_find(json_root(one), "conversations").node;
     json_close(one);
     return is;

@@ -43,6 +43,9 @@ void instruct_facts_print(buffer *out, const instruct_facts *f);
 
 // --- files of conversations ---------------------------------------------------------------------
 
+// Object I of the file, parsed.
+int64_t instruct_json_count(const instruct_json *j);
+status instruct_json_element(json **out, const instruct_json *j, int64_t i);
 // The row that an object of LLaVA's form is (data/instruct_llava.c). FORMAT with its line.
 status instruct_llava_row(instruct_text *out, json_value object, const prompts *words,
                           int image_tokens);

@@ -68,7 +68,8 @@ static status print_line(answer_writer *w, buffer *line, int64_t record, const c
                          int32_t count) {
     const int64_t *first = w->source->prompts.first + record;
     status rc = begin_line(w, record, line);
-    buffer_print(line, "\"prompt_tokens\":%lld,\"tokens\":%d,\"text\":", (long long)(first[1] - first[0]),
+    buffer_print(line,
+                 "\"prompt_tokens\":%lld,\"tokens\":%d,\"text\":", (long long)(first[1] - first[0]),
                  count);
     buffer_json(line, text);
     if (!rc && w->end) rc = w->end(w->context, record, text, line);
@@ -108,16 +109,16 @@ static generator_options options_of(const language_inference *l) {
 status answer_writer_run(answer_writer *w, bool images) {
     const int64_t count = w->source->prompts.count;
     const generator_options o = options_of(w->language);
-    generator_job job = answer_source_job(w->source, w->written, count - w->written);
     generator *g = NULL;
     const double start = clock_seconds();
-    job.context = w;
-    job.images = images ? read_images : NULL;
-    job.done = give_answer;
-    if (!job.count) {
+    if (w->written == count) {
         log_info("all %lld answers are there", (long long)count);
         return STATUS_OK;
     }
+    generator_job job = answer_source_job(w->source, w->written, count - w->written);
+    job.context = w;
+    job.images = images ? read_images : NULL;
+    job.done = give_answer;
     status rc = generator_open(&g, &w->language->inference.tape, &w->language->model, &o, &job);
     if (!rc) rc = generator_size(g);
     progress_begin(&w->bar, w->name, "answers", count, w->written);

@@ -118,7 +118,8 @@ static status open_unsaid(builder *b) {
     b->reports.seed = b->o.facts.seed;
     if (!(b->reports.unsaid > 0)) return STATUS_OK;
     if (!prompts_without_findings(b->prompts))
-        return config_fail(b->config, "instruct.findings_unsaid", "%s has no prompt without findings",
+        return config_fail(b->config, "instruct.findings_unsaid",
+                           "%s has no prompt without findings",
                            config_text(b->config, "instruct.prompts"));
     snprintf(says + length, INSTRUCT_SOURCE_SIZE - length, ", unsaid in %g", b->reports.unsaid);
     return STATUS_OK;
@@ -179,7 +180,8 @@ static status open_tasks(builder *b, instruct_source *from) {
     for (int t = 0; t < TASK_COUNT; t++) other |= (t != TASK_RG) == wanted[t];
     if (rc || !other) return rc;
     if (b->split > SPLIT_TRAIN)
-        return config_fail(b->config, "instruct.tasks", "are those of the training split, and --split is %s",
+        return config_fail(b->config, "instruct.tasks",
+                           "are those of the training split, and --split is %s",
                            split_names[b->split]);
     rc = task_rows_open(&b->tasks, b->config, &b->reports, wanted);
     *from = task_source_rows(&b->tasks.source);
@@ -333,8 +335,7 @@ static status look_back(builder *b, const arguments *a, buffer *stats) {
     if (!file && !argument_given(a, "stats")) return stats->failed;
     status rc = instruct_open(&s, b->o.out);
     if (!rc && file) rc = write_json(b, s, file, argument_given(a, "llava"));
-    if (!rc && argument_given(a, "stats"))
-        rc = count_tasks(stats, b, s, argument_given(a, "json"));
+    if (!rc && argument_given(a, "stats")) rc = count_tasks(stats, b, s, argument_given(a, "json"));
     instruct_close(s);
     return rc;
 }

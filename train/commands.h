@@ -16,6 +16,7 @@
     X(command_label)                                                                               \
     X(command_classify)                                                                            \
     X(command_embed)                                                                               \
+    X(command_answer)                                                                              \
     X(command_instruct)                                                                            \
     X(command_generate)                                                                            \
     X(command_chat)                                                                                \

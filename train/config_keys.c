@@ -275,4 +275,6 @@ const config_key *const chat_tables[] = {run_keys,      train_keys,    optim_key
                                          instruct_keys, generate_keys, dialogue_keys, NULL};
 const config_key *const serve_tables[] = {run_keys,      train_keys,    optim_keys,    language_keys, lora_keys,
                                           instruct_keys, generate_keys, dialogue_keys, serve_keys,    NULL};
+const config_key *const answer_tables[] = {run_keys,  train_keys,    optim_keys,    language_keys, lora_keys,
+                                           instruct_keys, generate_keys, answer_keys, NULL};
 const config_key *const lora_tables[] = {run_keys, train_keys, optim_keys, language_keys, lora_keys, NULL};

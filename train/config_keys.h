@@ -12,13 +12,14 @@ extern const config_key classifier_keys[], chexbert_keys[], aligner_keys[], lm_k
 
 extern const config_key instruct_keys[]; // of radialog instruct
 extern const config_key generate_keys[]; // of radialog generate
+extern const config_key answer_keys[];   // of radialog answer
 extern const config_key evaluate_keys[]; // of radialog evaluate
 extern const config_key dialogue_keys[]; // of radialog chat and serve
 extern const config_key serve_keys[];    // of radialog serve
 
 extern const config_key *const classifier_tables[], *const chexbert_tables[], *const aligner_tables[];
-extern const config_key *const lm_tables[], *const lora_tables[], *const generate_tables[], *const evaluate_tables[];
-extern const config_key *const chat_tables[], *const serve_tables[];
+extern const config_key *const lm_tables[], *const lora_tables[], *const generate_tables[], *const answer_tables[];
+extern const config_key *const evaluate_tables[], *const chat_tables[], *const serve_tables[];
 
 // What a checkpoint must say to be used without its run, as a configuration file: the keys of the section "data" in
 // DATA_TABLES and of "model" in MODEL_TABLES, without paths.

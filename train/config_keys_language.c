@@ -186,3 +186,10 @@ const config_key serve_keys[] = {
     {.section = "generate", .name = "slots", .type = CONFIG_DEFAULT, .standard = "8"},
     {0},
 };
+
+// As the original's answers were written, by a plain language model (REFERENCE 6.9).
+const config_key answer_keys[] = {
+    {.section = "instruct", .name = "tasks", .type = CONFIG_DEFAULT, .standard = "\"EL,SU,RQA\""},
+    {.section = "generate", .name = "max_new_tokens", .type = CONFIG_DEFAULT, .standard = "256"},
+    {0},
+};

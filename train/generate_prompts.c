@@ -84,6 +84,32 @@ status generate_prompts_open(generate_prompts *p, instruct_set *data, int split,
     return rc;
 }
 
+status generate_prompts_add(generate_prompts *p, const tokenizer *t, const char *text, size_t length,
+                            const char *name) {
+    const int32_t begin = tokenizer_named(t).begin;
+    status rc = mem_grow((void **)&p->first, &p->first_capacity, (size_t)p->count + 2, sizeof *p->first, "prompts");
+    if (!rc)
+        rc = mem_grow((void **)&p->name, &p->name_capacity, (size_t)p->count + 1, sizeof *p->name, "prompts");
+    if (rc) return rc;
+    if (begin >= 0) buffer_append(&p->ids, &begin, sizeof begin);
+    rc = tokenizer_encode(t, text, length, &p->ids);
+    p->name[p->count] = (int64_t)p->names.length;
+    buffer_append(&p->names, name, strlen(name) + 1);
+    p->first[++p->count] = (int64_t)(p->ids.length / sizeof(int32_t));
+    if (!rc) rc = p->names.failed;
+    return rc ? rc : p->ids.failed;
+}
+
+void generate_prompts_drop(generate_prompts *p) {
+    if (!p->count) die("generate_prompts_drop: there is none");
+    p->names.length = (size_t)p->name[--p->count];
+    p->ids.length = (size_t)p->first[p->count] * sizeof(int32_t);
+}
+
+int64_t generate_prompts_length(const generate_prompts *p, int64_t i) {
+    return p->first[i + 1] - p->first[i];
+}
+
 void generate_prompts_close(generate_prompts *p) {
     buffer_free(&p->ids);
     buffer_free(&p->names);

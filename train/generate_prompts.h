@@ -12,6 +12,7 @@ typedef struct generate_prompts {
     int64_t *first; // (count + 1)
     buffer names;   // records' ids, a NUL behind each
     int64_t *name;  // (count): where each begins
+    size_t first_capacity, name_capacity; // where prompts are added one by one
 } generate_prompts;
 
 // The first LIMIT records (0: all) of SPLIT. WITHOUT: a text around which findings stand, its part
@@ -26,5 +27,13 @@ void generate_frame_close(generate_frame *f);
 
 status generate_prompts_open(generate_prompts *p, instruct_set *data, int split, int64_t limit,
                              const tokenizer *t, const generate_frame *without);
+// To prompts that are all zero at first: one more, TEXT (LENGTH) about the record NAME. MEMORY, and what
+// tokenizer_encode says.
+status generate_prompts_add(generate_prompts *p, const tokenizer *t, const char *text, size_t length,
+                            const char *name);
+// Takes the last of these back.
+void generate_prompts_drop(generate_prompts *p);
+// Tokens of prompt I.
+int64_t generate_prompts_length(const generate_prompts *p, int64_t i);
 void generate_prompts_close(generate_prompts *p);
 const char *generate_prompts_name(const generate_prompts *p, int64_t i);
