@@ -417,3 +417,10 @@ void prompts_conversation_as(buffer *out, const prompts *p, const char *system,
     }
     if (!done) append_turns(out, p, system, message, count);
 }
+
+void prompts_follow(buffer *out, const prompts *p, const char *prompt, const char *answer,
+                    const char *question) {
+    const char *const piece[] = {prompt, " ",      answer,          p->separator[1], p->role[0],
+                                 ": ",   question, p->separator[0], p->role[1],      ":"};
+    for (size_t i = 0; i < sizeof piece / sizeof *piece; i++) buffer_text(out, piece[i]);
+}

@@ -63,7 +63,12 @@ void prompts_conversation(buffer *out, const prompts *p, const char *const *mess
 void prompts_conversation_as(buffer *out, const prompts *p, const char *system,
                              const char *const *message, int count);
 
-// Takes a conversation whose answer is to come apart: appends its messages, the user's first, to OUT, a
-// NUL behind each; *COUNT: how many, an odd number. FORMAT: it is not made of these prompts, or a
-// message is empty; MEMORY.
+// Appends PROMPT, which ends where an answer begins, a blank, ANSWER, its end, and what the user
+// asks next: an answer is to come again (REFERENCE 7.9).
+void prompts_follow(buffer *out, const prompts *p, const char *prompt, const char *answer,
+                    const char *question);
+
+// Takes a conversation whose answer is to come apart: appends its messages, the user's first, to
+// OUT, a NUL behind each; *COUNT: how many, an odd number. FORMAT: it is not made of these prompts,
+// or a message is empty; MEMORY.
 status prompts_split(buffer *out, int *count, const prompts *p, const char *conversation);

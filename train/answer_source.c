@@ -31,7 +31,8 @@ static status picture(const answer_source *s, int64_t i, int64_t rows, float *ou
 
 status answer_source_images(answer_source *s, int64_t i, int64_t rows, float *out) {
     if (s->pictures) return picture(s, i, rows, out);
-    const int64_t numbers = (int64_t)s->images->queries * s->images->width, record = s->first + i;
+    const int64_t numbers = (int64_t)s->images->queries * s->images->width;
+    const int64_t record = s->record ? s->record[s->first + i] : s->first + i;
     instruct_record r;
     status rc = instruct_read(s->data, s->prompts.split, record, &r);
     if (rc) return rc;

@@ -13,6 +13,7 @@ typedef struct answer_source {
     const tokenizer *tokens;
     bool blank;            // zeros for every image token
     generate_prompts prompts;
+    const int64_t *record; // (count): which each is about, of DATA's; NULL: the I-th; borrowed
     int64_t first;         // the prompt that is the generator's number 0
     buffer before, text;   // of a prompt as it is decoded; and of all
 } answer_source;

@@ -20,6 +20,7 @@
     X(command_instruct)                                                                            \
     X(command_generate)                                                                            \
     X(command_chat)                                                                                \
+    X(command_ask)                                                                                 \
     X(command_evaluate)                                                                            \
     X(command_export)                                                                              \
     X(command_run)                                                                                 \

@@ -16,7 +16,7 @@ static status open_table(report_table **out, const char *path) {
 static status label(int8_t **labels, report_labeler *l, const report_table *t) {
     const int64_t count = report_table_count(t);
     status rc = mem_new(labels, count * CLASS_COUNT, "labels");
-    return rc ? rc : report_labeler_texts(l, report_table_texts(t), count, *labels);
+    return rc ? rc : report_labeler_texts(l, report_table_texts(t), count, *labels, NULL);
 }
 
 status written_reports_correct(corrections *out, const char *path, const char *checkpoint,
