@@ -50,16 +50,14 @@ static status choose(report_list *l, const dataset *set, const report_choice *ho
     return rc;
 }
 
-static bool has_finding(const dataset *set, int64_t record) {
-    const int8_t *labels = dataset_labels(set, record);
+bool report_has_finding(const int8_t labels[CLASS_COUNT]) {
     bool any = false;
     for (int c = 0; c < CLASS_COUNT; c++) any |= labels[c] == LABEL_POSITIVE;
     return any && labels[CLASS_NO_FINDING] != LABEL_POSITIVE;
 }
 
-// The reference's arithmetic, rounding included (REFERENCE 6.7).
-static int64_t wanted_others(int64_t with) {
-    return (int64_t)((double)(2 * with * CLASS_COUNT) / 13 / CLASS_COUNT);
+int64_t report_others_wanted(int64_t with, int copies) {
+    return (int64_t)((double)(copies * with * CLASS_COUNT) / 13 / CLASS_COUNT);
 }
 
 static status draw(report_list *l, const dataset *set, uint64_t seed) {
@@ -71,14 +69,14 @@ static status draw(report_list *l, const dataset *set, uint64_t seed) {
     if (!rc) rc = mem_new(&other, l->count, "a list of records");
     if (!rc) rc = mem_new(&order, l->count, "a list of records");
     for (int64_t i = 0; i < l->count && !rc; i++) {
-        if (has_finding(set, l->record[i]))
+        if (report_has_finding(dataset_labels(set, l->record[i])))
             all[n++] = l->record[i];
         else
             other[l->other++] = l->record[i];
     }
     if (!rc) {
         l->with = n;
-        l->wanted = wanted_others(n);
+        l->wanted = report_others_wanted(n, 2);
         l->drawn = l->wanted < l->other ? l->wanted : l->other;
         memcpy(all + n, all, (size_t)n * sizeof *all);
         rng_shuffle(key, order, (uint32_t)l->other);

@@ -37,6 +37,12 @@ typedef struct report_choice {
     uint64_t seed;
 } report_choice;
 
+// A positive label, and No Finding not among them.
+bool report_has_finding(const int8_t labels[CLASS_COUNT]);
+// How many of the others make one fourteenth beside WITH records that have a finding, each COPIES times, by the
+// reference's arithmetic, rounding included (REFERENCE 6.7).
+int64_t report_others_wanted(int64_t with, int copies);
+
 typedef struct report_list {
     int64_t *record; // (count): numbers in the data set, stratified ones up to twice
     int64_t count;

@@ -237,6 +237,8 @@ const config_key aligner_keys[] = {
 const config_key evaluate_keys[] = {
     {.section = "evaluate", .name = "truth", .type = CONFIG_CHOICE, .choices = "shards|labeler",
      .standard = "\"shards\"", .help = "findings of the real reports: the shards' labels, or the labeler's"},
+    {.section = "evaluate", .name = "records", .type = CONFIG_CHOICE, .choices = "all|stratified",
+     .standard = "\"all\"", .help = "stratified: those with findings and a fourteenth without (RaDialog's --strat_eval)"},
     {.section = "evaluate", .name = "mapping", .type = CONFIG_CHOICE, .choices = "positive|uncertain",
      .standard = "\"positive\"", .help = "what counts as there: positive labels, or uncertain ones too"},
     {.section = "evaluate", .name = "resamples", .type = CONFIG_INT, .min = 100, .max = 1e6,

@@ -41,3 +41,7 @@ status evaluation_add_constant(evaluation *e);
 status evaluation_label(evaluation *e, report_labeler *l, bool read_truth);
 // BERTScore of all answers. INTERRUPTED after a signal.
 status evaluation_bert(evaluation *e, bert_score *b);
+// Leaves the stratified part (the original's --strat_eval): records with a finding, and as many of the others, the
+// first by their number in the shards, as make one fourteenth. Before anything is labelled. FORMAT (nothing is left),
+// MEMORY.
+status evaluation_stratify(evaluation *e);

@@ -66,6 +66,7 @@ static status read_all(evaluator *v, const arguments *a, const char *shards, boo
     if (!rc)
         rc = evaluation_open(&v->e, v->data, (record_text)config_choice(v->config, "data.section"),
                              a->positional, a->positionals);
+    if (!rc && config_choice(v->config, "evaluate.records")) rc = evaluation_stratify(&v->e);
     if (!rc && constant) rc = evaluation_add_constant(&v->e);
     if (!rc) rc = open_protocol(&v->how, v->config);
     return rc ? rc : open_bert(v);
@@ -140,8 +141,8 @@ static void tell_subset(evaluator *v) {
             snprintf(text + strlen(text), sizeof text - strlen(text),
                      "%s%lld of %lld of the %s split", *text ? ", " : "", (long long)answered[s],
                      (long long)all[s], split_names[s]);
-    tell(v, "subset", "Reports", "%s, of the section %s", text,
-         config_text(v->config, "data.section"));
+    tell(v, "subset", "Reports", "%s, of the section %s%s", text, config_text(v->config, "data.section"),
+         config_choice(v->config, "evaluate.records") ? ", stratified by findings" : "");
 }
 
 static status tell_bert(evaluator *v) {

@@ -270,6 +270,30 @@ START_TEST(page) {
 }
 END_TEST
 
+// By the shards' labels: all with findings, and of the others the first that make a fourteenth, in any order of lines.
+START_TEST(stratified) {
+    dataset *data;
+    json *document;
+    int64_t with = 0, count;
+    ck_assert(!dataset_open(&data, in_work("shards")));
+    for (int i = 0; i < REPORTS; i++) {
+        const int8_t *labels = dataset_labels(data, dataset_find(data, id[i]));
+        bool any = false;
+        for (int c = 0; c < CLASS_COUNT; c++) any |= labels[c] == LABEL_POSITIVE;
+        with += any && labels[CLASS_NO_FINDING] != LABEL_POSITIVE;
+    }
+    dataset_close(data);
+    ck_assert_int_gt(with, 0);
+    order_of_lines("own.jsonl");
+    evaluate("turned.jsonl", "--set evaluate.records=stratified --set evaluate.truth=labeler");
+    ck_assert(!json_read(&document, in_work("scores/scores.json"), 0));
+    ck_assert(!json_member_int(&count, json_root(document), "reports", 0, REPORTS));
+    json_close(document);
+    ck_assert_int_eq(count, with); // int(14 F / 13 / 14) is 0; test_evaluation_stratify.c has more
+    ck_assert_double_eq(number(0, "scores", "rouge_l", 0), 1); // answers meet their own reports still
+}
+END_TEST
+
 static void expect_refusal(int exit, const char *part, const char *answers, const char *extra) {
     outcome o = program("evaluate --quiet --checkpoint %s/chexbert %s %s", work, extra, answers);
     ck_assert_msg(o.exit == exit && strstr(o.err, part), "%s %s: exit %d\n%s", answers, extra, o.exit, o.err);
@@ -317,6 +341,7 @@ int main(void) {
     tcase_add_test(tests, vectors);
     tcase_add_test(tests, files_of_others);
     tcase_add_test(tests, page);
+    tcase_add_test(tests, stratified);
     tcase_add_test(tests, refusals);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
