@@ -384,6 +384,33 @@ static void make_prompts(void) {
     }
 }
 
+// A kind of file each, by its first byte.
+static void make_tasks(void) {
+    static const struct {
+        const char *what, *text;
+    } files[] = {
+        {"own", "{\"format\": \"radialog-task-prompts\", \"version\": 1, \"system\": \"S\",\n"
+                "\"train\": {\"EL\": [\"a\", \"b {x}\"], \"CO_both\": [\"{add} {remove}\"], \"RE\": [\"{finding}\"]},\n"
+                "\"ask\": {\"CPbQA\": \" {finding}?\", \"CO_add\": \"{add}\"}, \"write\": {\"EL\": \"{report}: {prompt}\"}}"},
+        {"table", "instruction\r\n\"Is there <X>, <add>?\"\r\n\"A \"\"q\"\"\"\r\n"},
+        {"explanations", "{\"report_ID\": \"s1\", \"nle\": \"x\", \"diagnosis_label\": [0, 1, 0, 0, 0.5, 0, 0, 0, 0, 1]}\n\n"},
+        {"answers", "{\"task\":\"EL\",\"dicom_id\":\"d0\",\"prompt\":\"p\",\"text\":\" t\\n\"}\n"
+                    "{\"task\":\"CO\",\"dicom_id\":\"d1\",\"prompt\":\"p\",\"report\":\"r\",\"text\":\"\"}\n"},
+        {"corrections", "[{\"dicom\": \"d0\", \"pred_report\": \"r\", \"fp\": [\"Edema\", \"No Finding\"], \"fn\": []},\n"
+                        "{\"dicom\": \"d1\", \"pred_report\": \"\", \"fp\": [], \"fn\": []}]"},
+        {"llava", "[{\"id\": \"d0\", \"image\": \"files/i.jpg\", \"task_type\": \"CPbQA\", \"conversations\": [\n"
+                  "{\"from\": \"human\", \"value\": \"<image>. q\"}, {\"from\": \"gpt\", \"value\": \"a\"}]}]"},
+        {"turns", "S U: a <IMG> A: b/U: c A:"},
+    };
+    buffer b = {0};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char kind = (char)i;
+        buffer_append(&b, &kind, 1);
+        buffer_text(&b, files[i].text);
+        seed_buffer("tasks", files[i].what, &b);
+    }
+}
+
 static void part_text(buffer *out, const char *text) {
     part(out, text, strlen(text));
 }
@@ -493,6 +520,7 @@ int main(int argc, char **argv) {
     make_checkpoints();
     make_wordpieces();
     make_prompts();
+    make_tasks();
     make_text_tables();
     make_instruct();
     make_pipelines();
