@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SYNC_BYTES = 64 << 20 };
@@ -119,21 +120,29 @@ static status fill_file(hdf5 *f, const embeddings_facts *facts) {
 // Made under a third name, so that what is called PART always has all its places.
 static status make_part(embeddings_writer *w, const embeddings_facts *facts) {
     hdf5 *f = NULL;
-    status rc = hdf5_create(&f, w->making);
-    if (!rc) rc = fill_file(f, facts);
-    if (!rc) rc = hdf5_finish(f);
+    int claim;
+    status rc = file_claim(&claim, w->making, 0666);
+    if (rc) return rc;
+    bool there = file_exists(w->part); // another process was just done with it
+    if (!there) rc = hdf5_create(&f, w->making);
+    if (!rc && !there) rc = fill_file(f, facts);
+    if (!rc && !there) rc = hdf5_finish(f);
     hdf5_close(f);
-    if (!rc && rename(w->making, w->part)) rc = io_failure(w->part, "rename into place");
-    if (rc) unlink(w->making);
+    if (!rc && !there && rename(w->making, w->part)) rc = io_failure(w->part, "rename into place");
+    if (rc || there) unlink(w->making);
+    close(claim);
     return rc;
 }
 
 static status open_part(embeddings_writer *w) {
+    struct stat own, there;
     w->fd = open(w->part, O_RDWR | O_CLOEXEC);
-    if (w->fd < 0) return io_failure(w->part, "open");
     // Shared folders whose system knows no locks are not held and no error.
-    if (flock(w->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-        return status_fail(STATUS_IO, "%s: another process is writing it", w->part);
+    bool taken = w->fd >= 0 && flock(w->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+    if (w->fd < 0 && errno != ENOENT) return io_failure(w->part, "open");
+    if (w->fd < 0 || taken || fstat(w->fd, &own) || stat(w->part, &there) || own.st_ino != there.st_ino)
+        return status_fail(STATUS_IO, "%s: another radialog is writing it; wait for it, or name another file",
+                           w->part);
     return STATUS_OK;
 }
 

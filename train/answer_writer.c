@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 // --- what is there already ----------------------------------------------------------------------
@@ -44,13 +45,13 @@ status answer_writer_open(answer_writer *w, const char *path) {
     w->written = 0;
     w->out = stdout;
     if (!path) return STATUS_OK;
-    w->out = NULL;
-    status rc = file_exists(path) ? count_lines(w, path) : STATUS_OK;
-    if (rc) return rc;
-    if (w->written) log_info("%s: goes on behind %lld answers", path, (long long)w->written);
     w->out = fopen(path, "a");
-    return w->out ? STATUS_OK
-                  : status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
+    if (!w->out) return status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
+    if (flock(fileno(w->out), LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return status_fail(STATUS_IO, "%s: another radialog is writing it; wait for it, or name another file", path);
+    status rc = file_exists(path) ? count_lines(w, path) : STATUS_OK; // a pipe has none
+    if (!rc && w->written) log_info("%s: goes on behind %lld answers", path, (long long)w->written);
+    return rc;
 }
 
 void answer_writer_close(answer_writer *w) {

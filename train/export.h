@@ -59,9 +59,9 @@ status export_keep(const char *path, status verified);
 // USAGE where PATH is there already.
 status export_is_new(const char *path);
 // An empty folder PATH.tmp, whose name is in OUT. What is left there of an earlier failure goes.
-status folder_begin(char out[PATH_SIZE], const char *path);
+status folder_begin(char out[PATH_SIZE], int *lock, const char *path);
 // TEMPORARY becomes PATH if RC is OK, else it goes; RC or the failure to do so.
-status folder_end(const char *temporary, const char *path, status rc);
+status folder_end(const char *temporary, int lock, const char *path, status rc);
 // FOLDER/NAME of the other. OPTIONAL: a missing one is fine. Of any size.
 status export_copy(const char *to, const char *from, const char *name, bool optional);
 // The same of the tokenizer's files and of generation_config.json.

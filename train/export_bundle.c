@@ -249,6 +249,7 @@ static status write_bundle(job *j, const char *folder) {
 
 status export_bundle(const export_options *o) {
     char temporary[PATH_SIZE] = "";
+    int lock = -1;
     job j = {.options = o};
     status rc = o->aligner
                     ? STATUS_OK
@@ -256,11 +257,11 @@ status export_bundle(const export_options *o) {
                                                 "the images' embeddings");
     if (!rc) rc = adapter_open(&j.adapter, o->checkpoint);
     if (!rc) rc = export_base(&j.base, o, &j.adapter);
-    if (!rc) rc = folder_begin(temporary, o->out);
+    if (!rc) rc = folder_begin(temporary, &lock, o->out);
     if (rc) *temporary = 0;
     if (!rc) rc = write_bundle(&j, temporary);
     if (!rc && o->verify) rc = verify(temporary);
-    rc = folder_end(temporary, o->out, rc);
+    rc = folder_end(temporary, lock, o->out, rc);
     buffer_free(&j.files);
     buffer_free(&j.origins);
     buffer_free(&j.table);

@@ -17,17 +17,34 @@ status export_is_new(const char *path) {
                        path);
 }
 
-status folder_begin(char out[PATH_SIZE], const char *path) {
+// What a killed export left in FOLDER, which itself stays: it is locked.
+static status empty_folder(const char *folder) {
+    char path[PATH_SIZE];
+    names list;
+    status rc = folder_list(folder, &list);
+    if (rc) return rc;
+    for (size_t i = 0; !rc && i < list.count; i++) {
+        rc = path_join(path, sizeof path, folder, list.name[i]);
+        if (!rc) rc = path_remove(path);
+    }
+    names_free(&list);
+    return rc;
+}
+
+status folder_begin(char out[PATH_SIZE], int *lock, const char *path) {
+    *lock = -1;
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/') length--;
     if (snprintf(out, PATH_SIZE, "%.*s.tmp", (int)length, path) >= PATH_SIZE)
         return status_fail(STATUS_IO, "%s: the path is too long", path);
     status rc = export_is_new(path);
-    if (!rc) rc = path_remove(out);
-    return rc ? rc : folder_make(out);
+    if (!rc) rc = folder_make(out);
+    if (!rc) rc = folder_lock(lock, out);
+    if (!rc) rc = export_is_new(path); // another may have finished it meanwhile
+    return rc ? rc : empty_folder(out);
 }
 
-status folder_end(const char *temporary, const char *path, status rc) {
+static status give_name(const char *temporary, const char *path, status rc) {
     char text[1024];
     if (!rc) rc = file_sync(temporary);
     if (!rc && rename(temporary, path))
@@ -36,6 +53,12 @@ status folder_end(const char *temporary, const char *path, status rc) {
     snprintf(text, sizeof text, "%s", status_text());
     path_remove(temporary);
     return status_carry(rc, text);
+}
+
+status folder_end(const char *temporary, int lock, const char *path, status rc) {
+    rc = give_name(temporary, path, rc);
+    if (lock >= 0) close(lock);
+    return rc;
 }
 
 static status copy_bytes(int to, int from, const char *path) {

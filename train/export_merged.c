@@ -342,13 +342,14 @@ static status open_all(job *j) {
 
 status export_merged(const export_options *o) {
     char temporary[PATH_SIZE] = "";
+    int lock = -1;
     job j = {.options = o};
     status rc = open_all(&j);
-    if (!rc) rc = folder_begin(temporary, o->out);
+    if (!rc) rc = folder_begin(temporary, &lock, o->out);
     if (rc) *temporary = 0;
     if (!rc) rc = write_folder(&j, temporary);
     if (!rc && o->verify) rc = verify(&j, temporary);
-    rc = folder_end(temporary, o->out, rc);
+    rc = folder_end(temporary, lock, o->out, rc);
     mem_free(j.sum);
     mem_free(j.part);
     coded_base_close(&j.coded);

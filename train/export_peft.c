@@ -150,15 +150,16 @@ status peft_verify(const adapter *a, const char *folder) {
 
 status export_peft(const export_options *o) {
     char temporary[PATH_SIZE] = "";
+    int lock = -1;
     adapter a;
     llama_config base;
     status rc = adapter_open(&a, o->checkpoint);
     if (!rc && o->base) rc = export_base(&base, o, &a);
-    if (!rc) rc = folder_begin(temporary, o->out);
+    if (!rc) rc = folder_begin(temporary, &lock, o->out);
     if (rc) *temporary = 0;
     if (!rc) rc = peft_write(&a, temporary, o);
     if (!rc && o->verify) rc = peft_verify(&a, temporary);
-    rc = folder_end(temporary, o->out, rc);
+    rc = folder_end(temporary, lock, o->out, rc);
     adapter_close(&a);
     return rc;
 }

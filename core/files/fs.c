@@ -101,19 +101,48 @@ status file_sync(const char *path) {
     return rc;
 }
 
+// Whether PATH still is what FD was opened as: another process may have given it another name since.
+static bool is_still(const char *path, int fd) {
+    struct stat own, there;
+    return !fstat(fd, &own) && !stat(path, &there) && own.st_ino == there.st_ino && own.st_dev == there.st_dev;
+}
+
+// Takes the lock of FD; systems that know no locks have none to take. False: another process has it.
+static bool lock_taken(int fd) {
+    return !flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK;
+}
+
+status file_claim(int *fd, const char *path, mode_t mode) {
+    status rc = STATUS_OK;
+    do { // again where another process was just done with it
+        *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+        if (*fd < 0) return io_failure(path, "create");
+        if (!lock_taken(*fd))
+            rc = status_fail(STATUS_IO, "%s: another radialog is writing it; wait for it, or name another file", path);
+        else if (is_still(path, *fd)) {
+            if (ftruncate(*fd, 0)) rc = io_failure(path, "empty");
+            if (!rc && mode == 0600 && fchmod(*fd, mode)) rc = io_failure(path, "hide"); // it may be older
+            if (!rc) return STATUS_OK;
+        }
+        close(*fd);
+        *fd = -1;
+    } while (!rc);
+    return rc;
+}
+
 static status write_file(const char *path, const void *bytes, size_t count, mode_t mode) {
     char temporary[PATH_SIZE], folder[PATH_SIZE];
+    int fd;
     if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
         return status_fail(STATUS_IO, "%s: the path is too long", path);
     snprintf(folder, sizeof folder, "%s", path);
-    unlink(temporary); // of a killed run, which may have had another mode
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-    if (fd < 0) return io_failure(temporary, "create");
-    status rc = write_all(fd, temporary, bytes, count);
+    status rc = file_claim(&fd, temporary, mode);
+    if (rc) return rc;
+    rc = write_all(fd, temporary, bytes, count);
     if (!rc && fsync(fd)) rc = io_failure(temporary, "sync");
-    if (close(fd) && !rc) rc = io_failure(temporary, "close");
     if (!rc && rename(temporary, path)) rc = io_failure(path, "rename into place");
     if (rc) unlink(temporary);
+    if (close(fd) && !rc) rc = io_failure(path, "close");
     return rc ? rc : file_sync(dirname(folder));
 }
 
@@ -194,11 +223,9 @@ void names_free(names *n) {
 status folder_lock(int *fd, const char *path) {
     *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0) return io_failure(path, "open");
-    if (!flock(*fd, LOCK_EX | LOCK_NB)) return STATUS_OK;
-    int why = errno;
+    if (lock_taken(*fd) && is_still(path, *fd)) return STATUS_OK;
     close(*fd);
     *fd = -1;
-    if (why != EWOULDBLOCK) return STATUS_OK;
     return status_fail(STATUS_IO,
                        "%s: another radialog is at work in it; wait for it, or give another folder",
                        path);

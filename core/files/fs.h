@@ -2,6 +2,7 @@
 #pragma once
 #include "core/buffer.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 // Reads all of PATH into OUT (emptied first). A file larger than LIMIT bytes is an error; 0: no limit.
 status file_read(const char *path, size_t limit, buffer *out);
@@ -12,6 +13,10 @@ status file_checksum(const char *path, int64_t *bytes, uint32_t *crc);
 status file_write(const char *path, const void *bytes, size_t count);
 // The same for the owner's eyes alone: mode 0600.
 status file_write_secret(const char *path, const void *bytes, size_t count);
+
+// Opens PATH, empty, for this process alone until *FD is closed (-1: it is not); IO where another one has it. For
+// temporary names: *FD is closed when the file has its own name, since another may take it from then on.
+status file_claim(int *fd, const char *path, mode_t mode);
 
 // Makes durable what was written to the file, or to the folder's list of names.
 status file_sync(const char *path);
@@ -32,8 +37,8 @@ status folder_list(const char *path, names *out);
 void names_free(names *n);
 status names_add(names *n, const char *name);
 
-// Holds PATH for this process until *FD is closed (-1: not held), or says that another one does. Shared
-// folders whose system knows no locks are not held and no error.
+// Holds PATH for this process until *FD is closed, or says that another one does. Where the system of a shared
+// folder knows no locks it is not held, and that is no error.
 status folder_lock(int *fd, const char *path);
 
 // Removes a file, or a folder with all that it holds. A missing one is fine.

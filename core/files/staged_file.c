@@ -21,9 +21,9 @@ status staged_open(staged_file *f, const char *path) {
     f->temporary = temporary.data;
     if (!rc) rc = temporary.failed;
     if (rc) return rc;
-    f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    f->created = f->fd >= 0;
-    return f->created ? STATUS_OK : io_failure(f->temporary, "create");
+    rc = file_claim(&f->fd, f->temporary, 0666);
+    f->created = !rc;
+    return rc;
 }
 
 status staged_write(staged_file *f, const void *bytes, size_t count) {
@@ -41,19 +41,20 @@ status staged_write(staged_file *f, const void *bytes, size_t count) {
 status staged_finish(staged_file *f) {
     char folder[PATH_SIZE];
     status rc = fsync(f->fd) ? io_failure(f->temporary, "sync") : STATUS_OK;
-    if (close(f->fd) && !rc) rc = io_failure(f->temporary, "close");
-    f->fd = -1;
     if (!rc && rename(f->temporary, f->path)) rc = io_failure(f->path, "rename into place");
+    f->finished = !rc;
+    if (rc) return rc; // the name is given up before the claim on it, in staged_close
+    if (close(f->fd)) rc = io_failure(f->path, "close");
+    f->fd = -1;
     if (rc) return rc;
-    f->finished = true;
     if (snprintf(folder, sizeof folder, "%s", f->path) >= (int)sizeof folder)
         return status_fail(STATUS_IO, "%s: the path is too long", f->path);
     return file_sync(dirname(folder));
 }
 
 void staged_close(staged_file *f) {
-    if (f->path && f->fd >= 0) close(f->fd);
     if (f->created && !f->finished) unlink(f->temporary);
+    if (f->path && f->fd >= 0) close(f->fd);
     mem_free(f->temporary);
     mem_free(f->path);
     *f = (staged_file){.fd = -1};

@@ -158,6 +158,35 @@ START_TEST(one_holds_a_folder) {
 }
 END_TEST
 
+// Of two writers of one name the second is refused, until the first has given the file its own.
+START_TEST(one_claims_a_name) {
+    char path[PATH_SIZE], other[PATH_SIZE];
+    int first, second;
+    buffer b = {0};
+    struct stat info;
+    strcpy(path, scratch("claimed.tmp"));
+    strcpy(other, scratch("claimed"));
+    scratch_write(path, "left by a killed run", 20);
+    ck_assert_int_eq(file_claim(&first, path, 0666), STATUS_OK);
+    ck_assert_int_eq(write(first, "first", 5), 5);
+    expect_failure(file_claim(&second, path, 0666), STATUS_IO, "claim", "claimed.tmp", "another radialog");
+    ck_assert_int_lt(second, 0);
+    expect_failure(file_write(other, "x", 1), STATUS_IO, "write", "claimed.tmp", "another radialog");
+    ck_assert_int_eq(rename(path, other), 0);
+    ck_assert_int_eq(file_claim(&second, path, 0666), STATUS_OK);
+    ck_assert_int_eq(close(first), 0);
+    ck_assert_int_eq(file_read(other, 0, &b), STATUS_OK);
+    ck_assert_str_eq(b.data, "first");
+    ck_assert_int_eq(close(second), 0);
+    // A secret stays one, whatever a killed run left in its way.
+    ck_assert_int_eq(chmod(path, 0644), 0);
+    ck_assert_int_eq(file_write_secret(other, "secret", 6), STATUS_OK);
+    ck_assert_int_eq(stat(other, &info), 0);
+    ck_assert_int_eq(info.st_mode & 0777, 0600);
+    buffer_free(&b);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail) {
     char path[PATH_SIZE];
     strcpy(path, scratch("memory"));
@@ -192,6 +221,7 @@ int main(void) {
                                   folders,
                                   removal_stays_inside,
                                   one_holds_a_folder,
+                                  one_claims_a_name,
                                   every_allocation_may_fail,
                                   NULL};
     return run_suite(suite_of("fs", tests));

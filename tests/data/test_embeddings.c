@@ -240,7 +240,7 @@ START_TEST(one_writer_at_a_time) {
     OK(embeddings_create(&first, scratch("held.h5"), &facts));
     add_from(first, 0, 2);
     expect_failure(embeddings_create(&second, scratch("held.h5"), &facts), STATUS_IO, "held",
-                   "held.h5.tmp", "another process");
+                   "held.h5.tmp", "another radialog");
     embeddings_writer_close(first);
     OK(embeddings_create(&second, scratch("held.h5"), &facts));
     ck_assert_int_eq(embeddings_written(second), 0);
