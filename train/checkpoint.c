@@ -132,7 +132,8 @@ static status write_manifest(run *r, const char *folder) {
             buffer_print(&m, "%s\n    \"%s\": {\"bytes\": %lld, \"crc32\": \"%08x\"}", i ? "," : "",
                          content(r, i), (long long)bytes, crc);
     }
-    buffer_text(&m, "\n  }\n}\n");
+    buffer_text(&m, "\n  }");
+    manifest_seal(&m);
     if (!rc) rc = m.failed;
     if (!rc) rc = path_join(path, sizeof path, folder, manifest_file);
     if (!rc) rc = file_write(path, m.data, m.length);
@@ -310,14 +311,12 @@ typedef struct manifest {
 } manifest;
 
 static status read_manifest(manifest *m, const run *r, const char *folder) {
-    char path[PATH_SIZE];
     const char *format, *stage_name;
     json *document = NULL;
     json_value files;
     int64_t version;
     *m = (manifest){0};
-    status rc = path_join(path, sizeof path, folder, manifest_file);
-    if (!rc) rc = json_read(&document, path, 1 << 20);
+    status rc = manifest_open(&document, folder);
     if (rc) return rc;
     json_value root = json_root(document), best = json_find(root, "best");
     rc = json_member_text(&format, root, "format");

@@ -1,8 +1,10 @@
 // Whether a checkpoint's files are those that were written: their sizes and checksums stand in its manifest.
 #include "train/checkpoint_check.h"
+#include "core/checksum.h"
 #include "core/files/fs.h"
 #include "train/checkpoint.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,36 @@ status checkpoint_check_file(const char *folder, const char *name, json_value fi
     return STATUS_OK;
 }
 
+static const char seal_key[] = ",\n  \"seal\": \"";
+
+void manifest_seal(buffer *m) {
+    if (m->failed) return;
+    uint32_t crc = checksum_crc32(0, m->data, m->length);
+    buffer_print(m, "%s%08x\"\n}\n", seal_key, crc);
+}
+
+static status check_seal(const buffer *text, const char *path) {
+    const char *seal = strstr(text->data, seal_key);
+    if (!seal) return STATUS_OK;
+    uint32_t crc = checksum_crc32(0, text->data, (size_t)(seal - text->data));
+    char own[16];
+    snprintf(own, sizeof own, "%08x\"\n}\n", crc);
+    if (!strcmp(seal + sizeof seal_key - 1, own)) return STATUS_OK;
+    return status_fail(STATUS_FORMAT, "%s: is damaged: its checksum is %08x, it says %.8s", path, crc,
+                       seal + sizeof seal_key - 1);
+}
+
+status manifest_open(json **out, const char *folder) {
+    char path[PATH_SIZE];
+    buffer text = {0};
+    *out = NULL;
+    status rc = path_join(path, sizeof path, folder, CHECKPOINT_MANIFEST);
+    if (!rc) rc = file_read(path, 1 << 20, &text);
+    if (!rc) rc = check_seal(&text, path);
+    buffer_free(&text);
+    return rc ? rc : json_read(out, path, 1 << 20);
+}
+
 status checkpoint_check(const char *folder) {
     char path[PATH_SIZE];
     json *document = NULL;
@@ -32,7 +64,7 @@ status checkpoint_check(const char *folder) {
     const char *format;
     status rc = path_join(path, sizeof path, folder, CHECKPOINT_MANIFEST);
     if (rc || !file_exists(path)) return rc;
-    rc = json_read(&document, path, 1 << 20);
+    rc = manifest_open(&document, folder);
     if (rc) return rc;
     rc = json_member_text(&format, json_root(document), "format");
     if (!rc && strcmp(format, CHECKPOINT_FORMAT)) goto done; // another's manifest
