@@ -27,6 +27,7 @@ parts=(
     "libpng png16 libpng-dev"
     "libdeflate deflate libdeflate-dev"
     "libutf8proc utf8proc libutf8proc-dev"
+    "libmicrohttpd microhttpd libmicrohttpd-dev"
     "sentencepiece sentencepiece libsentencepiece-dev"
     "- sentencepiece_train libsentencepiece-dev"
     "zlib z zlib1g-dev"

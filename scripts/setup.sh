@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
     gcc g++ cmake ninja-build pkg-config
     libdnnl-dev libhdf5-dev libcjson-dev libjpeg62-turbo-dev libpng-dev libdeflate-dev zlib1g-dev
-    libutf8proc-dev libsentencepiece-dev libdcmtk-dev
+    libutf8proc-dev libsentencepiece-dev libdcmtk-dev libmicrohttpd-dev
     libopenmpi-dev openmpi-bin
     check python3 git
 )

@@ -34,6 +34,7 @@ VENDORS = [
     (r"(cjson/)?cJSON\.h", ["core/files/json.c"]),
     (r"libdeflate\.h", ["core/checksum.c", "core/files/deflate.c"]),
     (r"(zlib|zconf)\.h", ["data/csv.c"]),
+    (r"microhttpd\.h", ["core/http_server.c"]),
     (r"mpi\.h", ["core/mpi.c"]),
     (r"nccl.*\.h", ["core/cuda/nccl.c"]),
     (r"cublas.*\.h", ["core/cuda/cublas.c"]),

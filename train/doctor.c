@@ -5,6 +5,7 @@
 #include "core/files/hdf5.h"
 #include "core/files/json.h"
 #include "core/gpu.h"
+#include "core/http_server.h"
 #include "core/onednn.h"
 #include "data/csv.h"
 #include "data/dicom.h"
@@ -317,6 +318,7 @@ void doctor_libraries(doctor *d) {
     library(d, "zlib", csv_zlib_version(), 1);
     library(d, "libjpeg", image_jpeg_version(), 1);
     library(d, "libpng", image_png_version(), 2);
+    library(d, "libmicrohttpd", http_server_version(), 2);
     if (*dicom_built()) library(d, "DCMTK", version_texts("", dicom_built()), 2);
 }
 

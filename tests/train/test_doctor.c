@@ -311,7 +311,8 @@ START_TEST(this_machine) {
     json *j = report(0, words);
     static const char *const libraries[] = {"oneDNN",           "HDF5",     "cJSON", "libdeflate",
                                             "libsentencepiece", "utf8proc", "zlib",  "libjpeg",
-                                            "libpng"};
+                                            "libpng",
+                                            "libmicrohttpd"};
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         expect_text(line(j, "libraries", libraries[i], "found"), "built with ");
         ck_assert_str_eq(line(j, "libraries", libraries[i], "state"), "fine");
