@@ -19,8 +19,9 @@
     X(command_answer)                                                                              \
     X(command_instruct)                                                                            \
     X(command_generate)                                                                            \
-    X(command_chat)                                                                                \
     X(command_ask)                                                                                 \
+    X(command_chat)                                                                                \
+    X(command_serve)                                                                               \
     X(command_evaluate)                                                                            \
     X(command_export)                                                                              \
     X(command_run)                                                                                 \

@@ -178,7 +178,8 @@ const config_key serve_keys[] = {
     {.section = "serve", .name = "waiting", .type = CONFIG_INT, .min = 1, .max = 65536, .standard = "256",
      .help = "requests that may be there at a time, waiting or answered; more are refused (503)"},
     {.section = "serve", .name = "body_mb", .type = CONFIG_INT, .min = 1, .max = 1024, .standard = "32",
-     .help = "of a request at most, in MiB; larger ones are refused (413)"},
+     .help = "of a request at most, in MiB; larger ones are refused (413), and so (503) are those beyond 16 times as "
+             "much in all"},
     {.section = "serve", .name = "megapixels", .type = CONFIG_INT, .min = 1, .max = 512, .standard = "64",
      .help = "of a radiograph at most, in 2^20 pixels; larger ones are refused (400)"},
     {.section = "serve", .name = "seconds", .type = CONFIG_INT, .min = 1, .max = 86400, .standard = "300",

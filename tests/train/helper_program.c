@@ -130,6 +130,21 @@ pid_t program_start(const char *format, ...) {
     return child;
 }
 
+pid_t program_start_to(const char *out, const char *format, ...) {
+    char text[8192], err[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(err, sizeof err, "%s.err", out);
+    const int to = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0666), errors = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    ck_assert(to >= 0 && errors >= 0);
+    const pid_t child = start(text, to, errors);
+    close(to);
+    close(errors);
+    return child;
+}
+
 void small_shards(const char *dir, int studies) {
     program_expect(0, "synth %s/data --studies %d --seed 3 --max-side 600 --quiet", dir, studies);
     program_expect(0, "ingest --source mimic %s/data --out %s/shards --quiet", dir, dir);

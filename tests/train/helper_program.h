@@ -26,6 +26,9 @@ void program_expect(int expected, const char *format, ...) __attribute__((format
 // Starts it in the background, output thrown away.
 pid_t program_start(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// The same with its stdout in the file OUT, its stderr in OUT.err.
+pid_t program_start_to(const char *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 // DIR/shards made from STUDIES drawn studies.
 void small_shards(const char *dir, int studies);
 // DIR/vocab.txt, 200 tokens learned from DIR/shards.

@@ -168,6 +168,26 @@ START_TEST(later_turns_equal_a_full_reading) {
 }
 END_TEST
 
+// Beside a picture the first message is the prompt for a report, and then what it says.
+START_TEST(the_first_message_is_the_prompt) {
+    static assistant a;
+    const picture *p;
+    heard h = {0};
+    buffer ids = {0}, want = {0}, text = {0};
+    open_assistant(&a);
+    ck_assert(!image_reader_file(&a.eyes, image, &p));
+    const assistant_question q = {.message = (const char *const[]){"Be brief."}, .count = 1, .picture = p, .most = 12,
+                                  .context = &h, .said = hear};
+    ck_assert(!assistant_ask(&a, &q, &ids, NULL));
+    prompts_report(&text, a.words, p->findings.data, QUERIES);
+    buffer_text(&text, " Be brief.");
+    ck_assert(!conversation_encode(&want, a.words, a.language.tokens, NULL, (const char *const[]){text.data}, 1));
+    ck_assert(ids.length == want.length && !memcmp(ids.data, want.data, ids.length));
+    buffer_free(&ids), buffer_free(&want), buffer_free(&text);
+    assistant_close(&a);
+}
+END_TEST
+
 // Pieces of an answer add up to it, whole characters each.
 START_TEST(answers_come_in_whole_characters) {
     tokenizer *t;
@@ -313,6 +333,7 @@ int main(void) {
     tcase_add_unchecked_fixture(tests, setup, teardown);
     tcase_add_test(tests, turns_read_what_is_new);
     tcase_add_test(tests, later_turns_equal_a_full_reading);
+    tcase_add_test(tests, the_first_message_is_the_prompt);
     tcase_add_test(tests, answers_come_in_whole_characters);
     tcase_add_test(tests, commands_do_what_they_say);
     tcase_add_test(tests, mistakes_are_told_and_the_conversation_goes_on);
