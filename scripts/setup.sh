@@ -11,6 +11,9 @@ packages=(
     check python3 git
 )
 
+# From Debian 13 on sentencepiece.pc names protobuf's module, which its package does not bring.
+packages+=(libprotobuf-dev)
+
 # Ubuntu calls two of them otherwise.
 # shellcheck disable=SC1091
 if [ -r /etc/os-release ] && . /etc/os-release && [ "${ID:-}" = ubuntu ]; then
