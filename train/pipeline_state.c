@@ -19,6 +19,7 @@ typedef struct seen {
 } seen;
 
 typedef struct stage_state {
+    char *name; // of a stage of another pipeline in this folder, which keeps its place; NULL: of this one's
     bool begun, done;
     char *recipe;         // its words as JSON
     seen *read;           // (reads)
@@ -37,7 +38,8 @@ struct pipeline_state {
     const pipeline *p;
     int lock;
     char path[PATH_SIZE];
-    stage_state *stage; // (p->stages)
+    stage_state *stage; // (stages): the pipeline's, then others
+    size_t stages, stage_room;
     known *known;
     size_t knowns, room;
 };
@@ -47,6 +49,7 @@ static void stage_free(stage_state *t) {
     for (size_t i = 0; i < t->reads; i++) mem_free(t->read[i].name);
     mem_free(t->read);
     mem_free(t->recipe);
+    mem_free(t->name);
     *t = (stage_state){.seconds = -1};
 }
 
@@ -115,9 +118,16 @@ static status read_state(pipeline_state *s) {
     status rc = json_read(&file, s->path, 0);
     if (!rc) rc = json_member(&stages, json_root(file), "stages");
     if (!rc) rc = json_member(&paths, json_root(file), "paths");
-    for (size_t i = 0; i < s->p->stages && !rc; i++) {
-        v = json_find(stages, s->p->stage[i].name);
-        if (v.node) rc = read_stage(&s->stage[i], v);
+    for (v = rc ? (json_value){0} : json_first(stages); v.node && !rc; v = json_next(v)) {
+        size_t i = 0;
+        while (i < s->p->stages && strcmp(s->p->stage[i].name, json_key(v))) i++;
+        if (i == s->p->stages) {
+            i = s->stages;
+            rc = mem_grow((void **)&s->stage, &s->stage_room, i + 1, sizeof *s->stage, "a pipeline's state");
+            if (!rc) rc = mem_string(&s->stage[i].name, json_key(v));
+            if (!rc) s->stages++;
+        }
+        if (!rc) rc = read_stage(&s->stage[i], v);
     }
     for (v = rc ? (json_value){0} : json_first(paths); v.node && !rc; v = json_next(v)) rc = read_known(s, v);
     json_close(file);
@@ -142,10 +152,11 @@ static void print_stage(buffer *b, const char *name, const stage_state *t) {
 static status write_state(const pipeline_state *s) {
     buffer b = {0};
     buffer_text(&b, "{\"format\": \"radialog-pipeline-state\", \"version\": 1,\n  \"stages\": {");
-    for (size_t i = 0, n = 0; i < s->p->stages; i++) {
-        if (!s->stage[i].begun) continue;
+    for (size_t i = 0, n = 0; i < s->stages; i++) {
+        const stage_state *t = &s->stage[i];
+        if (!t->begun) continue;
         buffer_text(&b, n++ ? ",\n    " : "\n    ");
-        print_stage(&b, s->p->stage[i].name, &s->stage[i]);
+        print_stage(&b, t->name ? t->name : s->p->stage[i].name, t);
     }
     buffer_text(&b, "},\n  \"paths\": {");
     for (size_t i = 0; i < s->knowns; i++) {
@@ -166,8 +177,9 @@ status pipeline_state_open(pipeline_state **out, const pipeline *p, bool ahead) 
     if (rc) return rc;
     *out = s;
     *s = (pipeline_state){.p = p, .lock = -1};
-    rc = mem_new(&s->stage, p->stages, "a pipeline's state");
-    for (size_t i = 0; i < p->stages && !rc; i++) s->stage[i].seconds = -1;
+    rc = mem_grow((void **)&s->stage, &s->stage_room, p->stages, sizeof *s->stage, "a pipeline's state");
+    if (!rc) s->stages = p->stages;
+    for (size_t i = 0; i < s->stages; i++) s->stage[i].seconds = -1;
     if (!rc) rc = path_join(s->path, sizeof s->path, p->dir, file_name);
     if (!rc && !ahead) rc = folder_make(p->dir);
     if (!rc && !ahead) rc = folder_lock(&s->lock, p->dir);
@@ -176,7 +188,7 @@ status pipeline_state_open(pipeline_state **out, const pipeline *p, bool ahead) 
 
 void pipeline_state_close(pipeline_state *s) {
     if (!s) return;
-    for (size_t i = 0; s->stage && i < s->p->stages; i++) stage_free(&s->stage[i]);
+    for (size_t i = 0; i < s->stages; i++) stage_free(&s->stage[i]);
     for (size_t i = 0; i < s->knowns; i++) mem_free(s->known[i].path);
     mem_free(s->stage);
     mem_free(s->known);

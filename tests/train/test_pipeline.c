@@ -284,6 +284,24 @@ START_TEST(refuses) {
 }
 END_TEST
 
+// Two pipelines in one folder share what both have.
+START_TEST(two_in_one_folder) {
+    static const char first[] = "{\"name\": \"a\", \"run\": [\"synth\", \"{out}\", \"--studies\", \"3\", \"--max-side\", \"{side}\"]},\n",
+                      one[] = "{\"name\": \"b\", \"out\": \"b.txt\", \"run\": [\"tokenizer\", \"train\", \"--type\", \"wordpiece\", \"--size\",\n"
+                              "\"60\", \"{words}\", \"--out\", \"{out}\"]}",
+                      other[] = "{\"name\": \"c\", \"run\": [\"ingest\", \"{a}\", \"--out\", \"{out}\"]}";
+    static const char *const ran[] = {"2 of them run", "1 of them run", "0 of them run", "0 of them run"};
+    for (int i = 0; i < 4; i++) {
+        char stages[1024];
+        snprintf(stages, sizeof stages, "%s%s", first, i % 2 ? other : one);
+        write_pipeline(stages);
+        outcome o = program("run %s/p.json", work);
+        ck_assert_msg(o.exit == 0 && strstr(o.err, ran[i]), "%d: %s", i, o.err);
+        outcome_free(&o);
+    }
+}
+END_TEST
+
 // What is there already takes a stage's place.
 START_TEST(begins_behind_a_stage) {
     char path[400];
@@ -298,8 +316,10 @@ END_TEST
 
 // Those of the tree, with inputs that are only there.
 START_TEST(pipelines_of_the_tree) {
-    static const char *const files[] = {"configs/demo/pipeline.json", "configs/paper/rg.json", "configs/local/pipeline.json"};
+    static const char *const files[] = {"configs/demo/pipeline.json", "configs/paper/rg.json", "configs/paper/ins.json",
+                                        "configs/local/pipeline.json"};
     static const char *const inputs[] = {"", "mimic bert biovil chexbert vicuna",
+                                         "mimic bert biovil chexbert vicuna writer nle",
                                          "data bert encoder chexbert base"};
     write_pipeline("");
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -373,6 +393,7 @@ int main(void) {
     tcase_add_test(group, a_stage_fails);
     tcase_add_test(group, starts_training_as_told);
     tcase_add_test(group, refuses);
+    tcase_add_test(group, two_in_one_folder);
     tcase_add_test(group, begins_behind_a_stage);
     tcase_add_test(group, pipelines_of_the_tree);
     tcase_add_test(group, contents);
