@@ -65,15 +65,37 @@ static void divide(axis *a, int parts, bool whole) {
     if (whole && a->step < 1) a->step = 1;
 }
 
+// How many points become one.
+static int64_t group_of(const chart_line *l) {
+    return l->points || l->count <= POINTS ? 1 : (l->count + POINTS - 1) / POINTS;
+}
+
+// Of every GROUP points the mean of those that are finite. Returns false where there is none.
+static bool mean_of(double *x, double *y, const chart_line *l, int64_t first, int64_t group) {
+    double sum_x = 0, sum_y = 0;
+    int64_t finite = 0;
+    for (int64_t i = first; i < first + group && i < l->count; i++) {
+        if (!isfinite(l->y[i])) continue;
+        sum_x += l->x[i], sum_y += l->y[i];
+        finite++;
+    }
+    *x = sum_x / (double)finite, *y = sum_y / (double)finite;
+    return finite > 0;
+}
+
 static axis axis_of_y(const chart_line *line, int count, bool zero) {
     axis a = {NAN, NAN, 0};
     for (int k = 0; k < count; k++)
-        for (int64_t i = 0; i < line[k].count; i++) take(&a, line[k].y[i]);
+        for (int64_t i = 0, group = group_of(&line[k]); i < line[k].count; i += group) {
+            double at_x, at_y;
+            if (mean_of(&at_x, &at_y, &line[k], i, group)) take(&a, at_y);
+        }
     if (!isfinite(a.high - a.low)) return (axis){NAN, NAN, 0}; // none, or too far apart to draw
     if (zero && a.low > 0) a.low = 0;
     if (zero && a.high < 0) a.high = 0;
-    if (!(a.high > a.low)) { // one value: it stands in the middle
-        const double room = a.low != 0 ? fabs(a.low) / 2 : 1;
+    const double size = fmax(fabs(a.low), fabs(a.high));
+    if (!(a.high - a.low > size * 1e-5)) { // as good as one value: it stands in the middle
+        const double room = size > 0 ? size / 50 : 1;
         a.low -= zero && a.low == 0 ? 0 : room;
         a.high += room;
     }
@@ -96,16 +118,32 @@ static double place(const axis *a, double x, double room) {
     return (x - a->low) / (a->high - a->low) * room;
 }
 
+// With as many decimals as tell steps apart.
+static void number_text(char out[48], double value, double step) {
+    const int decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
+    if (fabs(value) < step * 1e-6)
+        snprintf(out, 48, "0");
+    else if (decimals > 6 || fabs(value) >= 1e7)
+        snprintf(out, 48, "%.4g", value);
+    else
+        snprintf(out, 48, "%.*f", decimals, value);
+}
+
 static void draw_axes(buffer *out, const axis *x, const axis *y) {
     const double first = ceil(x->low / x->step - 1e-9) * x->step;
+    char text[48];
     for (int i = 0; y->low + i * y->step <= y->high + y->step / 2; i++) {
         const double value = y->low + i * y->step;
-        buffer_print(out, "<span class=\"y\" style=\"bottom:%.2f%%\">%.4g</span>",
-                     place(y, value, 100), fabs(value) < y->step * 1e-6 ? 0 : value);
+        number_text(text, value, y->step);
+        buffer_print(out, "<span class=\"y\" style=\"bottom:%.2f%%\">%s</span>",
+                     place(y, value, 100), text);
     }
-    for (int i = 0; first + i * x->step <= x->high + x->step * 1e-9; i++)
-        buffer_print(out, "<span class=\"x\" style=\"left:%.2f%%\">%.6g</span>",
-                     place(x, first + i * x->step, 100), first + i * x->step);
+    for (int i = 0; first + i * x->step <= x->high + x->step * 1e-9; i++) {
+        const double value = first + i * x->step;
+        number_text(text, value, x->step);
+        buffer_print(out, "<span class=\"x\" style=\"left:%.2f%%\">%s</span>", place(x, value, 100),
+                     text);
+    }
 }
 
 static void draw_grid(buffer *out, const axis *y) {
@@ -116,19 +154,6 @@ static void draw_grid(buffer *out, const axis *y) {
 }
 
 // --- lines --------------------------------------------------------------------------------------
-// Of every GROUP points the mean of those that are finite. Returns false where there is none.
-static bool mean_of(double *x, double *y, const chart_line *l, int64_t first, int64_t group) {
-    double sum_x = 0, sum_y = 0;
-    int64_t finite = 0;
-    for (int64_t i = first; i < first + group && i < l->count; i++) {
-        if (!isfinite(l->y[i])) continue;
-        sum_x += l->x[i], sum_y += l->y[i];
-        finite++;
-    }
-    *x = sum_x / (double)finite, *y = sum_y / (double)finite;
-    return finite > 0;
-}
-
 static void draw_path(buffer *out, const chart_line *l, const axis *x, const axis *y, int64_t group,
                       bool dots) {
     bool pen = false;
@@ -148,7 +173,7 @@ static void draw_path(buffer *out, const chart_line *l, const axis *x, const axi
 }
 
 static void draw_line(buffer *out, const chart_line *l, const axis *x, const axis *y) {
-    const int64_t group = l->points || l->count <= POINTS ? 1 : (l->count + POINTS - 1) / POINTS;
+    const int64_t group = group_of(l);
     const int colour = l->colour % CHART_COLOURS;
     buffer_print(out, "<path class=\"t%d\" stroke-width=\"%s\" stroke-linejoin=\"round\" d=\"",
                  colour, l->points ? "1" : "1.6");

@@ -33,7 +33,7 @@ static const char style[] =
     "thead th{color:var(--soft);font-weight:500;white-space:nowrap}tbody "
     "th{font-weight:500;overflow-wrap:anywhere;"
     "min-width:8rem}td.wide{min-width:18rem}tr.rule th,tr.rule td{border-top:2px solid var(--soft)}"
-    ".wide{overflow-wrap:anywhere}details{margin:.6rem 0}summary{cursor:pointer;font-size:.92rem}"
+    ".wide{overflow-wrap:anywhere}pre{font-size:.8rem;overflow-x:auto}details{margin:.6rem 0}summary{cursor:pointer;font-size:.92rem}"
     // charts
     ".legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;font-size:.86rem;margin:.4rem 0}"
     ".legend span{overflow-wrap:anywhere}.legend "

@@ -156,6 +156,14 @@ status answer_scores_make(answer_scores *s, run *r, buffer *out, double *f1) {
     buffer_json_number(out, macro->precision);
     buffer_text(out, ",\"clinical_recall\":");
     buffer_json_number(out, macro->recall);
-    if (s->own) log_info("%s: \"%.400s\"", generate_prompts_name(&s->source.prompts, s->first), s->texts.data);
+    if (s->own) {
+        const char *name = generate_prompts_name(&s->source.prompts, s->first);
+        log_info("%s: \"%.400s\"", name, s->texts.data);
+        buffer_text(out, ",\"sample\":{\"id\":");
+        buffer_json(out, name);
+        buffer_text(out, ",\"text\":");
+        buffer_json(out, s->texts.data);
+        buffer_text(out, "}");
+    }
     return out->failed;
 }

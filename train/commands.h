@@ -24,6 +24,7 @@
     X(command_serve)                                                                               \
     X(command_evaluate)                                                                            \
     X(command_export)                                                                              \
+    X(command_report)                                                                              \
     X(command_run)                                                                                 \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \

@@ -10,6 +10,7 @@
 #include "train/memory_plan.h"
 #include "train/metrics_log.h"
 #include "train/ranks.h"
+#include "train/run_page.h"
 #include "train/signals.h"
 #include "train/step.h"
 
@@ -344,6 +345,7 @@ status train_loop(run *r) {
         log_info("stopped early at step %lld: no gain in %lld validations", (long long)r->step,
                  (long long)r->best.stale);
     if (!rc && r->stage->report) rc = r->stage->report(r);
+    if (!rc && ranks_lead(r)) rc = run_page_write(r->dir);
 done:
     metrics_log_close(&l.metrics);
     buffer_free(&l.validation);

@@ -249,6 +249,7 @@ START_TEST(files_of_others) {
 END_TEST
 
 START_TEST(page) {
+    ck_assert(file_exists(in_work("chexbert/report.html"))); // of the training itself
     static const char hostile[] = "<script>x</script> & \\u0001";
     buffer text = {0};
     for (int i = 0; i < REPORTS; i++)
