@@ -56,7 +56,7 @@ static status find(image_reader *r, picture *p) {
     if (!rc) rc = predictor_file(&r->classifier, &r->judged, p->logits);
     for (int c = 0; c < CLASS_COUNT && !rc; c++) p->found[c] = p->logits[c] > 0;
     findings_resolve(p->found);
-    p->findings.length = 0;
+    buffer_free(&p->findings); // also of a failure
     if (!rc) findings_text(&p->findings, p->found);
     return rc ? rc : p->findings.failed;
 }

@@ -210,12 +210,12 @@ static status hear(void *context, const int32_t *ids, int32_t count, decoder_sta
         return STATUS_OK;
     }
     status rc = answer_text_next(&j->text, ids, count, j->over, &new, &length);
-    if (rc == STATUS_FORMAT) { // a token that the tokenizer does not know
-        job_fail(j, BROKEN, status_text());
-        return STATUS_OK;
-    }
     if (!rc) rc = job_say(j, new, length);
-    return rc || !j->over ? rc : job_end(j);
+    if (!rc && j->over) rc = job_end(j);
+    if (rc)
+        job_fail(j, BROKEN,
+                 status_text()); // no memory, or a token that the tokenizer lacks: the others go on
+    return STATUS_OK;
 }
 
 static status look(job *j) {
@@ -254,11 +254,13 @@ static status ask(job *j) {
                                   .said = hear};
     status rc = assistant_ask(j->service->assistant, &q, &j->ids, &j->slot);
     j->picture = NULL;
-    if (!rc)
-        rc = answer_text_begin(&j->text, a->language.tokens,
-                               (const int32_t *)(const void *)j->ids.data,
-                               (int32_t)(j->ids.length / sizeof(int32_t)));
-    if (!rc) j->service->slot[j->slot] = j;
+    if (rc) return rc;
+    rc = answer_text_begin(&j->text, a->language.tokens, (const int32_t *)(const void *)j->ids.data,
+                           (int32_t)(j->ids.length / sizeof(int32_t)));
+    if (rc)
+        decoder_drop(j->service->assistant->decoder, j->slot);
+    else
+        j->service->slot[j->slot] = j;
     return rc;
 }
 
@@ -271,7 +273,11 @@ static status begin(service *s, job *j) {
     } else {
         status rc = look(j);
         if (!rc) rc = ask(j);
-        if (!rc) return job_begin(j);
+        if (!rc) {
+            rc = job_begin(j);
+            if (rc) job_fail(j, BROKEN, status_text());
+            return STATUS_OK; // it is swept away where it is over
+        }
         if (rc != STATUS_USAGE && rc != STATUS_FORMAT && rc != STATUS_MEMORY) return rc;
         job_fail(j, rc == STATUS_MEMORY ? BROKEN : BAD_REQUEST, status_text());
     }
@@ -280,8 +286,7 @@ static status begin(service *s, job *j) {
 }
 
 // Those that are over, nobody waits for, or that take too long.
-static status sweep(service *s, int64_t slots) {
-    status rc = STATUS_OK;
+static void sweep(service *s, int64_t slots) {
     for (int64_t i = 0; i < slots; i++) {
         job *j = s->slot[i];
         if (!j) continue;
@@ -289,14 +294,13 @@ static status sweep(service *s, int64_t slots) {
         const bool late = !j->over && clock_seconds() - j->arrived > s->o.seconds;
         if (!j->over && !gone && !late) continue;
         decoder_drop(s->assistant->decoder, i);
-        if (!j->over && !rc) {
+        if (!j->over) {
             j->state = DECODER_FULL; // as far as it came
-            rc = job_end(j);
+            if (job_end(j)) job_fail(j, BROKEN, status_text());
         }
         s->slot[i] = NULL;
         finish(s, j);
     }
-    return rc;
 }
 
 static int64_t requests(service *s) {
@@ -356,7 +360,7 @@ status service_run(service *s, http_server *server) {
         job *j = next_job(s, decoder_free(d) > 0);
         if (j) rc = begin(s, j);
         if (!rc && decoder_busy(d)) rc = decoder_step(d);
-        if (!rc) rc = sweep(s, slots);
+        if (!rc) sweep(s, slots);
         if (s->draining && !requests(s)) break;
     }
     char text[1024];
