@@ -1,8 +1,9 @@
 // HTTP through libmicrohttpd. See http_server.h.
 //
 // One thread of the library serves all connections. A connection whose answer has nothing to send
-// is suspended and resumed by whoever brings more. One lock guards all exchanges; the library's own
-// is taken inside of it, never around it: its callbacks come without.
+// is suspended and resumed by whoever brings more. One lock guards all exchanges. The library's
+// lock of connections, which suspending and resuming take, is inside of it; its lock of a response
+// around it.
 #include "core/http_server.h"
 #include "core/log.h"
 
@@ -99,9 +100,8 @@ static void completed(void *context, struct MHD_Connection *c, void **state,
     let_go(x);
 }
 
-// --- answers, with the lock held
-// ------------------------------------------------------------------ What there is, the end, or
-// nothing yet: then the connection sleeps.
+// --- answers ------------------------------------------------------------------------------------
+// What there is, the end, or nothing yet: then the connection sleeps.
 static ssize_t give_piece(void *context, uint64_t at, char *to, size_t room) {
     http_exchange *x = context;
     (void)at;
@@ -126,6 +126,8 @@ static ssize_t give_piece(void *context, uint64_t at, char *to, size_t room) {
     return given;
 }
 
+// Without the lock: the library has one for each response, with which it calls give_piece. A whole
+// answer is final by now; of pieces nothing is looked at.
 static enum MHD_Result queue_answer(http_exchange *x) {
     struct MHD_Response *r =
         x->pieces ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, give_piece, x, NULL)
@@ -136,8 +138,8 @@ static enum MHD_Result queue_answer(http_exchange *x) {
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     for (int i = 0; i < x->headers; i++)
         MHD_add_response_header(r, x->header[i][0], x->header[i][1]);
-    enum MHD_Result done =
-        x->out.failed ? MHD_NO : MHD_queue_response(x->connection, (unsigned)x->code, r);
+    const bool sound = x->pieces || !x->out.failed;
+    enum MHD_Result done = sound ? MHD_queue_response(x->connection, (unsigned)x->code, r) : MHD_NO;
     MHD_destroy_response(r);
     return done;
 }
@@ -152,7 +154,6 @@ static void wake(http_exchange *x) {
 // The request is there: it is handed over once, then its answer sent as soon as there is one.
 static enum MHD_Result go_on(http_exchange *x) {
     http_server *s = x->server;
-    enum MHD_Result done = MHD_YES;
     pthread_mutex_lock(&s->lock);
     if (!x->handed) {
         x->handed = true;
@@ -163,14 +164,13 @@ static enum MHD_Result go_on(http_exchange *x) {
         s->o.request(s->o.context, x);
         pthread_mutex_lock(&s->lock);
     }
-    if (x->code) {
-        done = queue_answer(x);
-    } else {
+    const bool answered = x->code != 0;
+    if (!answered) {
         x->suspended = true;
         MHD_suspend_connection(x->connection);
     }
     pthread_mutex_unlock(&s->lock);
-    return done;
+    return answered ? queue_answer(x) : MHD_YES;
 }
 
 static enum MHD_Result take_body(http_exchange *x, const char *bytes, size_t count) {
@@ -287,8 +287,7 @@ void http_server_close(http_server *s, double seconds) {
     mem_free(s);
 }
 
-// --- what the application sees
-// --------------------------------------------------------------------
+// --- what the application sees -------------------------------------------------------------------
 const char *http_method(const http_exchange *x) {
     return x->method;
 }

@@ -41,9 +41,8 @@ bool http_crowded(const http_exchange *x); // so it was, because of all that oth
 bool http_crowded(const http_exchange *x); // so it was, because of all that others sent
 bool http_gone(http_exchange *x);          // nobody waits for the answer any more
 
-// --- the answer, from any thread
-// ------------------------------------------------------------------ A header line; before the
-// answer begins. NAME and VALUE are constants.
+// --- the answer, from any thread -----------------------------------------------------------------
+// A header line; before the answer begins. NAME and VALUE are constants.
 void http_header(http_exchange *x, const char *name, const char *value);
 // The whole answer.
 void http_answer(http_exchange *x, int code, const char *type, const void *bytes, size_t count);
