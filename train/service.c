@@ -54,9 +54,8 @@ void service_close(service *s) {
     mem_free(s);
 }
 
-// --- the server's thread
-// -------------------------------------------------------------------------- Pages of other hosts
-// whose name was made to mean this machine send their own name.
+// --- the server's thread -------------------------------------------------------------------------
+// Pages of other hosts whose name was made to mean this machine send their own name.
 static bool is_local(const char *host) {
     static const char *const known[] = {"127.0.0.1", "localhost", "[::1]"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -174,8 +173,7 @@ void service_request(void *context, http_exchange *x) {
     if (!route(context, x)) http_release(x);
 }
 
-// --- the caller's thread
-// --------------------------------------------------------------------------
+// --- the caller's thread -------------------------------------------------------------------------
 // The oldest, where there is ROOM for it or it has waited too long.
 static job *next_job(service *s, bool room) {
     pthread_mutex_lock(&s->lock);

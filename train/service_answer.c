@@ -19,8 +19,7 @@ static void send_json(http_exchange *x, int code, buffer *b) {
     buffer_free(b);
 }
 
-// --- errors and facts
-// -----------------------------------------------------------------------------
+// --- errors and facts ----------------------------------------------------------------------------
 static void append_error(buffer *b, int code, const char *message) {
     static const struct {
         int code;

@@ -36,9 +36,8 @@ struct service {
     job **slot; // (slots): who is written there
 };
 
-// --- answers (service_answer.c)
-// ------------------------------------------------------------------- Ends X, which has no answer
-// yet, with an error.
+// --- answers (service_answer.c) ------------------------------------------------------------------
+// Ends X, which has no answer yet, with an error.
 void service_refuse(http_exchange *x, int code, const char *message);
 void service_health(service *s, http_exchange *x);
 void service_models(const service *s, http_exchange *x);
