@@ -15,6 +15,7 @@ not as it must be.
 """
 import argparse
 import base64
+import fcntl
 import http.client
 import json
 import os
@@ -86,13 +87,19 @@ class Server:
             connection.close()
 
 
+def out_of_the_way(descriptor):
+    """The same under a number that the browser's 3 and 4 do not take."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return moved
+
+
 class Browser:
     """Chromium over its debugging pipe: NUL-ended JSON on descriptors 3 and 4."""
 
     def __init__(self, program):
         self.profile = tempfile.mkdtemp(prefix="check-serve-")
-        to_child, self.out = os.pipe()
-        self.inp, from_child = os.pipe()
+        to_child, self.out, self.inp, from_child = map(out_of_the_way, os.pipe() + os.pipe())
 
         def keep():
             os.dup2(to_child, 3)
@@ -100,7 +107,6 @@ class Browser:
 
         command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                    "--no-first-run", "--remote-debugging-pipe", "--user-data-dir=" + self.profile, "about:blank"]
-        # Pipes at 3 and 4 already would be closed by dup2's own source.
         self.process = subprocess.Popen(command, preexec_fn=keep, close_fds=False, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
         os.close(to_child)
