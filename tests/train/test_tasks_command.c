@@ -313,7 +313,8 @@ static json *read_json(const char *name) {
 START_TEST(each_finding) {
     json_lines l;
     bool more = true;
-    int64_t lines = 0, yes[CLASS_COUNT] = {0}, there[CLASS_COUNT] = {0};
+    int64_t lines = 0, yes[CLASS_COUNT] = {0}, there[CLASS_COUNT] = {0}, quiet = 0;
+    bool any = false;
     const int64_t records = dataset_split_count(data, SPLIT_TEST);
     ask("CPbQA", "each", "");
     ck_assert(!json_lines_open(&l, in_work("each/answers.jsonl")));
@@ -330,13 +331,17 @@ START_TEST(each_finding) {
         yes[lines % CLASS_COUNT] += !strcmp(says, "yes");
         there[lines % CLASS_COUNT] +=
             dataset_labels(data, record)[lines % CLASS_COUNT] == LABEL_POSITIVE;
+        // No Finding is not asked for its answer: it is what no other yes leaves.
+        any = lines % CLASS_COUNT ? any || !strcmp(says, "yes") : false;
+        quiet += lines % CLASS_COUNT == CLASS_COUNT - 1 && !any;
     }
     json_lines_close(&l);
     ck_assert_int_eq(lines, CLASS_COUNT * records);
     json *j = read_json("each/scores.json");
     json_value classes, x;
     ck_assert(!json_member(&classes, json_root(j), "classes"));
-    for (int c = 1; c < CLASS_COUNT; c++) {
+    yes[CLASS_NO_FINDING] = quiet;
+    for (int c = 0; c < CLASS_COUNT; c++) {
         int64_t n;
         ck_assert(!json_member(&x, classes, class_names[c]));
         ck_assert(!json_member_int(&n, x, "said", 0, records) && n == yes[c]);
