@@ -156,6 +156,19 @@ START_TEST(damaged_checkpoint) {
     ck_assert_msg(strstr(o.err, "resuming from step 35") != NULL, "%s", o.err);
     outcome_free(&o);
     check_same_checkpoint("sound", "damaged");
+    // A number in the manifest, which nothing else would contradict.
+    snprintf(path, sizeof path, "%s/damaged/checkpoints/step-%08d/manifest.json", work, STEPS);
+    char *text = read_file(path, NULL), *number = strstr(text, "\"updates\": ") + 11;
+    f = fopen(path, "r+b");
+    fseek(f, number - text, SEEK_SET);
+    fputc(*number ^ 1, f);
+    fclose(f);
+    free(text);
+    o = program("%s", command("damaged", ""));
+    ck_assert_int_eq(o.exit, 0);
+    ck_assert_msg(strstr(o.err, "manifest.json: is damaged") != NULL, "%s", o.err);
+    outcome_free(&o);
+    check_same_checkpoint("sound", "damaged");
 }
 END_TEST
 
