@@ -13,9 +13,9 @@ static const option options[] = {
     {"out", "DIR", "the shard directory to write"},
     {"labels", "FILE", "CSV of dicom_id (the image's id) and the 14 classes, as radialog label writes it"},
     {"csv", "FILE", "folder, dicom: the table (default ROOT/data.csv)"},
-    {"key", "FILE", "dicom: what ids are hashed with (default ROOT/radialog-ids.key, made with mode 0600 if it is "
-                    "missing). Keep it: without it ids change; with it and a list of patients anyone can tell who "
-                    "is who. FILE with .csv for .key lists all files with their ids"},
+    {"key", "FILE", "dicom: what ids are hashed with; without it they change, with it anyone may tell who is who: keep "
+                    "it, and to yourself (default ROOT/radialog-ids.key, made on first use, mode 0600). The same name "
+                    "with .csv lists all files and their ids"},
     {"intensity", "mimic-cxr-jpg|window", "dicom: pixels as MIMIC-CXR-JPG has them, stretched and equalised (the "
                                           "default), or as the file's window shows them"},
     {"sections", "radialog|mit-lcp", "history of the section parser: mit-lcp leaves out the studies whose "
