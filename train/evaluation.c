@@ -4,6 +4,7 @@
 #include "eval/controls.h"
 #include "train/signals.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void evaluation_close(evaluation *e) {
@@ -96,6 +97,26 @@ static status read_answers(evaluation *e, const dataset *data, record_text secti
     return rc;
 }
 
+// The name of a file at PATH without what comes before and behind it; false: too long to be shown.
+static bool file_title(char title[64], const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+    const size_t length = dot && dot > name ? (size_t)(dot - name) : strlen(name);
+    return snprintf(title, 64, "%.*s", (int)length, name) < 64;
+}
+
+// Runs whose files have one name keep their paths, cut in front.
+static void title_runs(evaluation *e) {
+    bool apart = true;
+    for (int k = 0; k < e->runs; k++) {
+        apart &= file_title(e->run[k].title, e->run[k].name);
+        for (int i = 0; i < k; i++) apart &= strcmp(e->run[i].title, e->run[k].title) != 0;
+    }
+    for (int k = 0; k < e->runs && !apart; k++) {
+        const size_t length = strlen(e->run[k].name);
+        snprintf(e->run[k].title, sizeof e->run[k].title, "%s", e->run[k].name + (length > 63 ? length - 63 : 0));
+    }
+}
+
 // --- reports ------------------------------------------------------------------------------------
 static status read_references(evaluation *e, const dataset *data, record_text section) {
     buffer text = {0};
@@ -121,6 +142,7 @@ status evaluation_open(evaluation *e, const dataset *data, record_text section,
         return status_fail(STATUS_USAGE, "%d files of answers; 1 to %d can be compared", runs,
                            EVALUATION_RUNS);
     status rc = read_answers(e, data, section, path, runs);
+    title_runs(e);
     return rc ? rc : read_references(e, data, section);
 }
 
@@ -130,7 +152,7 @@ status evaluation_add_constant(evaluation *e) {
         return status_fail(STATUS_USAGE, "--constant: beside it, at most %d files can be compared",
                            EVALUATION_RUNS - 1);
     evaluated_run *r = &e->run[e->runs++];
-    *r = (evaluated_run){.name = "the commonest report"};
+    *r = (evaluated_run){.name = "the commonest report", .title = "the commonest report"};
     status rc = mem_new(&r->text, e->count, "answers");
     if (!rc) rc = control_commonest(&index, e->reference, e->count);
     for (int64_t i = 0; i < e->count && !rc; i++) r->text[i] = e->reference[index];

@@ -10,6 +10,7 @@ enum { EVALUATION_RUNS = 16 };
 // One file of answers.
 typedef struct evaluated_run {
     const char *name; // its path, borrowed
+    char title[64];   // for people: the file's name, where that tells it from the others
     report_table *table; // NULL: it is the constant report
     const char **text; // (count), in the order of the evaluation's records
     int8_t *labels;    // (count, CLASS_COUNT): what a labeler reads in them

@@ -72,7 +72,7 @@ static void class_table(table *t, const evaluator *v, int k) {
 
 static void add_classes(buffer *out, const evaluator *v) {
     const char *name[EVALUATION_RUNS];
-    for (int k = 0; k < v->e.runs; k++) name[k] = v->e.run[k].name;
+    for (int k = 0; k < v->e.runs; k++) name[k] = v->e.run[k].title;
     html_element(out, "h2", NULL, "Findings, one by one");
     html_element(out, "p", "soft", "F1 of each finding; in how many real reports it is.");
     chart_legend(out, name, v->e.runs);
@@ -80,7 +80,7 @@ static void add_classes(buffer *out, const evaluator *v) {
     for (int k = 0; k < v->e.runs; k++) {
         table t = {0};
         buffer_text(out, "<details><summary>");
-        html_text(out, v->e.run[k].name);
+        html_text(out, v->e.run[k].title);
         buffer_text(out, ": precision and recall</summary>\n");
         class_table(&t, v, k);
         html_table(out, &t);
@@ -160,7 +160,7 @@ static status add_example(buffer *out, const evaluator *v, pixel_reader *pixels,
     add_report(out, v, "Real report", v->e.reference[i], truth, NULL);
     for (int k = 0; k < v->e.runs; k++)
         if (v->e.run[k].table)
-            add_report(out, v, v->e.run[k].name, v->e.run[k].text[i], truth,
+            add_report(out, v, v->e.run[k].title, v->e.run[k].text[i], truth,
                        v->e.run[k].labels + i * CLASS_COUNT);
     buffer_text(out, "</div></article>\n");
     return rc ? rc : out->failed;

@@ -33,7 +33,7 @@ void evaluation_paper(table *t, const evaluator *v) {
     }
     table_rule(t);
     for (int k = 0; k < v->e.runs; k++) {
-        table_text(t, v->e.run[k].name);
+        table_text(t, v->e.run[k].title);
         for (int c = 0; c < PAPER_COLUMNS; c++)
             paper_cell(t, c, &v->run[k].score[paper_columns[c]], !c);
     }
@@ -71,7 +71,7 @@ void evaluation_scores(table *t, const evaluator *v) {
     name_columns(t, "reports of", plain, COUNT(plain));
     table_column(t, "different");
     for (int k = 0; k < v->e.runs; k++) {
-        fill_row(t, v->e.run[k].name, v->run[k].score, "%.3f (%.3f to %.3f)", plain, COUNT(plain));
+        fill_row(t, v->e.run[k].title, v->run[k].score, "%.3f (%.3f to %.3f)", plain, COUNT(plain));
         table_number(t, (double)v->run[k].distinct / (double)v->e.count, 2);
     }
 }
@@ -80,7 +80,7 @@ void evaluation_differences(table *t, const evaluator *v) {
     name_columns(t, "better than", compared, COUNT(compared));
     table_column(t, "p of CE");
     for (int k = 1; k < v->e.runs; k++) {
-        fill_row(t, v->e.run[k].name, v->run[k].difference, "%+.3f (%+.3f to %+.3f)", compared,
+        fill_row(t, v->e.run[k].title, v->run[k].difference, "%+.3f (%+.3f to %+.3f)", compared,
                  COUNT(compared));
         table_number(t, v->run[k].p[SCORE_CE], 4);
     }

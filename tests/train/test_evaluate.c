@@ -258,6 +258,7 @@ START_TEST(page) {
     buffer_free(&text);
     evaluate("own.jsonl hostile.jsonl", "--constant");
     char *html = read_file(in_work("scores/report.html"), NULL);
+    ck_assert_ptr_nonnull(strstr(html, "hostile: precision and recall")); // by the file's name alone
     ck_assert_int_eq(count_text(html, "src=\"data:image/jpeg;base64,"), REPORTS);
     ck_assert_int_eq(count_text(html, "&lt;script&gt;x&lt;/script&gt; &amp; "), 1);
     ck_assert_int_eq(count_text(html, "<script"), 0);
