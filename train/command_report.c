@@ -2,10 +2,33 @@
 #include "core/files/fs.h"
 #include "train/commands.h"
 #include "train/run_page.h"
+#include "train/tensorboard.h"
 
 #include <stdio.h>
 
-static const option options[] = {{0}};
+static const option options[] = {
+    {"tensorboard", NULL, "also writes the run's numbers there as an event file of TensorBoard"},
+    {0},
+};
+
+// Where the page is.
+static status tell(const char *folder, bool json) {
+    char path[PATH_SIZE];
+    buffer out = {0};
+    status rc = path_join(path, sizeof path, folder, "report.html");
+    if (rc) return rc;
+    if (json) {
+        buffer_text(&out, "{\"page\":");
+        buffer_json(&out, path);
+        buffer_text(&out, "}\n");
+    } else {
+        buffer_print(&out, "%s\n", path);
+    }
+    rc = out.failed;
+    if (!rc) fwrite(out.data, 1, out.length, stdout);
+    buffer_free(&out);
+    return rc;
+}
 
 static status report(const arguments *a) {
     const char *folder = a->positional[0];
@@ -15,8 +38,12 @@ static status report(const arguments *a) {
     if (!folder_exists(folder))
         return status_fail(STATUS_IO, "%s: no such folder; name the run.dir of a training", folder);
     status rc = run_page_write(folder);
-    if (!rc) printf("%s/report.html\n", folder);
-    return rc;
+    if (!rc && argument_given(a, "tensorboard")) {
+        tensorboard t;
+        rc = tensorboard_open(&t, folder);
+        tensorboard_close(&t);
+    }
+    return rc ? rc : tell(folder, argument_given(a, "json"));
 }
 
 const command command_report = {

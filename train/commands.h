@@ -25,6 +25,7 @@
     X(command_evaluate)                                                                            \
     X(command_export)                                                                              \
     X(command_report)                                                                              \
+    X(command_watch)                                                                               \
     X(command_run)                                                                                 \
     X(command_inspect)                                                                             \
     X(command_plan)                                                                                \

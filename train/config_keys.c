@@ -20,6 +20,8 @@ const config_key run_keys[] = {
      .help = "seconds that ranks wait for each other before all stop; 0: for ever"},
     {.section = "run", .name = "graphs", .type = CONFIG_BOOL, .standard = "true",
      .help = "on a GPU: record each kind of step once and replay it"},
+    {.section = "run", .name = "tensorboard", .type = CONFIG_BOOL, .standard = "false",
+     .help = "also write the numbers of metrics.jsonl as an event file of TensorBoard"},
     {0},
 };
 

@@ -13,6 +13,7 @@
 #include "train/run_page.h"
 #include "train/signals.h"
 #include "train/step.h"
+#include "train/tensorboard.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 typedef struct loop {
     run *run;
     metrics_log metrics;
+    tensorboard events;
     progress bar;
     double started[2];   // clock when each of the two was launched
     double ended;        // and when the latest was seen to be done
@@ -175,7 +177,8 @@ static status finish_step(loop *l, int64_t step) {
     char note[64];
     snprintf(note, sizeof note, "loss %.4f", loss);
     progress_update(&l->bar, step, note);
-    return write_metrics(l, step, loss, &result, end - l->started[slot]);
+    rc = write_metrics(l, step, loss, &result, end - l->started[slot]);
+    return rc || l->events.fd < 0 ? rc : tensorboard_follow(&l->events, false);
 }
 
 // --- what happens between steps ---------------------------------------------------------------------
@@ -287,6 +290,7 @@ static status begin_or_resume(loop *l) {
              (long long)r->max_steps);
     if (ranks_lead(r)) rc = write_config(r);
     if (!rc && ranks_lead(r)) rc = metrics_log_open(&l->metrics, r->dir, r->step);
+    if (!rc && ranks_lead(r) && config_bool(r->config, "run.tensorboard")) rc = tensorboard_open(&l->events, r->dir);
     rc = ranks_agree(r->comm, rc);
     if (!rc && r->stage->ready) rc = r->stage->ready(r);
     if (rc || r->resumed || !config_bool(r->config, "train.validate_first")) return rc;
@@ -330,7 +334,7 @@ static status prepare(loop *l) {
 }
 
 status train_loop(run *r) {
-    loop l = {.run = r, .metrics = {.fd = -1}};
+    loop l = {.run = r, .metrics = {.fd = -1}, .events = {.fd = -1}};
     int lock = -1;
     status rc = ranks_agree_config(r);
     if (!rc) rc = ranks_agree(r->comm, open_folder(r, &lock));
@@ -341,12 +345,14 @@ status train_loop(run *r) {
     progress_begin(&l.bar, r->stage->name, "steps", r->max_steps, r->step);
     rc = run_steps(&l);
     progress_end(&l.bar);
+    if (!rc && l.events.fd >= 0) rc = tensorboard_follow(&l.events, true);
     if (!rc && stops_early(r))
         log_info("stopped early at step %lld: no gain in %lld validations", (long long)r->step,
                  (long long)r->best.stale);
     if (!rc && r->stage->report) rc = r->stage->report(r);
     if (!rc && ranks_lead(r)) rc = run_page_write(r->dir);
 done:
+    tensorboard_close(&l.events);
     metrics_log_close(&l.metrics);
     buffer_free(&l.validation);
     log_open(NULL);

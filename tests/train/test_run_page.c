@@ -2,10 +2,12 @@
 // its page.
 #include "core/files/fs.h"
 #include "tests/core/helper_check.h"
+#include "tests/train/helper_program.h"
 #include "train/run_page.h"
 #include "train/run_record.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char
@@ -134,6 +136,40 @@ START_TEST(pages) {
 }
 END_TEST
 
+// Both commands, also before the first step.
+START_TEST(commands) {
+    char path[PATH_SIZE];
+    put("metrics.jsonl", first, second, third);
+    put("log.txt", "starting at step 0 of 9\n", "", "");
+    outcome o = program("watch %s", folder);
+    ck_assert_msg(o.exit == 0, "%s", o.err);
+    ck_assert_ptr_nonnull(strstr(o.out, "3 of 9, epoch 2\n"));
+    ck_assert_ptr_nonnull(strstr(o.out, "step 3: loss 2 auc 0.625 count 7\n"));
+    ck_assert_ptr_nonnull(strstr(o.out, "0:00:03 left")); // 6 steps of 0.58 s
+    ck_assert_ptr_nonnull(strstr(o.out, "█"));
+    ck_assert_ptr_null(strstr(o.out, "\x1b"));
+    outcome_free(&o);
+    o = program("report %s --tensorboard", folder);
+    ck_assert_msg(o.exit == 0 && strstr(o.out, "report.html"), "%s", o.err);
+    outcome_free(&o);
+    size_t size = 0;
+    ck_assert(!path_join(path, sizeof path, folder, "events.out.tfevents.0000000000.radialog"));
+    char *events = read_file(path, &size);
+    ck_assert_uint_gt(size, 12 * 40);
+    ck_assert(!memcmp(events + 21,
+                      "\x1a\x0d"
+                      "brain.Event:2",
+                      15));
+    free(events);
+    ck_assert(!path_remove(folder) && !folder_make(folder));
+    program_expect(0, "watch %s --once", folder);
+    program_expect(1, "report %s", folder);
+    ck_assert(!path_remove(folder));
+    program_expect(1, "watch %s", folder);
+    program_expect(2, "report %s %s", folder, folder);
+}
+END_TEST
+
 START_TEST(failing_memory) {
     put("metrics.jsonl", first, second, third);
     for (int64_t n = 1;; n++) {
@@ -155,6 +191,7 @@ int main(void) {
     tcase_add_test(tests, reading);
     tcase_add_test(tests, refusals);
     tcase_add_test(tests, pages);
+    tcase_add_test(tests, commands);
     tcase_add_test(tests, failing_memory);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
