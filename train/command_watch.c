@@ -133,7 +133,7 @@ static void show_validation(buffer *out, const run_record *r, int width) {
         const run_series *s = &r->series[i];
         const char *name = s->name + strlen(prefix);
         if (strncmp(s->name, prefix, strlen(prefix)) || strchr(name, '.') || !s->count) continue;
-        if (!step) {
+        if (!(step > 0)) {
             step = s->step[s->count - 1];
             begin(out, "validation");
             buffer_print(out, "step %.0f:", step);

@@ -499,6 +499,29 @@ static void make_pipelines(void) {
     seed_buffer("pipeline", "stages", &b);
 }
 
+static void make_run_records(void) {
+    static const char metrics[] =
+        "{\"step\":1,\"epoch\":0,\"loss\":2.5,\"itc\":1,\"lr\":0.1,\"grad_norm\":null,\"ms\":10}\n"
+        "{\"step\":2,\"loss\":1e300,\"lr\":0,\"ms\":1,\"validation\":{\"auc\":0.5,\"a\":{\"b\":-1},\n"
+        "\"sample\":{\"id\":\"<\",\"text\":\"\\u0001\"},\"classes\":{\"Edema\":{\"f1\":0.5}}}}\n";
+    buffer b = {0};
+    part_text(&b, metrics);
+    buffer_text(&b, "starting at step 0 of 9\nresuming from step 1 of 3\n");
+    seed_buffer("run_record", "both", &b);
+}
+
+static void make_robertas(void) {
+    static const char sizes[] =
+        "{\"model_type\":\"roberta\",\"hidden_act\":\"gelu\",\"vocab_size\":42,\"hidden_size\":24,\"intermediate_size\":4,"
+        "\"num_attention_heads\":4,\"num_hidden_layers\":3,\"type_vocab_size\":1,\"max_position_embeddings\":42,"
+        "\"pad_token_id\":1,\"layer_norm_eps\":1e-5}";
+    buffer b = {0};
+    buffer_append(&b, "\2", 1);
+    part_text(&b, sizes);
+    buffer_text(&b, "LAYER,P,R,F\n1,0.1,0.1,0.1\n2,0.5,0.25,-0.5\n");
+    seed_buffer("roberta", "both", &b);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: make_fuzz_corpus DIR\n");
@@ -524,5 +547,7 @@ int main(int argc, char **argv) {
     make_text_tables();
     make_instruct();
     make_pipelines();
+    make_run_records();
+    make_robertas();
     return 0;
 }
