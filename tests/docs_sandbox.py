@@ -24,7 +24,7 @@ SMALL = {
     "aligner": {"run": RUN, "data": {"crop": 512, "size": 64, "max_tokens": 48}, "train": {"batch": 8},
                 "model": dict(IMAGES, **WORDS, joint_width=12, projection=8, projector_seed=-1)},
     "lm": {"run": RUN, "train": {"batch": 4},
-           "model": {"width": 32, "layers": 2, "heads": 4, "inner": 48, "positions": 1024}},
+           "model": {"width": 64, "layers": 2, "heads": 4, "inner": 128, "positions": 1024}},
     "lora": {"run": RUN, "train": {"batch": 4}},
     "lora-24gb": {"run": RUN, "train": {"batch": 4}, "validate": {"answers": 2}},
     "lora-80gb": {"run": RUN, "train": {"batch": 4}, "validate": {"answers": 2}},
@@ -63,7 +63,7 @@ def element(group, number, kind, value):
     return struct.pack("<HH2sH", group, number, kind.encode(), len(value)) + value
 
 
-def write_film(path, number, side=256):
+def write_film(path, number, study, side=256):
     """A computed radiograph without compression, 12 bits, every one another."""
     uid = "1.2.826.0.1.3680043.8.498.%d" % number
     pixels = struct.pack("<%dH" % (side * side), *(((x * (3 + number % 5) + y * y // 7) * 5 + number) % 4096
@@ -73,8 +73,8 @@ def write_film(path, number, side=256):
     meta = element(2, 0x10, "UI", "1.2.840.10008.1.2.1\0")
     body = b"".join([
         element(0x08, 0x16, "UI", "1.2.840.10008.5.1.4.1.1.1\0"), element(0x08, 0x18, "UI", (uid + ".1").ljust(40, "\0")),
-        element(0x08, 0x50, "SH", "A%d" % number), element(0x08, 0x60, "CS", "CR"),
-        element(0x10, 0x20, "LO", "P%d" % number), element(0x20, 0x0D, "UI", uid.ljust(40, "\0")),
+        element(0x08, 0x50, "SH", study), element(0x08, 0x60, "CS", "CR"),
+        element(0x10, 0x20, "LO", "P" + study), element(0x20, 0x0D, "UI", uid.ljust(40, "\0")),
         element(0x28, 0x02, "US", short(1)), element(0x28, 0x04, "CS", "MONOCHROME2"),
         element(0x28, 0x10, "US", short(side)), element(0x28, 0x11, "US", short(side)),
         element(0x28, 0x100, "US", short(16)), element(0x28, 0x101, "US", short(12)),
@@ -91,20 +91,23 @@ def make_root():
     for path in glob.glob("ROOT/mimic-cxr-reports/**/*.txt", recursive=True):
         with open(path, encoding="utf-8") as file:
             texts[os.path.basename(path)[:-4]] = file.read()
+    films = [["A%d" % i, text] for i, (_, text) in zip(range(FILMS), sorted(texts.items()))]
     images = sorted(glob.glob("ROOT/mimic-cxr-jpg/**/*.jpg", recursive=True))
     with open("ROOT/data.csv", "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["image", "patient", "report"])
+        table.writerow(["image", "patient", "study", "report"])
         for path in images:
             patient, study = path.split("/")[-3:-1]
-            table.writerow([os.path.relpath(path, "ROOT"), patient, texts[study]])
-    os.mkdir("ROOT/films")
+            table.writerow([os.path.relpath(path, "ROOT"), patient, study, texts[study]])
+        for study, text in films: # to --source folder these are images that cannot be read
+            table.writerow(["films/%s.dcm" % study, study, study, text])
     with open("reports.csv", "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["study", "report"])
-        for i, (_, text) in zip(range(FILMS), sorted(texts.items())):
-            write_film("ROOT/films/%d.dcm" % i, i)
-            table.writerow(["A%d" % i, text])
+        csv.writer(file).writerows([["study", "report"]] + films)
+    os.mkdir("ROOT/films")
+    with open(os.open("ROOT/radialog-ids.key", os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+        file.write(bytes(range(32)).hex() + "\n") # splits follow the ids, and each must have some
+    for i, (study, _) in enumerate(films):
+        write_film("ROOT/films/%s.dcm" % study, i, study)
     shutil.copy(images[0], "image.jpg")
 
 
