@@ -148,12 +148,13 @@ def digest(path):
 
 
 def contents(folder):
-    """Digests of all that a stage has written, by path; its log for people is not its output."""
+    """Digests of all that a stage has written, by path; what a run tells people, with its times, is not its output."""
     found = {}
     for place, _, files in os.walk(folder):
+        told = ("log.txt", "said", "report.html" if "metrics.jsonl" in files else "")
         for name in files:
             path = os.path.join(place, name)
-            if name not in ("log.txt", "said") and not os.path.islink(path):
+            if name not in told and not name.startswith("events.out.tfevents") and not os.path.islink(path):
                 found[os.path.relpath(path, folder)] = digest(path)
     return found
 
