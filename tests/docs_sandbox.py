@@ -24,7 +24,7 @@ SMALL = {
     "aligner": {"run": RUN, "data": {"crop": 512, "size": 64, "max_tokens": 48}, "train": {"batch": 8},
                 "model": dict(IMAGES, **WORDS, joint_width=12, projection=8, projector_seed=-1)},
     "lm": {"run": RUN, "train": {"batch": 4},
-           "model": {"width": 64, "layers": 2, "heads": 4, "inner": 128, "positions": 1024}},
+           "model": {"width": 64, "layers": 2, "heads": 4, "inner": 128, "positions": 2048}},
     "lora": {"run": RUN, "train": {"batch": 4}},
     "lora-24gb": {"run": RUN, "train": {"batch": 4}, "validate": {"answers": 2}},
     "lora-80gb": {"run": RUN, "train": {"batch": 4}, "validate": {"answers": 2}},
@@ -72,7 +72,8 @@ def write_film(path, number, study, side=256):
         return struct.pack("<H", value)
     meta = element(2, 0x10, "UI", "1.2.840.10008.1.2.1\0")
     body = b"".join([
-        element(0x08, 0x16, "UI", "1.2.840.10008.5.1.4.1.1.1\0"), element(0x08, 0x18, "UI", (uid + ".1").ljust(40, "\0")),
+        element(0x08, 0x16, "UI", "1.2.840.10008.5.1.4.1.1.1\0"),
+        element(0x08, 0x18, "UI", (uid + ".1").ljust(40, "\0")),
         element(0x08, 0x50, "SH", study), element(0x08, 0x60, "CS", "CR"),
         element(0x10, 0x20, "LO", "P" + study), element(0x20, 0x0D, "UI", uid.ljust(40, "\0")),
         element(0x28, 0x02, "US", short(1)), element(0x28, 0x04, "CS", "MONOCHROME2"),
