@@ -1,7 +1,7 @@
 // What a classifier found, by image. See report_records.h.
 #include "core/checksum.h"
 #include "core/files/fs.h"
-#include "core/files/json.h"
+#include "data/json_lines.h"
 #include "data/report_records.h"
 
 #include <stdlib.h>
@@ -51,28 +51,16 @@ static status add_line(predictions *p, json_value object) {
     return rc ? rc : add_image(p, id, classes);
 }
 
-// The line at TEXT without its end; blank ones are no lines.
-static size_t line_length(const char *text, const char *end, bool *blank) {
-    const char *feed = memchr(text, '\n', (size_t)(end - text));
-    const size_t length = (size_t)((feed ? feed : end) - text);
-    *blank = true;
-    for (size_t i = 0; i < length; i++)
-        *blank &= text[i] == ' ' || text[i] == '\t' || text[i] == '\r';
-    return length;
-}
-
-static status read_lines(predictions *p, const char *path, const buffer *file) {
-    const char *line = file->data, *end = line + file->length;
-    status rc = STATUS_OK;
-    for (int number = 1; line < end && !rc; number++) {
-        json *one = NULL;
-        bool blank;
-        const size_t length = line_length(line, end, &blank);
-        if (!blank) rc = json_parse(&one, path, line, length, number);
-        if (!blank && !rc) rc = add_line(p, json_root(one));
-        json_close(one);
-        line += length + 1;
+static status read_lines(predictions *p, const char *path) {
+    json_lines l;
+    bool more = true;
+    status rc = json_lines_open(&l, path);
+    while (!rc) {
+        rc = json_lines_next(&l, &more);
+        if (rc || !more) break;
+        rc = add_line(p, json_root(l.object));
     }
+    json_lines_close(&l);
     return rc;
 }
 
@@ -90,8 +78,8 @@ static status read_object(predictions *p, const char *path, const buffer *file) 
 // Whether the first line is an object with a dicom_id.
 static status begins_with_line(bool *lines, const char *path, const buffer *file) {
     json *one = NULL;
-    bool blank = false;
-    const size_t length = line_length(file->data, file->data + file->length, &blank);
+    const char *end = memchr(file->data, '\n', file->length);
+    const size_t length = end ? (size_t)(end - file->data) : file->length;
     status rc = json_parse(&one, path, file->data, length, 1);
     *lines = !rc && json_find(json_root(one), "dicom_id").node;
     json_close(one);
@@ -119,7 +107,7 @@ static status read_file(predictions *p, const char *path) {
     status rc = file_read(path, 0, &file);
     if (!rc) p->crc = checksum_crc32(0, file.data, file.length);
     if (!rc) rc = begins_with_line(&lines, path, &file);
-    if (!rc) rc = lines ? read_lines(p, path, &file) : read_object(p, path, &file);
+    if (!rc) rc = lines ? read_lines(p, path) : read_object(p, path, &file);
     buffer_free(&file);
     return rc ? rc : sort_images(p, path);
 }
