@@ -28,3 +28,4 @@ build/cpu-release/radialog run configs/demo/pipeline.json --dir "$out" "${short[
 
 echo "== three of the reports"
 head -3 "$out/full.jsonl"
+echo "== pages to look at: $out/evaluation/report.html; report.html in the folder of each training"

@@ -114,21 +114,27 @@ static status add_line(run_record *r, const char *path, const char *text, size_t
 // --- files --------------------------------------------------------------------------------------
 // The loop says it in the log: "starting at step 0 of 100", "resuming from step 60 of 100". The
 // latest counts.
-static status read_total(run_record *r, const char *folder) {
+static void take_total(run_record *r, const char *line) {
     static const char *const before[] = {"starting at step ", "resuming from step "};
+    long long from, total;
+    for (int i = 0; i < 2; i++) {
+        const size_t length = strlen(before[i]);
+        if (strncmp(line, before[i], length)) continue;
+        if (sscanf(line + length, "%lld of %lld", &from, &total) == 2 && total > 0)
+            r->total = total;
+    }
+}
+
+static status read_total(run_record *r, const char *folder) {
     char path[PATH_SIZE];
     buffer text = {0};
     status rc = path_join(path, sizeof path, folder, "log.txt");
     if (rc || !file_exists(path)) return rc;
     rc = file_read(path, 0, &text);
-    for (int i = 0; i < 2 && !rc && text.length; i++)
-        for (const char *at = text.data; (at = strstr(at, before[i])); at++) {
-            long long from, total;
-            const char *line = at + strlen(before[i]);
-            if ((at == text.data || at[-1] == '\n') &&
-                sscanf(line, "%lld of %lld", &from, &total) == 2 && total > 0)
-                r->total = total;
-        }
+    for (const char *line = rc ? NULL : text.data; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        take_total(r, line);
+    }
     buffer_free(&text);
     return rc;
 }

@@ -111,6 +111,8 @@ static const drill drills[] = {
      "diff -r %s/ended/checkpoints %s/new/checkpoints", 1, true},
     {TRAIN "--set run.dir=%s/on --set run.max_steps=4", "rm -rf %s/on && cp -a %s/base %s/on",
      "diff -r %s/ended/checkpoints/step-00000004 %s/on/checkpoints/step-00000004", 1, true},
+    {"report %s/ended --tensorboard", NULL, NULL, 2, false},
+    {"watch %s/ended", NULL, NULL, 2, false},
     {"classify %s/one.jpg --checkpoint %s/ended", NULL, NULL, 2, false},
     {"classify %s/shards --split train --checkpoint %s/ended", NULL, NULL, 2, false},
     {"inspect %s/ended/checkpoints/step-00000004/model.safetensors", NULL, NULL, 0, false},

@@ -111,7 +111,7 @@ static char *read_page(buffer *page) {
 START_TEST(pages) {
     buffer page = {0};
     put("metrics.jsonl", first, second, third);
-    put("log.txt", "starting at step 0 of 9\n", "", "");
+    put("log.txt", "resuming from step 0 of 5\n", "starting at step 0 of 9\n", "a: starting at step 0 of 99\n");
     put("config.resolved.json", "{\"a\": \"</pre><b>\"}", "", "");
     const char *html = read_page(&page);
     static const char *const there[] = {"3 of 9",
