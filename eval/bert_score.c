@@ -11,8 +11,9 @@
 #include <string.h>
 
 enum {
-    TEXTS = 64,      // of a batch, at most; 2 or more
-    ROWS = 4096,     // tokens of a batch, or two of the longest texts
+    TEXTS = 64,  // of a batch, at most; 2 or more
+    ROWS = 4096, // tokens of a batch, or two of the longest texts
+    ROW_STEP = 1024,
     LANES = 16,      // of a product of vectors: one vector register or two
     POSITIONS = 8192 // that are used of a model, at most
 };
@@ -163,6 +164,14 @@ static status open_model(bert_score *b, const char *folder, device *d, device *d
     return rc ? rc : tape_allocate(&b->tape, tape_used(&b->tape));
 }
 
+// Room for the two longest texts of a pair. Devices that record steps round rows up
+// (models/packed.h): by a whole number of these, if not to all that texts can have.
+static int64_t rows_of(int64_t most) {
+    const int64_t pair = (2 * most + ROW_STEP - 1) / ROW_STEP * ROW_STEP;
+    const int64_t rows = pair > ROWS ? pair : ROWS;
+    return rows < TEXTS * most ? rows : TEXTS * most;
+}
+
 status bert_score_open(bert_score **out, const char *folder, const bert_score_options *options,
                        device *d, device *dry) {
     bert_score *b = NULL;
@@ -173,8 +182,7 @@ status bert_score_open(bert_score **out, const char *folder, const bert_score_op
     rc =
         roberta_config_read(&b->config, folder, options->layer ? options->layer : BERT_SCORE_LAYER);
     b->most = b->config.bert.positions < POSITIONS ? b->config.bert.positions : POSITIONS;
-    b->rows = 2 * b->most > ROWS ? 2 * b->most : ROWS;
-    if (b->rows > TEXTS * b->most) b->rows = TEXTS * b->most;
+    b->rows = rows_of(b->most);
     if (!rc) rc = choose_baseline(b, options->baseline);
     if (!rc) rc = open_tokens(b, folder);
     if (!rc) rc = open_model(b, folder, d, dry);
