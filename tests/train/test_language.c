@@ -1,12 +1,14 @@
 // train lm and train lora: what a step means depends neither on packing nor on shared prefixes; resume;
 // the weights of tokens; what checkpoints and exports hold; what is refused.
 #include "core/files/fs.h"
+#include "core/files/json.h"
 #include "eval/metrics.h"
 #include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
 #include "train/answer_scores.h"
 #include "train/language_data.h"
+#include "train/run_record.h"
 
 #include <check.h>
 #include <math.h>
@@ -223,6 +225,21 @@ static void write_references(void) {
     instruct_close(data);
 }
 
+// What validation keeps of its answers is the first one that generate writes, and stands on the run's page.
+static void expect_sample(const char *folder, const char *answers) {
+    run_record r;
+    json *document;
+    const char *text, *line = answers;
+    ck_assert_msg(!run_record_open(&r, folder), "%s", status_text());
+    ck_assert_uint_eq(r.samples, 2); // of steps 2 and 4
+    ck_assert(!json_parse(&document, "answers", line, strcspn(line, "\n"), 1));
+    ck_assert(!json_member_text(&text, json_root(document), "text"));
+    ck_assert(r.sample[1].step == 4);
+    ck_assert_str_eq(r.sample[1].text, text);
+    json_close(document);
+    run_record_close(&r);
+}
+
 // The score in validation is that of the commands' own: generate, label, and the metric.
 START_TEST(judged_answers) {
     static float said[ANSWERS * CLASS_COUNT], truth[ANSWERS * CLASS_COUNT];
@@ -244,6 +261,9 @@ START_TEST(judged_answers) {
     ck_assert(!metrics_classify(&m, said, targets, NULL, ANSWERS, CLASS_COUNT));
     ck_assert_double_eq(run_metric(in_work("judged"), 4, "clinical_f1"), m.macro.f1);
     ck_assert_double_eq(run_metric(in_work("judged"), 4, "clinical_recall"), m.macro.recall);
+    char *answers = read_file(in_work("answers.jsonl"), NULL);
+    expect_sample(in_work("judged"), answers);
+    free(answers);
     ck_assert_msg(m.micro.recall > 0, "nothing that these reports say is right: the test shows nothing");
 
     train("judged_parts", 2, extra);
