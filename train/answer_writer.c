@@ -92,7 +92,8 @@ static status give_answer(void *context, int64_t i, const int32_t *ids, int32_t 
     return rc;
 }
 
-static generator_options options_of(const language_inference *l) {
+static generator_options options_of(const answer_writer *w) {
+    const language_inference *l = w->language;
     const config *c = l->inference.config;
     return (generator_options){
         .slots = config_int(c, "generate.slots"),
@@ -101,6 +102,7 @@ static generator_options options_of(const language_inference *l) {
         .end = tokenizer_named(l->tokens).end,
         .image_token = l->image_token,
         .share = config_bool(c, "generate.share_prefix"),
+        .remember = w->remember,
         .choice = {.temperature = config_float(c, "generate.temperature"),
                    .top_p = config_float(c, "generate.top_p"),
                    .seed = (uint64_t)config_int(c, "run.seed")},
@@ -109,7 +111,7 @@ static generator_options options_of(const language_inference *l) {
 
 status answer_writer_run(answer_writer *w, bool images) {
     const int64_t count = w->source->prompts.count;
-    const generator_options o = options_of(w->language);
+    const generator_options o = options_of(w);
     generator *g = NULL;
     const double start = clock_seconds();
     if (w->written == count) {

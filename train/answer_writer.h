@@ -12,6 +12,7 @@ typedef struct answer_writer {
     language_inference *language; // borrowed, as all; the model may be loaded after opening
     answer_source *source;
     const char *name; // of the work, for the progress bar
+    bool remember;    // prompts begin alike beyond what all have in common (train/generator.h)
     void *context;
     // Appends what line I begins with, by which it is known again: members of an object, a comma
     // behind each.

@@ -29,7 +29,9 @@ void ask_prompts_close(ask_prompts *p) {
     generate_prompts_close(&p->prompts);
     mem_free(p->in_set);
     mem_free(p->record);
+    mem_free(p->finding);
     p->in_set = p->record = NULL;
+    p->finding = NULL;
 }
 
 // --- one prompt ---------------------------------------------------------------------------------
@@ -37,15 +39,20 @@ typedef struct asking {
     buffer before, report, question, text;
 } asking;
 
-static status add(ask_prompts *p, asking *a, int64_t i) {
+// FINDING: the class that it is about, where it is about one.
+static status add(ask_prompts *p, asking *a, int64_t i, int finding) {
     a->text.length = 0;
     prompts_follow(&a->text, p->words, a->before.data, a->report.data, a->question.data);
     status rc = a->question.failed ? a->question.failed : a->text.failed;
     if (!rc)
         rc = mem_grow((void **)&p->record, &p->capacity, (size_t)p->prompts.count + 1,
                       sizeof *p->record, "prompts");
+    if (!rc)
+        rc = mem_grow((void **)&p->finding, &p->finding_capacity, (size_t)p->prompts.count + 1,
+                      sizeof *p->finding, "prompts");
     if (rc) return rc;
     p->record[p->prompts.count] = i;
+    p->finding[p->prompts.count] = (uint8_t)finding;
     return generate_prompts_add(&p->prompts, p->tokens, a->text.data, a->text.length,
                                 dataset_id(p->set, p->in_set[i], ID_DICOM));
 }
@@ -54,16 +61,14 @@ static status add_question(ask_prompts *p, asking *a, int64_t i, task_text text,
                            const task_words *words) {
     a->question.length = 0;
     task_prompts_fill(&a->question, p->tasks, TASK_ASK, text, 0, words);
-    return add(p, a, i);
+    return add(p, a, i, 0);
 }
 
-static status add_each(ask_prompts *p, asking *a, int64_t i) {
-    status rc = STATUS_OK;
-    for (int c = 0; c < CLASS_COUNT && !rc; c++) {
-        const task_words words = {.finding = class_names[c]};
-        rc = add_question(p, a, i, TEXT_OF_CPBQA, &words);
-    }
-    return rc;
+static status add_finding(ask_prompts *p, asking *a, int64_t i, int finding) {
+    const task_words words = {.finding = class_names[finding]};
+    a->question.length = 0;
+    task_prompts_fill(&a->question, p->tasks, TASK_ASK, TEXT_OF_CPBQA, 0, &words);
+    return add(p, a, i, finding);
 }
 
 static bool join_small(buffer *out, const bool set[CLASS_COUNT]) {
@@ -89,8 +94,6 @@ static status add_record(ask_prompts *p, asking *a, int64_t i) {
     const task_words none = {0};
     int64_t k;
     switch (p->task) {
-    case TASK_CPBQA:
-        return add_each(p, a, i);
     case TASK_CPAQA:
         return add_question(p, a, i, TEXT_OF_CPAQA, &none);
     case TASK_IG:
@@ -100,6 +103,7 @@ static status add_record(ask_prompts *p, asking *a, int64_t i) {
     case TASK_CO:
         k = corrections_find(p->mistakes, p->in_set[i]);
         return k < 0 ? STATUS_OK : add_correction(p, a, i, &p->mistakes->list[k]);
+    case TASK_CPBQA:
     case TASK_RG:
     case TASK_EL:
     case TASK_SU:
@@ -141,13 +145,35 @@ static status need_texts(const ask_prompts *p) {
     return rc;
 }
 
+// Records FIRST to END - 1.
+static status add_block(ask_prompts *p, asking *a, int64_t first, int64_t end) {
+    status rc = STATUS_OK;
+    for (int c = 0; c < CLASS_COUNT && !rc; c++)
+        for (int64_t i = first; i < end && !rc; i++) {
+            rc = begin(p, a, i);
+            if (!rc) rc = add_finding(p, a, i, c);
+        }
+    return rc;
+}
+
+static status add_all(ask_prompts *p, asking *a) {
+    status rc = STATUS_OK;
+    if (p->task == TASK_CPBQA) {
+        for (int64_t i = 0; i < p->records && !rc; i += ASK_BLOCK)
+            rc = add_block(p, a, i, i + ASK_BLOCK < p->records ? i + ASK_BLOCK : p->records);
+        return rc;
+    }
+    for (int64_t i = 0; i < p->records && !rc; i++) {
+        rc = begin(p, a, i);
+        if (!rc) rc = add_record(p, a, i);
+    }
+    return rc;
+}
+
 status ask_prompts_open(ask_prompts *p) {
     asking a = {0};
     status rc = need_texts(p);
-    for (int64_t i = 0; i < p->records && !rc; i++) {
-        rc = begin(p, &a, i);
-        if (!rc) rc = add_record(p, &a, i);
-    }
+    if (!rc) rc = add_all(p, &a);
     buffer_free(&a.before);
     buffer_free(&a.report);
     buffer_free(&a.question);

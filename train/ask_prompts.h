@@ -8,6 +8,8 @@
 #include "data/tasks.h"
 #include "train/generate_prompts.h"
 
+enum { ASK_BLOCK = 16 }; // records: with twice as many slots, few are read twice
+
 typedef struct ask_prompts {
     // All borrowed.
     instruct_set *data; // whose prompts for reports begin the conversations
@@ -20,12 +22,15 @@ typedef struct ask_prompts {
     const corrections *mistakes; // of CO
     const char *const *report;   // (records): behind the first prompts; NULL: the real findings
     // Made by opening.
-    int64_t records; // of the split, at most LIMIT
-    int64_t *in_set; // (records): their numbers in SET
-    int64_t *record; // (prompts): which record of DATA's
-    size_t capacity;
-    generate_prompts
-        prompts; // of CPbQA one a class, in class order; of CO and IG fewer than records
+    int64_t records;  // of the split, at most LIMIT
+    int64_t *in_set;  // (records): their numbers in SET
+    int64_t *record;  // (prompts): which record of DATA's
+    uint8_t *finding; // (prompts): of CPbQA, which class
+    size_t capacity, finding_capacity;
+    // Of CO and IG fewer than records. Of CPbQA one a class: blocks of some records, in each all
+    // first questions, then all second ones, so that what was read of a record is still known when
+    // it is asked about again.
+    generate_prompts prompts;
 } ask_prompts;
 
 // Finds the first LIMIT records (0: all) of the split in the shards. FORMAT (a record that is no

@@ -36,33 +36,40 @@ static status next_text(const char **text, json_lines *l) {
 }
 
 // --- findings -----------------------------------------------------------------------------------
-// What the answers about the next record say.
-static status read_record(int8_t said[CLASS_COUNT], const ask_prompts *p, json_lines *l) {
-    bool positive[CLASS_COUNT];
+// What the answer to prompt I says, among what is known of its record.
+static status read_answer(bool positive[CLASS_COUNT], const ask_prompts *p, int64_t i,
+                          json_lines *l) {
     const char *text;
-    status rc = STATUS_OK;
-    for (int c = 0; c < CLASS_COUNT && p->task == TASK_CPBQA && !rc; c++) {
-        rc = next_text(&text, l);
-        if (!rc) positive[c] = answer_says_yes(text);
-    }
-    if (p->task == TASK_CPBQA && !rc) answers_settle(positive);
-    if (p->task == TASK_CPAQA) {
-        rc = next_text(&text, l);
-        if (!rc) answer_names(positive, text);
-    }
-    for (int c = 0; c < CLASS_COUNT && !rc; c++)
-        said[c] = positive[c] ? LABEL_POSITIVE : LABEL_NEGATIVE;
+    status rc = next_text(&text, l);
+    if (rc) return rc;
+    if (p->task == TASK_CPBQA)
+        positive[p->finding[i]] = answer_says_yes(text);
+    else
+        answer_names(positive, text);
+    return STATUS_OK;
+}
+
+// POSITIVE (records, CLASS_COUNT), all false.
+static status read_answers(bool *positive, const ask_prompts *p, const char *path) {
+    json_lines l;
+    status rc = json_lines_open(&l, path);
+    for (int64_t i = 0; i < p->prompts.count && !rc; i++)
+        rc = read_answer(positive + p->record[i] * CLASS_COUNT, p, i, &l);
+    for (int64_t i = 0; i < p->records && p->task == TASK_CPBQA; i++)
+        answers_settle(positive + i * CLASS_COUNT);
+    json_lines_close(&l);
     return rc;
 }
 
 static status read_all(int8_t *said, int8_t *truth, const ask_prompts *p, const char *path) {
-    json_lines l;
-    status rc = json_lines_open(&l, path);
-    for (int64_t i = 0; i < p->records && !rc; i++) {
+    bool *positive = NULL;
+    status rc = mem_new(&positive, p->records * CLASS_COUNT, "answers");
+    if (!rc) rc = read_answers(positive, p, path);
+    for (int64_t i = 0; i < p->records && !rc; i++)
         memcpy(truth + i * CLASS_COUNT, dataset_labels(p->set, p->in_set[i]), CLASS_COUNT);
-        rc = read_record(said + i * CLASS_COUNT, p, &l);
-    }
-    json_lines_close(&l);
+    for (int64_t i = 0; i < p->records * CLASS_COUNT && !rc; i++)
+        said[i] = positive[i] ? LABEL_POSITIVE : LABEL_NEGATIVE;
+    mem_free(positive);
     return rc;
 }
 

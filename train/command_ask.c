@@ -220,7 +220,7 @@ static status line_begin(void *context, int64_t i, buffer *line) {
     buffer_text(line, "\"dicom_id\":");
     buffer_json(line, dataset_id(p->set, p->in_set[p->record[i]], ID_DICOM));
     if (p->task == TASK_CPBQA)
-        buffer_print(line, ",\"finding\":\"%s\"", class_names[i % CLASS_COUNT]);
+        buffer_print(line, ",\"finding\":\"%s\"", class_names[p->finding[i]]);
     buffer_text(line, ",");
     return line->failed;
 }
@@ -296,6 +296,7 @@ static status ask(const arguments *a) {
     w.lines = (answer_writer){.language = &w.language,
                               .source = &w.source,
                               .name = "ask",
+                              .remember = true,
                               .context = &w,
                               .begin = line_begin,
                               .end = line_end};

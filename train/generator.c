@@ -66,7 +66,8 @@ static status open_all(generator *g, tape *t) {
                          .rows = g->o.rows,
                          .end = g->o.end,
                          .image_token = g->o.image_token,
-                         .prefix = g->o.share};
+                         .prefix = g->o.share,
+                         .remember = g->o.remember};
     status rc = measure(g, &longest, &o.positions);
     if (rc) return rc;
     if (o.slots > g->job.count && g->job.count) o.slots = g->job.count;

@@ -10,6 +10,7 @@ typedef struct generator_options {
     int32_t end;     // token that ends an answer; -1: none does
     int32_t image_token;
     bool share;      // what all prompts begin with
+    bool remember;   // of a prompt that begins as another did, with the same image, only what differs is read
     bool patient;    // goes on after a signal
     sampling choice;
 } generator_options;

@@ -310,37 +310,48 @@ static json *read_json(const char *name) {
     return j;
 }
 
+// Each question about each record once, in blocks of 16 records.
 START_TEST(each_finding) {
     json_lines l;
-    bool more = true;
-    int64_t lines = 0, yes[CLASS_COUNT] = {0}, there[CLASS_COUNT] = {0}, quiet = 0;
-    bool any = false;
-    const int64_t records = dataset_split_count(data, SPLIT_TEST);
+    bool more = true, *said, quiet_record;
+    const int64_t begin = dataset_split_begin(data, SPLIT_TEST),
+                  records = dataset_split_count(data, SPLIT_TEST);
+    int64_t lines = 0, yes[CLASS_COUNT] = {0}, there[CLASS_COUNT] = {0};
+    int *times;
+    ck_assert(!mem_new(&times, records * CLASS_COUNT, "t") &&
+              !mem_new(&said, records * CLASS_COUNT, "t"));
     ask("CPbQA", "each", "");
     ck_assert(!json_lines_open(&l, in_work("each/answers.jsonl")));
     for (; !json_lines_next(&l, &more) && more; lines++) {
         const char *id, *finding, *says, *text;
-        const int64_t record = dataset_split_begin(data, SPLIT_TEST) + lines / CLASS_COUNT;
         ck_assert(!json_member_text(&id, json_root(l.object), "dicom_id") &&
                   !json_member_text(&finding, json_root(l.object), "finding"));
         ck_assert(!json_member_text(&says, json_root(l.object), "says") &&
                   !json_member_text(&text, json_root(l.object), "text"));
-        ck_assert_str_eq(id, dataset_id(data, record, ID_DICOM));
-        ck_assert_str_eq(finding, class_names[lines % CLASS_COUNT]);
+        const int64_t i = dataset_find(data, id) - begin, c = class_find(finding);
+        ck_assert(i >= 0 && i < records && c >= 0);
+        ck_assert_int_eq(i / 16, lines / (16 * CLASS_COUNT));
         ck_assert_str_eq(says, strcasestr(text, "yes") ? "yes" : "no");
-        yes[lines % CLASS_COUNT] += !strcmp(says, "yes");
-        there[lines % CLASS_COUNT] +=
-            dataset_labels(data, record)[lines % CLASS_COUNT] == LABEL_POSITIVE;
-        // No Finding is not asked for its answer: it is what no other yes leaves.
-        any = lines % CLASS_COUNT ? any || !strcmp(says, "yes") : false;
-        quiet += lines % CLASS_COUNT == CLASS_COUNT - 1 && !any;
+        times[i * CLASS_COUNT + c]++;
+        said[i * CLASS_COUNT + c] = !strcmp(says, "yes");
     }
+    for (int64_t i = 0; i < records; i++) {
+        quiet_record =
+            true; // No Finding is not asked for its answer: it is what no other yes leaves
+        for (int c = 0; c < CLASS_COUNT; c++) {
+            ck_assert_int_eq(times[i * CLASS_COUNT + c], 1);
+            quiet_record &= !c || !said[i * CLASS_COUNT + c];
+            yes[c] += c && said[i * CLASS_COUNT + c];
+            there[c] += dataset_labels(data, begin + i)[c] == LABEL_POSITIVE;
+        }
+        yes[CLASS_NO_FINDING] += quiet_record;
+    }
+    mem_free(times), mem_free(said);
     json_lines_close(&l);
     ck_assert_int_eq(lines, CLASS_COUNT * records);
     json *j = read_json("each/scores.json");
     json_value classes, x;
     ck_assert(!json_member(&classes, json_root(j), "classes"));
-    yes[CLASS_NO_FINDING] = quiet;
     for (int c = 0; c < CLASS_COUNT; c++) {
         int64_t n;
         ck_assert(!json_member(&x, classes, class_names[c]));
