@@ -45,7 +45,7 @@ INSTEAD = [
     ("radialog serve *", "radialog serve ", "radialog serve --port 0 ", "the port may be another program's"),
     ("radialog run *", ' --device cuda --launch "torchrun --no-python --nproc-per-node 8"', " --dry-run", "PyTorch"),
 ]
-FIRST = re.compile(r"(radialog|scripts/\S+|build/\S+|for|mpirun|torchrun|srun|sbatch|alias|curl|python3|pip|git|"
+FIRST = re.compile(r"(radialog|scripts/\S+|build/\S+|for|mpirun|torchrun|srun|sbatch|alias|cat|curl|python3|pip|git|"
                    r"[A-Za-z_]+=\S*)(\s|$)")
 OPTIONS_OF_OTHERS = {"--bind-to", "--oversubscribe", "--lora"} # mpirun's; llama.cpp's
 INPUT = {"radialog chat": "questions"}  # stdin; nothing for all others
