@@ -133,7 +133,7 @@ const config_key classifier_keys[] = {
     {.section = "model", .name = "batch_norm", .type = CONFIG_CHOICE, .choices = "batch|running",
      .standard = "\"batch\"", .help = "statistics that training normalises with"},
     {.section = "model", .name = "init", .type = CONFIG_PATH, .standard = "\"\"",
-     .help = "what to begin from: a checkpoint folder, or weights as .safetensors, .pt, .ckpt or .bin "
+     .help = "what to begin from: a run, a checkpoint folder, or weights as .safetensors, .pt, .ckpt or .bin "
              "(BioViL-T's image model, RaDialog's classifier, our own); empty: random"},
     {.section = "model", .name = "init_projector", .type = CONFIG_CHOICE, .choices = "random|file",
      .standard = "\"random\"",

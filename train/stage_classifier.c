@@ -101,13 +101,13 @@ static void choose_decay(params *p) {
     for (size_t i = 0; i < p->count; i++) p->item[i]->decay = p->item[i]->value.rank > 1;
 }
 
-// model.init: a checkpoint folder or a public file of weights.
+// model.init: a run, a checkpoint folder or a public file of weights.
 static status begin_from(run *r) {
     char file[4096];
     const char *path = config_text(r->config, "model.init");
     if (!*path) return STATUS_OK;
     bool projector = !strcmp(config_text(r->config, "model.init_projector"), "file");
-    status rc = checkpoint_weights(file, sizeof file, path);
+    status rc = checkpoint_file(file, sizeof file, path);
     return rc ? rc : classifier_load(&r->params, file, false, projector);
 }
 
