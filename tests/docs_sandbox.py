@@ -128,7 +128,7 @@ def make_weights():
     # Long enough that its labels are not all the same: the paper's sampling leaves out what has none.
     train("chexbert", "data.shards=made/shards", "model.vocabulary=vocab.txt", "run.max_steps=60", "optim.lr=1e-2")
     train("lm", "data.instruct=made/instruct", "model.tokenizer=made/t.model")
-    copy("classifier", "biovil_t_image_model_proj_size_128.pt")
+    shutil.copytree("made/classifier", "biovil_t_image_model_proj_size_128.pt", symlinks=True) # a run will do, too
     copy("classifier", "ChexpertClassifier-epoch=06-val_f1=0.36.ckpt")
     copy("chexbert", "chexbert.pth")
     copy("chexbert", "bert-base-uncased/pytorch_model.bin")
