@@ -7,11 +7,14 @@
 // of the weight are made plain first.
 enum { QUANTISED_FEW = 16, QUANTISED_TILE = 32 << 20 };
 
-// Rows of the weight in a tile.
+// Rows of the weight in a tile. The last tile never is a single row, which is a column of the output with others beside
+// it: oneDNN 3.7 writes that as if nothing stood there.
 static inline int64_t quantised_tile(const quantised *q, int64_t N, int64_t K, dtype type) {
     int64_t rows = q->tile > 0 ? q->tile : QUANTISED_TILE / (K * (int64_t)dtype_size(type));
     if (rows < 1) rows = 1;
-    return rows < N ? rows : N;
+    if (rows >= N) return N;
+    while (rows > 2 && N % rows == 1) rows--;
+    return rows;
 }
 
 static inline size_t quantised_tile_bytes(const quantised *q, int64_t N, int64_t K, dtype type) {
