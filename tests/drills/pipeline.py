@@ -22,6 +22,8 @@ CLASSIFIER = ENCODER + " model.pool=2 model.hidden=8 data.shards=../in/shards " 
 LORA = """data.instruct=../in/instruct data.embeddings=../in/embeddings.h5 model.base=../in/lm/checkpoints/best lora.rank=4
 train.weighting=token """ + TRAIN
 
+WORDS = f"instruct.prompts={ROOT}/configs/demo/prompts.json instruct.task_prompts={ROOT}/configs/prompts/tasks.json"
+
 
 class Stage:
     """NAME; WORDS of the command; SETTINGS, `section.key=value` words; what it is called as an input of later stages; by
@@ -57,6 +59,13 @@ STAGES = [
     Stage("generate", "generate ../in/lora --split test --out out.jsonl", """data.instruct=../in/instruct
           data.embeddings=../in/embeddings.h5 model.base=../in/lm/checkpoints/best generate.max_new_tokens=24""",
           gives="reports.jsonl"),
+    Stage("instruct, tasks", "instruct ../in/shards --out out --to out.json --llava", f"""instruct.image_tokens=4
+          instruct.tokenizer=../in/pieces.model {WORDS} instruct.findings_eval=none instruct.cutoff=600
+          instruct.tasks=RG,CPbQA,CPaQA,IG""", goes_on=True),
+    Stage("answer", "answer ../in/lm/checkpoints/best --shards ../in/shards --limit 4 --out out.jsonl", f"""{WORDS}
+          model.tokenizer=../in/pieces.model generate.max_new_tokens=12"""),
+    Stage("ask", "ask ../in/lora --task CPaQA --reports ../in/reports.jsonl --shards ../in/shards --out out", f"""{WORDS}
+          data.instruct=../in/instruct data.embeddings=../in/embeddings.h5 model.base=../in/lm/checkpoints/best"""),
     Stage("evaluate", "evaluate ../in/reports.jsonl --checkpoint ../in/chexbert --shards ../in/shards --out out"),
     Stage("export peft", "export ../in/lora --format peft --out out"),
     Stage("export merged", "export ../in/lora --format merged --base ../in/lm/checkpoints/best --out out"),
