@@ -184,8 +184,17 @@ static status point_to_best(const run *r) {
     return file_sync(all);
 }
 
-static status remove_old(const run *r, int keep) {
+// What a kill has left of a removal.
+static status remove_rest(const run *r) {
     char all[PATH_SIZE], path[PATH_SIZE];
+    status rc = run_folder(all, r);
+    if (!rc) rc = path_join(path, sizeof path, all, "removing.tmp");
+    return rc ? rc : path_remove(path);
+}
+
+// Each under another name first: a half of a checkpoint never looks like one.
+static status remove_old(const run *r, int keep) {
+    char all[PATH_SIZE], path[PATH_SIZE], going[PATH_SIZE];
     names list = {0};
     int newer = 0;
     status rc = run_folder(all, r);
@@ -194,7 +203,10 @@ static status remove_old(const run *r, int keep) {
         int64_t step = step_of(list.name[i]);
         if (step < 0 || newer++ < keep || (r->best.known && step == r->best.step)) continue;
         rc = path_join(path, sizeof path, all, list.name[i]);
-        if (!rc) rc = path_remove(path);
+        if (!rc) rc = path_join(going, sizeof going, all, "removing.tmp");
+        if (!rc && rename(path, going))
+            rc = status_fail(STATUS_IO, "%s: cannot be renamed: %s", path, strerror(errno));
+        if (!rc) rc = remove_rest(r);
     }
     names_free(&list);
     return rc;
@@ -400,6 +412,7 @@ status checkpoint_resume(run *r, bool *found) {
     *found = false;
     status rc = run_folder(all, r);
     if (!rc && !folder_exists(all)) return STATUS_OK;
+    if (!rc) rc = remove_rest(r);
     if (!rc) rc = folder_list(all, &list);
     for (size_t i = list.count; i-- > 0 && !rc && !*found;) {
         if (step_of(list.name[i]) < 0) continue;

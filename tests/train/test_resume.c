@@ -2,10 +2,12 @@
 #include "tests/train/helper_program.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,6 +141,19 @@ START_TEST(stopped_by_a_signal) {
 END_TEST
 
 // A run that is complete does nothing more; one with a damaged newest checkpoint takes the one before.
+// A kill while an old checkpoint is removed leaves nothing for ever, not even where no step is left to do.
+START_TEST(rest_of_a_removal) {
+    char path[512];
+    program_expect(0, "%s --set run.max_steps=2", command("rest", "--quiet"));
+    snprintf(path, sizeof path, "%s/rest/checkpoints/removing.tmp", work);
+    ck_assert_int_eq(mkdir(path, 0755), 0);
+    snprintf(path, sizeof path, "%s/rest/checkpoints/removing.tmp/config.json", work);
+    ck_assert_int_eq(close(open(path, O_CREAT | O_WRONLY, 0644)), 0);
+    program_expect(0, "%s --set run.max_steps=2", command("rest", "--quiet"));
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
 START_TEST(damaged_checkpoint) {
     char path[512];
     program_expect(0, "%s", command("damaged", "--quiet"));
@@ -179,6 +194,7 @@ int main(void) {
     tcase_add_unchecked_fixture(tests, setup, teardown);
     tcase_add_test(tests, killed_five_times);
     tcase_add_test(tests, stopped_by_a_signal);
+    tcase_add_test(tests, rest_of_a_removal);
     tcase_add_test(tests, damaged_checkpoint);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
