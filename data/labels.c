@@ -69,14 +69,3 @@ void findings_text(buffer *out, const bool positive[CLASS_COUNT]) {
     }
     if (!count) buffer_text(out, "no common findings");
 }
-
-status findings_enumerate(buffer *out, const bool positive[CLASS_COUNT]) {
-    int left = 0;
-    for (int c = 0; c < CLASS_COUNT; c++) left += positive[c];
-    for (int c = 0; c < CLASS_COUNT; c++) {
-        if (!positive[c]) continue;
-        append_lower(out, class_names[c]);
-        if (--left) buffer_text(out, left == 1 ? " and " : ", ");
-    }
-    return out->failed;
-}

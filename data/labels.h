@@ -30,5 +30,3 @@ void findings_resolve(bool positive[CLASS_COUNT]);
 // Appends the names of the positive classes, resolved, in class order, lower-case, joined by ", ";
 // nothing positive gives "no common findings".
 void findings_text(buffer *out, const bool positive[CLASS_COUNT]);
-// The same of exactly these classes, the last two joined by " and "; none: nothing is appended. MEMORY.
-status findings_enumerate(buffer *out, const bool positive[CLASS_COUNT]);

@@ -12,21 +12,7 @@
 
 enum { FILE_LIMIT = 1 << 20, VERSION = 1, NAME_SIZE = 80 };
 
-static const char *const slot_names[SLOT_COUNT] = {"",      "image",  "findings", "instruction",
-                                                   "wrong", "missing"};
-
-static const struct {
-    const char *key, *text; // of files that say nothing of it
-    unsigned slots;
-} corrections[CORRECTIONS] = {
-    {"wrong", "The report mentions {wrong}, which the radiograph does not show. Write the corrected report.",
-     1u << SLOT_WRONG},
-    {"missing", "The report leaves out {missing}. Write the corrected report.", 1u << SLOT_MISSING},
-    {"both",
-     "The report mentions {wrong}, which the radiograph does not show, and leaves out {missing}. Write the "
-     "corrected report.",
-     1u << SLOT_WRONG | 1u << SLOT_MISSING},
-};
+static const char *const slot_names[SLOT_COUNT] = {"", "image", "findings", "instruction"};
 
 // --- templates ----------------------------------------------------------------------------------
 
@@ -157,21 +143,6 @@ static status take_pair(char *out[2], json_value object, const char *key) {
     return rc ? rc : take_text(&out[1], json_next(first));
 }
 
-static status read_corrections(prompts *p, json_value object) {
-    const char *text;
-    json_value value = {0};
-    status rc = object.node ? json_object(object) : STATUS_OK;
-    if (!rc && object.node && json_count(object) != CORRECTIONS)
-        rc = json_fail(object, "must have three texts: wrong, missing and both");
-    for (int i = 0; i < CORRECTIONS && !rc; i++) {
-        text = corrections[i].text;
-        if (object.node) rc = json_member(&value, object, corrections[i].key);
-        if (!rc && object.node) rc = json_text(&text, value);
-        if (!rc) rc = parse_template(&p->correction[i], value, text, corrections[i].slots, corrections[i].slots);
-    }
-    return rc;
-}
-
 static status refuse_unknown(json_value root) {
     static const char *const known[] = {"format",
                                         "version",
@@ -180,8 +151,7 @@ static status refuse_unknown(json_value root) {
                                         "separators",
                                         "report",
                                         "report_without_findings",
-                                        "image_token",
-                                        "correction"};
+                                        "image_token"};
     for (json_value v = json_first(root); v.node; v = json_next(v)) {
         size_t i = 0;
         while (i < sizeof known / sizeof *known && strcmp(known[i], json_key(v))) i++;
@@ -215,7 +185,7 @@ static status read_own(prompts *p, json_value root) {
     if (!rc && value.node && tokens != p->literal_tokens)
         rc = json_fail(value, "holds %d %s, the prompt with findings %d", tokens, p->image_token,
                        p->literal_tokens);
-    return rc ? rc : read_corrections(p, json_find(root, "correction"));
+    return rc;
 }
 
 static status read_radialog(prompts *p, json_value root, const prompts_files *files) {
@@ -234,7 +204,6 @@ static status read_radialog(prompts *p, json_value root, const prompts_files *fi
     if (!rc) rc = mem_string(&p->role[1], "ASSISTANT");
     if (!rc) rc = mem_string(&p->separator[0], " ");
     if (!rc) rc = mem_string(&p->separator[1], "</s>");
-    if (!rc) rc = read_corrections(p, (json_value){0});
     return rc ? rc : parse_prompt(&p->report, &p->literal_tokens, p, value, 1u << SLOT_FINDINGS);
 }
 
@@ -316,7 +285,6 @@ void prompts_close(prompts *p) {
     buffer_free(&p->report.text);
     buffer_free(&p->plain.text);
     buffer_free(&p->wrapper.text);
-    for (int i = 0; i < CORRECTIONS; i++) buffer_free(&p->correction[i].text);
     mem_free(p->system);
     mem_free(p->image_token);
     mem_free(p->mark);
@@ -376,13 +344,6 @@ void prompts_report(buffer *out, const prompts *p, const char *findings, int ima
     else
         fill(out, t, (const char *const[SLOT_COUNT]){[SLOT_IMAGE] = image.data, [SLOT_FINDINGS] = findings});
     buffer_free(&image);
-}
-
-void prompts_correction(buffer *out, const prompts *p, const char *wrong, const char *missing) {
-    const int kind = wrong && missing ? CORRECT_BOTH : wrong ? CORRECT_WRONG : CORRECT_MISSING;
-    if (!wrong && !missing) die("prompts_correction: nothing is to be corrected");
-    fill(out, &p->correction[kind],
-         (const char *const[SLOT_COUNT]){[SLOT_WRONG] = wrong, [SLOT_MISSING] = missing});
 }
 
 static void append_turns(buffer *out, const prompts *p, const char *system,

@@ -4,8 +4,7 @@
 //
 // Our own file (configs/prompts/) is an object of format "radialog-prompts", version 1, system,
 // roles [user, assistant], separators [behind a user's turn, behind an assistant's], report, and
-// optionally report_without_findings, image_token and correction, an object of three texts: wrong,
-// missing and both, with {wrong} and {missing}. RaDialog's vicuna_prompts.json, an object of
+// optionally report_without_findings and image_token. RaDialog's vicuna_prompts.json, an object of
 // texts, lacks the system text, which stands in a file of its own then.
 //
 // {image} and {findings} are filled in, {{ and }} are braces, as Python's str.format has it. What
@@ -35,8 +34,7 @@ typedef struct prompts prompts;
 status prompts_open(prompts **out, const prompts_files *files);
 void prompts_close(prompts *p); // accepts NULL
 
-// CRC-32 of all that the words before an answer depend on, whichever files they came from;
-// corrections do not count.
+// CRC-32 of all that the words before an answer depend on, whichever files they came from.
 uint32_t prompts_hash(const prompts *p);
 const char *prompts_image_token(const prompts *p); // "<IMG>"; borrowed
 // "ASSISTANT:", behind which an answer begins; borrowed.
@@ -50,10 +48,6 @@ int prompts_literal_tokens(const prompts *p);
 // Appends what the user says who wants a report: {image} is IMAGE_TOKENS image tokens without
 // separators. FINDINGS NULL: the prompt without findings, which must be there.
 void prompts_report(buffer *out, const prompts *p, const char *findings, int image_tokens);
-
-// Appends what the user says whose report names WRONG findings or lacks MISSING ones (REFERENCE 7.9); NULL: none,
-// but not both.
-void prompts_correction(buffer *out, const prompts *p, const char *wrong, const char *missing);
 
 // Appends a conversation of COUNT messages, the user's first, then by turns (REFERENCE 5.6): system
 // text, separator, and for each message its role, a colon and, unless it is NULL or empty, a blank,

@@ -9,8 +9,6 @@ typedef enum slot {
     SLOT_IMAGE,
     SLOT_FINDINGS,
     SLOT_INSTRUCTION,
-    SLOT_WRONG,
-    SLOT_MISSING,
     SLOT_COUNT
 } slot;
 
@@ -25,12 +23,8 @@ typedef struct template_text {
     buffer text; // the literal texts behind each other
 } template_text;
 
-// What is asked of a report that says too much, too little, or both.
-enum { CORRECT_WRONG, CORRECT_MISSING, CORRECT_BOTH, CORRECTIONS };
-
 struct prompts {
     char *system, *role[2], *separator[2], *image_token, *mark;
     template_text report, plain, wrapper; // plain: without findings, no part: there is none
-    template_text correction[CORRECTIONS];
     int literal_tokens;
 };

@@ -78,16 +78,24 @@ static bool join_small(buffer *out, const bool set[CLASS_COUNT]) {
     return out->length;
 }
 
-// X has something wrong.
-static status add_correction(ask_prompts *p, asking *a, int64_t i, const correction *x) {
+status ask_correction(buffer *out, const task_prompts *p, const correction *x) {
     buffer wrong = {0}, missing = {0};
     const bool remove = join_small(&wrong, x->wrong), lack = join_small(&missing, x->missing);
     const task_words words = {.add = missing.data, .remove = wrong.data};
+    const task_text text = task_correction_text(lack, remove);
     status rc = wrong.failed ? wrong.failed : missing.failed;
-    if (!rc) rc = add_question(p, a, i, task_correction_text(lack, remove), &words);
+    if (!rc) rc = task_prompts_need(p, TASK_ASK, text);
+    if (!rc) task_prompts_fill(out, p, TASK_ASK, text, 0, &words);
     buffer_free(&wrong);
     buffer_free(&missing);
-    return rc;
+    return rc ? rc : out->failed;
+}
+
+// X has something wrong.
+static status add_correction(ask_prompts *p, asking *a, int64_t i, const correction *x) {
+    a->question.length = 0;
+    status rc = ask_correction(&a->question, p->tasks, x);
+    return rc ? rc : add(p, a, i, 0);
 }
 
 static status add_record(ask_prompts *p, asking *a, int64_t i) {

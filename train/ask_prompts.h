@@ -39,3 +39,6 @@ status ask_prompts_find(ask_prompts *p, int64_t limit);
 // Makes the prompts; reports and mistakes are known. FORMAT, IO, MEMORY.
 status ask_prompts_open(ask_prompts *p);
 void ask_prompts_close(ask_prompts *p);
+
+// Appends what is asked of a report that X has something to say of. FORMAT (P has no such text), MEMORY.
+status ask_correction(buffer *out, const task_prompts *p, const correction *x);

@@ -4,6 +4,7 @@
 #include "core/files/fs.h"
 #include "core/log.h"
 #include "core/nearest.h"
+#include "train/ask_prompts.h"
 #include "train/assistant.h"
 #include "train/commands.h"
 #include "train/config_keys.h"
@@ -29,6 +30,7 @@ typedef struct chat {
     assistant assistant;
     report_labeler labeler;
     bool judges;            // there is a labeler
+    task_prompts *tasks;    // then: how a correction is asked for
     bool machine, terminal; // JSON lines; somebody types
     const picture *picture; // the eyes' own; NULL: none
     char image[PATH_SIZE];  // its file
@@ -48,6 +50,7 @@ static void chat_close(chat *c) {
     buffer_free(&c->typed);
     buffer_free(&c->line);
     names_free(&c->turns);
+    task_prompts_close(c->tasks);
     report_labeler_close(&c->labeler);
     assistant_close(&c->assistant);
 }
@@ -210,26 +213,21 @@ static status do_findings(chat *c, const char *text) {
     return STATUS_OK;
 }
 
-// What the report says and the classifier does not, and what it lacks (REFERENCE 7.9). CORRECTION
-// stays empty where they agree.
-static status compare(chat *c, buffer *correction) {
+// What the report says and the classifier does not, and what it lacks (REFERENCE 7.9). REQUEST stays
+// empty where they agree.
+static status compare(chat *c, buffer *request) {
     const char *report = c->turns.name[c->report];
     int8_t said[CLASS_COUNT];
-    bool wrong[CLASS_COUNT] = {0}, missing[CLASS_COUNT] = {0};
-    buffer text[2] = {{0}};
+    correction x = {0};
+    bool differ = false;
     status rc = report_labeler_texts(&c->labeler, &report, 1, said, NULL);
     for (int i = 0; i < CLASS_COUNT && !rc; i++) {
         if (i == CLASS_NO_FINDING) continue;
-        wrong[i] = said[i] == LABEL_POSITIVE && !c->picture->found[i];
-        missing[i] = said[i] != LABEL_POSITIVE && c->picture->found[i];
+        x.wrong[i] = said[i] == LABEL_POSITIVE && !c->picture->found[i];
+        x.missing[i] = said[i] != LABEL_POSITIVE && c->picture->found[i];
+        differ |= x.wrong[i] || x.missing[i];
     }
-    if (!rc) rc = findings_enumerate(&text[0], wrong);
-    if (!rc) rc = findings_enumerate(&text[1], missing);
-    if (!rc && (text[0].length || text[1].length))
-        prompts_correction(correction, c->assistant.words, text[0].length ? text[0].data : NULL,
-                           text[1].length ? text[1].data : NULL);
-    for (int i = 0; i < 2; i++) buffer_free(&text[i]);
-    return rc ? rc : correction->failed;
+    return rc || !differ ? rc : ask_correction(request, c->tasks, &x);
 }
 
 static status do_correct(chat *c, const char *text) {
@@ -392,6 +390,8 @@ static status open_all(chat *c, const arguments *a) {
             &c->labeler, labeler,
             config_text(c->assistant.language.inference.config, "run.device"));
     c->labeler.patient = true;
+    if (!rc && labeler)
+        rc = task_prompts_open(&c->tasks, config_text(c->assistant.language.inference.config, "instruct.task_prompts"));
     if (!rc && a->positionals > 1)
         rc = image_reader_file(&c->assistant.eyes, a->positional[1], &c->picture);
     if (!rc && a->positionals > 1) snprintf(c->image, sizeof c->image, "%s", a->positional[1]);

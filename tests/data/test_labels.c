@@ -82,33 +82,12 @@ START_TEST(words) {
 }
 END_TEST
 
-START_TEST(enumerations) {
-    static const struct {
-        int count, classes[4];
-        const char *text;
-    } cases[] = {{0, {0}, ""},
-                 {1, {5}, "edema"},
-                 {2, {12, 5}, "edema and fracture"},
-                 {3, {12, 5, 13}, "edema, fracture and support devices"}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        bool positive[CLASS_COUNT] = {0};
-        for (int k = 0; k < cases[i].count; k++) positive[cases[i].classes[k]] = true;
-        buffer out = {0};
-        buffer_text(&out, "> ");
-        ck_assert_int_eq(findings_enumerate(&out, positive), STATUS_OK);
-        ck_assert_str_eq(out.data + 2, cases[i].text);
-        buffer_free(&out);
-    }
-}
-END_TEST
-
 int main(void) {
     TCase *cases = tcase_create("labels");
     tcase_add_test(cases, names);
     tcase_add_test(cases, fields);
     tcase_add_test(cases, missing);
     tcase_add_test(cases, words);
-    tcase_add_test(cases, enumerations);
     Suite *suite = suite_create("labels");
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

@@ -323,35 +323,6 @@ START_TEST(refusals_of_parts) {
 }
 END_TEST
 
-static void expect_correction(const prompts *p, const char *wrong, const char *missing, const char *want) {
-    buffer out = {0};
-    prompts_correction(&out, p, wrong, missing);
-    ck_assert_str_eq(out.data, want);
-    buffer_free(&out);
-}
-
-START_TEST(corrections) {
-    prompts_files files = {.prompts = put("p.json", OWN("\"report\": \"{image} {findings}\""))};
-    prompts *p = open_prompts(files);
-    expect_correction(p, "edema", NULL,
-                      "The report mentions edema, which the radiograph does not show. Write the corrected report.");
-    expect_correction(p, NULL, "{x}", "The report leaves out {x}. Write the corrected report.");
-    prompts_close(p);
-    files.prompts = put("p.json", OWN("\"report\": \"{image} {findings}\", \"correction\": {\"wrong\": \"-{wrong}\", "
-                                      "\"missing\": \"+{missing}\", \"both\": \"+{missing} -{wrong}\"}"));
-    p = open_prompts(files);
-    expect_correction(p, "a", NULL, "-a");
-    expect_correction(p, NULL, "b", "+b");
-    expect_correction(p, "a", "b", "+b -a");
-    prompts_close(p);
-    files.prompts = put("p.json", OWN("\"report\": \"{image} {findings}\", \"correction\": {\"wrong\": \"{wrong}\"}"));
-    expect_failure(prompts_open(&p, &files), STATUS_FORMAT, "one", "\"correction\"", "must have three texts");
-    files.prompts = put("p.json", OWN("\"report\": \"{image} {findings}\", \"correction\": {\"wrong\": \"-\", "
-                                      "\"missing\": \"{missing}\", \"both\": \"\"}"));
-    expect_failure(prompts_open(&p, &files), STATUS_FORMAT, "slot", "\"wrong\"", "lacks the placeholder {wrong}");
-}
-END_TEST
-
 static void ask_without(void) {
     prompts_files files = {.prompts = put("p.json", OWN("\"report\": \"{image} {findings}\""))};
     buffer out = {0};
@@ -366,6 +337,6 @@ END_TEST
 int main(void) {
     return run_suite(
         suite_of("prompts", (const TTest *const[]){golden, shipped_files, radialog_files, splits, hashes,
-                                                   refusals, refusals_of_parts, corrections, misuse,
+                                                   refusals, refusals_of_parts, misuse,
                                                    NULL}));
 }
