@@ -83,16 +83,19 @@ copy_headers() { # PACKAGE: from /usr/include, the machine's own folder merged i
 }
 
 write_module() { # MODULE: its pkg-config file with paths relative to itself
-    local cflags libs
-    # shellcheck disable=SC2016
-    cflags=$(pkg-config --cflags-only-I "$1" | sed "s,-I/usr/include,-I\${prefix}/include,g")
+    local cflags="" libs flag
+    for flag in $(pkg-config --cflags-only-I "$1"); do # but for folders of others' headers, which are not packed
+        flag=${flag#-I/usr/include}
+        # shellcheck disable=SC2016
+        [ ! -d "$prefix/include$flag" ] || cflags+=' -I${prefix}/include'$flag
+    done
     libs=$(pkg-config --libs "$1" | sed 's,-L[^ ]*,,g; s,-pthread,,g')
     cat >"$prefix/lib/pkgconfig/$1.pc" <<END
 prefix=\${pcfiledir}/../..
 Name: $1
 Description: $1, packed for a machine without packages
 Version: $(pkg-config --modversion "$1")
-Cflags: -I\${prefix}/include $cflags
+Cflags: -I\${prefix}/include$cflags
 Libs: -L\${prefix}/lib $libs
 END
 }
