@@ -15,26 +15,33 @@ static status begin_line(answer_writer *w, int64_t i, buffer *line) {
     return rc ? rc : line->failed;
 }
 
+// Whether LINE, of which LENGTH bytes are there, is an answer to the next prompt, as far as they say.
+static status check_line(answer_writer *w, const char *line, size_t length, buffer *begin, const char *path) {
+    const bool more = w->written < w->source->prompts.count;
+    status rc = more ? begin_line(w, w->written, begin) : STATUS_OK;
+    if (!rc && (!more || strncmp(line, begin->data, length < begin->length ? length : begin->length)))
+        rc = status_fail(STATUS_FORMAT,
+                         "%s:%lld: is no answer to record %lld of this split: move the file away, or name another "
+                         "with --out",
+                         path, (long long)w->written + 1, (long long)w->written);
+    return rc;
+}
+
 // Whole lines of FILE, which are those of the first prompts; a last one without its end is cut off.
 static status count_lines(answer_writer *w, const char *path) {
     buffer text = {0}, begin = {0};
-    int64_t whole = 0;
+    size_t whole = 0;
     status rc = file_read(path, SIZE_MAX / 2, &text);
-    for (const char *at = text.data; !rc && at && *at;) {
-        const char *end = strchr(at, '\n');
-        if (!end) break;
-        const bool more = w->written < w->source->prompts.count;
-        if (more) rc = begin_line(w, w->written, &begin);
-        if (!rc && (!more || strncmp(at, begin.data, begin.length)))
-            rc = status_fail(STATUS_FORMAT,
-                             "%s:%lld: is no answer to record %lld of this split: move "
-                             "the file away, or name another with --out",
-                             path, (long long)w->written + 1, (long long)w->written);
-        at = end + 1;
+    while (!rc && whole < text.length) {
+        const char *line = text.data + whole, *end = memchr(line, '\n', text.length - whole);
+        // A disk that lost its power may have left NULs behind half a line.
+        const size_t length = end ? (size_t)(end - line) : strnlen(line, text.length - whole);
+        rc = check_line(w, line, length, &begin, path);
+        if (rc || !end) break;
         w->written++;
-        whole = at - text.data;
+        whole += length + 1;
     }
-    if (!rc && whole < (int64_t)text.length && truncate(path, whole))
+    if (!rc && whole < text.length && truncate(path, (off_t)whole))
         rc = status_fail(STATUS_IO, "%s: cannot cut off half a line: %s", path, strerror(errno));
     buffer_free(&begin);
     buffer_free(&text);

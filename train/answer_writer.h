@@ -26,7 +26,7 @@ typedef struct answer_writer {
 } answer_writer;
 
 // Opens the file PATH, or stdout where it is NULL, and counts the lines that are there; half a line
-// is cut off. FORMAT (lines of other prompts), IO, MEMORY. To be closed also after a failure.
+// is cut off. FORMAT (lines, or half a one, of something else), IO, MEMORY. To be closed also after a failure.
 status answer_writer_open(answer_writer *w, const char *path);
 void answer_writer_close(answer_writer *w);
 // Writes the rest by the section "generate". IMAGES: the model takes some. Errors: the generator's,

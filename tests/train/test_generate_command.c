@@ -99,6 +99,12 @@ START_TEST(goes_on_where_it_was) {
     ck_assert(same_files(in_work("whole.jsonl"), in_work("part.jsonl")));
     ck_assert(!file_write(in_work("other.jsonl"), "{\"dicom_id\":\"x\",\n", 17));
     program_expect(1, "generate %s --quiet --out %s", common, in_work("other.jsonl"));
+    // A file without a line feed that is none of its own: not half a line, and not cut off.
+    ck_assert(!file_write(in_work("mine.json"), "{\"mine\": 1}", 11));
+    program_expect(1, "generate %s --quiet --out %s", common, in_work("mine.json"));
+    free(all);
+    all = answers("mine.json");
+    ck_assert_str_eq(all, "{\"mine\": 1}");
     free(all);
 }
 END_TEST
