@@ -283,12 +283,3 @@ status label_table_print(buffer *out, const char *id_name, const char *const *id
     }
     return out->failed;
 }
-
-status label_table_write(const char *path, const char *id_name, const char *const *id,
-                         const int8_t *labels, int64_t count) {
-    buffer table = {0};
-    status rc = label_table_print(&table, id_name, id, labels, count);
-    if (!rc) rc = file_write(path, table.data, table.length);
-    buffer_free(&table);
-    return rc;
-}

@@ -35,6 +35,3 @@ int64_t report_table_line(const report_table *t, int64_t i); // of the file, fro
 // MEMORY.
 status label_table_print(buffer *out, const char *id_name, const char *const *id,
                          const int8_t *labels, int64_t count);
-// The same as the file PATH, which appears whole or not at all. Errors: IO, MEMORY.
-status label_table_write(const char *path, const char *id_name, const char *const *id,
-                         const int8_t *labels, int64_t count);

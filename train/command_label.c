@@ -1,6 +1,7 @@
 // radialog label: what reports say of the 14 observations, by a CheXbert of ours or the public one,
 // as a table that ingest reads (REFERENCE 0.1, stage B).
 #include "core/files/fs.h"
+#include "core/files/staged_file.h"
 #include "core/log.h"
 #include "data/order.h"
 #include "data/report_table.h"
@@ -25,12 +26,14 @@ static const option options[] = {
     {0},
 };
 
-static status give(const char *out, const char *id_name, const char *const *id,
+// OUT without a path: to stdout.
+static status give(staged_file *out, const char *id_name, const char *const *id,
                    const int8_t *labels, int64_t count) {
     buffer text = {0};
-    if (out) return label_table_write(out, id_name, id, labels, count);
     status rc = label_table_print(&text, id_name, id, labels, count);
-    if (!rc && fwrite(text.data, 1, text.length, stdout) != text.length)
+    if (!rc && out->path) rc = staged_write(out, text.data, text.length);
+    if (!rc && out->path) rc = staged_finish(out);
+    if (!rc && !out->path && fwrite(text.data, 1, text.length, stdout) != text.length)
         rc = status_fail(STATUS_IO, "cannot write the labels");
     buffer_free(&text);
     return rc;
@@ -57,7 +60,7 @@ static status compare(const dataset *data, const int64_t *record, const int8_t *
 }
 
 static status label_records(report_labeler *l, const dataset *data, const int64_t *record, int64_t count,
-                            const char *out) {
+                            staged_file *out) {
     const text_options how = report_labeler_reading(l);
     text_set *texts = NULL;
     const char **id = NULL;
@@ -77,7 +80,7 @@ static status label_records(report_labeler *l, const dataset *data, const int64_
     return rc;
 }
 
-static status label_shards(report_labeler *l, const arguments *a, const char *path, const char *out) {
+static status label_shards(report_labeler *l, const arguments *a, const char *path, staged_file *out) {
     const char *split = argument(a, "split");
     const int need = config_choice(l->inference.config, "data.section");
     dataset *data = NULL;
@@ -106,7 +109,7 @@ static status label_shards(report_labeler *l, const arguments *a, const char *pa
 }
 
 // --- files --------------------------------------------------------------------------------------
-static status label_file(report_labeler *l, const arguments *a, const char *path, const char *out) {
+static status label_file(report_labeler *l, const arguments *a, const char *path, staged_file *out) {
     const report_options how = {argument(a, "column"), argument_given(a, "headerless")};
     report_table *reports = NULL;
     int8_t *labels = NULL;
@@ -122,15 +125,19 @@ static status label_file(report_labeler *l, const arguments *a, const char *path
 }
 
 static status label(const arguments *a) {
-    report_labeler l;
-    const char *path = a->positional[0], *out = argument(a, "out");
+    report_labeler l = {0};
+    staged_file out = {0};
+    const char *path = a->positional[0];
     if (a->positionals != 1)
         return status_fail(STATUS_USAGE,
                            "one shard directory or one file of reports at a time; %d were given",
                            a->positionals);
-    status rc = report_labeler_open(&l, a, chexbert_tables);
+    // Whether the table can be written is known before hours of work.
+    status rc = argument(a, "out") ? staged_open(&out, argument(a, "out")) : STATUS_OK;
+    if (!rc) rc = report_labeler_open(&l, a, chexbert_tables);
     if (!rc)
-        rc = folder_exists(path) ? label_shards(&l, a, path, out) : label_file(&l, a, path, out);
+        rc = folder_exists(path) ? label_shards(&l, a, path, &out) : label_file(&l, a, path, &out);
+    staged_close(&out);
     report_labeler_close(&l);
     return rc;
 }

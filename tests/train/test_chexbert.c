@@ -72,7 +72,7 @@ END_TEST
 
 // A run may begin from another: its first loss is that of a model which has learned.
 START_TEST(begins_from_a_run) {
-    char extra[600];
+    char extra[1024];
     snprintf(extra, sizeof extra, "--set model.init=%s/straight --quiet", work);
     program_expect(0, "%s", command("second", extra));
     ck_assert_double_lt(run_metric(in_work("second"), 1, "loss"),
@@ -208,7 +208,7 @@ START_TEST(wrong_inputs) {
         {1, "--set data.shards=/none", "/none"},
         {1, "--set train.batch=5000 --set train.drop_last=true", "make train.batch smaller"},
     };
-    char extra[600];
+    char extra[1024];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refused(cases[i].exit, command("wrong", cases[i].set), cases[i].part);
     snprintf(extra, sizeof extra, "sed 'h;$!{n;G};p' -n %s/vocab.txt > %s/other.txt", work, work);
@@ -218,6 +218,9 @@ START_TEST(wrong_inputs) {
     refused(1, command("straight", extra),
             "vocab.txt: is not the vocabulary of this configuration (model.vocabulary)");
     ck_assert_int_eq(run_last_step(in_work("straight")), STEPS);
+    // Where labels go is looked at before the labeler is.
+    snprintf(extra, sizeof extra, "label %s/some.csv --checkpoint %s/none --out %s/none/l.csv", work, work, work);
+    refused(1, extra, "none/l.csv");
 }
 END_TEST
 
