@@ -1,6 +1,7 @@
 // radialog evaluate: scores of written reports against the real ones (REFERENCE 7.4 to 7.8), with
 // intervals, and of several runs' reports against each other. What it shows; train/evaluator.h has
 // the rest.
+#include "core/files/fs.h"
 #include "train/commands.h"
 #include "train/config_keys.h"
 #include "train/evaluator.h"
@@ -50,16 +51,18 @@ static status show(const evaluator *v, bool json) {
 // --- the command --------------------------------------------------------------------------------
 static status evaluate(const arguments *a) {
     static evaluator v;
+    status shown = STATUS_OK;
     const char *shards = argument(a, "shards"), *folder = argument(a, "out");
     if (!shards)
         return status_fail(STATUS_USAGE,
                            "--shards DIR is missing: the records whose reports were written");
-    status rc = evaluator_open(&v, a, shards, argument_given(a, "constant"));
+    status rc = folder ? folder_make(folder) : STATUS_OK; // before hours of scoring
+    if (!rc) rc = evaluator_open(&v, a, shards, argument_given(a, "constant"));
+    if (!rc) shown = show(&v, argument_given(a, "json"));
     if (!rc && folder) rc = evaluation_files(&v, folder);
     if (!rc && folder) rc = evaluation_page(&v, folder);
-    if (!rc) rc = show(&v, argument_given(a, "json"));
     evaluator_close(&v);
-    return rc;
+    return rc ? rc : shown;
 }
 
 const command command_evaluate = {

@@ -245,7 +245,6 @@ static status write_exchange(const evaluator *v, const char *folder, buffer *tex
         print_predictions(text, v, k);
         snprintf(name, sizeof name, "rexrank-%d.json", k + 1);
         if (!rc) rc = give(text, folder, name);
-        text->length = 0;
         print_studies(text, v, v->e.run[k].text);
         snprintf(name, sizeof name, "rexrank-%d.csv", k + 1);
         if (!rc) rc = give(text, folder, name);
@@ -255,13 +254,10 @@ static status write_exchange(const evaluator *v, const char *folder, buffer *tex
 
 status evaluation_files(const evaluator *v, const char *folder) {
     buffer text = {0};
-    status rc = folder_make(folder);
     evaluation_json(&text, v);
-    if (!rc) rc = give(&text, folder, "scores.json");
-    text.length = 0;
+    status rc = give(&text, folder, "scores.json");
     print_reports(&text, v);
     if (!rc) rc = give(&text, folder, "reports.jsonl");
-    text.length = 0;
     if (!rc) rc = write_exchange(v, folder, &text);
     buffer_free(&text);
     return rc;

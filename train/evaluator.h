@@ -61,7 +61,7 @@ void evaluation_differences(table *t, const evaluator *v);
 void evaluation_protocol(table *t, const evaluator *v);
 extern const char evaluation_paper_about[]; // a line on the first
 
-// Writes FOLDER/scores.json, reports.jsonl, and the reports as RadEval and ReXrank take them.
+// Writes FOLDER/scores.json (FOLDER is there), reports.jsonl, and the reports as RadEval and ReXrank take them.
 status evaluation_files(const evaluator *v, const char *folder);
 // Appends scores.json.
 void evaluation_json(buffer *out, const evaluator *v);

@@ -302,6 +302,20 @@ static void expect_refusal(int exit, const char *part, const char *answers, cons
     outcome_free(&o);
 }
 
+// Where scores go is looked at before they are taken; scores that no file takes are shown all the same.
+START_TEST(places) {
+    outcome o = program("evaluate %s --checkpoint %s/none --shards %s/shards --out %s/vocab.txt", in_work("own.jsonl"), work,
+                        work, work);
+    ck_assert_msg(o.exit == 1 && strstr(o.err, "vocab.txt"), "%d %s", o.exit, o.err);
+    outcome_free(&o);
+    ck_assert(!folder_make(in_work("taken/report.html/x")));
+    o = program("evaluate --quiet %s --checkpoint %s/chexbert --shards %s/shards --out %s/taken", in_work("own.jsonl"), work,
+                work, work);
+    ck_assert_msg(o.exit == 1 && strstr(o.err, "report.html") && strstr(o.out, "CE micro"), "%d %s%s", o.exit, o.out, o.err);
+    outcome_free(&o);
+}
+END_TEST
+
 START_TEST(refusals) {
     static const char stranger[] = "{\"dicom_id\":\"nobody\",\"text\":\"clear\"}\n",
                       nameless[] = "{\"text\":\"clear\"}\n";
@@ -344,6 +358,7 @@ int main(void) {
     tcase_add_test(tests, files_of_others);
     tcase_add_test(tests, page);
     tcase_add_test(tests, stratified);
+    tcase_add_test(tests, places);
     tcase_add_test(tests, refusals);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
