@@ -3,10 +3,12 @@
 #include "train/settings.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const option common_options[] = {
+// Of every command.
+static const option common_options[] = {
     {"json", NULL, "results for machines: JSON on stdout"},
     {"quiet", NULL, "no progress on stderr; warnings stay"},
     {"help", NULL, "this text"},
@@ -16,8 +18,8 @@ const option common_options[] = {
 static const option configured_options[] = {
     {"config", "FILE", "the configuration, a JSON file"},
     {"set", "SECTION.KEY=VALUE", "overrides one key (repeatable)"},
-    {"device", "cpu", "where to compute"},
-    {"precision", "f32", "number type of matrices and activations"},
+    {"device", "cpu|cuda", "where to compute"},
+    {"precision", "f32|bf16|fp16", "number type of matrices and activations"},
     {0},
 };
 
@@ -39,12 +41,14 @@ static const option *find_option(const command *c, const char *name, size_t leng
     return NULL;
 }
 
-static status unknown_option(const command *c, const char *name) {
+static status unknown_option(const command *c, const char *text, size_t length) {
     const option *tables[3];
     const char *names[64];
+    char name[128];
     int count = option_tables(c, tables), known = 0;
     for (int i = 0; i < count; i++)
         for (const option *o = tables[i]; o->name && known < 64; o++) names[known++] = o->name;
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
     return status_fail(STATUS_USAGE, "unknown option --%s; did you mean --%s? (radialog %s --help)", name,
                        nearest_name(name, names, known), c->name);
 }
@@ -54,7 +58,7 @@ static status take_option(arguments *a, int argc, char *const *argv, int *i) {
     size_t length = equals ? (size_t)(equals - text) : strlen(text);
     const option *o = find_option(a->command, text, length);
     const char *value = "";
-    if (!o) return unknown_option(a->command, text);
+    if (!o) return unknown_option(a->command, text, length);
     if (!o->value && equals)
         return status_fail(STATUS_USAGE, "--%s takes no value", o->name);
     if (o->value && equals)

@@ -17,7 +17,7 @@ typedef struct command {
     const char *name;       // "synth", "train classifier"
     const char *positional; // "OUT"; "IMAGE..." for any number; "[RUN]": or none; NULL: none
     const char *summary;    // one line
-    const option *options;  // ended by {0}; the common ones are added
+    const option *options;  // ended by {0}; the common ones (json, quiet, help) are added
     status (*run)(const arguments *a);
     // The keys of its configuration, which --config and --set give; NULL: it has none.
     const config_key *const *tables;
@@ -38,9 +38,6 @@ struct arguments {
     const char **positional;
     int positionals;
 };
-
-// Options that every command takes (json, quiet, help), ended by {0}.
-extern const option common_options[];
 
 // Parses what stands behind the command's name. POSITIONAL holds ARGC pointers. USAGE on errors.
 status arguments_parse(arguments *a, const command *c, const char **positional, int argc,

@@ -38,6 +38,7 @@ START_TEST(usage_errors) {
         {"synth", "OUT is missing"},
         {"synth a b", "unexpected argument 'b'"},
         {"synth x --studis 3", "unknown option --studis|--studies"},
+        {"synth x --sed=/a/long/value", "unknown option --sed;|did you mean --seed?"},
         {"synth x --studies", "--studies needs a value"},
         {"synth x --studies three", "--studies takes a whole number|three"},
         {"synth x --studies 0", "from 1"},
