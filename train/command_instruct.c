@@ -244,6 +244,8 @@ static status builder_open(builder *b, instruct_source *from, const arguments *a
     if (!rc) rc = find_split(b, a);
     if (!rc && !argument(a, "out"))
         rc = status_fail(STATUS_USAGE, "--out DIR is missing (radialog instruct --help)");
+    if (!rc && argument_given(a, "llava") && !argument(a, "to"))
+        rc = status_fail(STATUS_USAGE, "--llava says how --to FILE is written, which is missing");
     if (rc) return rc;
     const int64_t threads = config_int(b->config, "run.threads");
     b->o.out = argument(a, "out");
@@ -330,8 +332,6 @@ static status look_back(builder *b, const arguments *a, buffer *stats) {
     const char *file = argument(a, "to");
     instruct_set *s = NULL;
     buffer_text(stats, "");
-    if (!file && argument_given(a, "llava"))
-        return status_fail(STATUS_USAGE, "--llava says how --to FILE is written, which is missing");
     if (!file && !argument_given(a, "stats")) return stats->failed;
     status rc = instruct_open(&s, b->o.out);
     if (!rc && file) rc = write_json(b, s, file, argument_given(a, "llava"));

@@ -487,6 +487,7 @@ START_TEST(refusals) {
                       words, o.exit, o.err);
         outcome_free(&o);
     }
+    ck_assert(!folder_exists(in_work("y"))); // nothing was made first
 }
 END_TEST
 
