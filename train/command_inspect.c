@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const option options[] = {{0}};
+static const char manifest_file[] = "manifest.json"; // of shard directories, and of checkpoints
 
 static status print_table(const table *t) {
     buffer text = {0};
@@ -156,43 +157,47 @@ static status inspect_tensors(const char *path, bool json) {
     return rc;
 }
 
-static status inspect_checkpoint(const char *folder, bool json) {
-    char path[PATH_SIZE];
-    buffer manifest = {0};
-    status rc = path_join(path, sizeof path, folder, "manifest.json");
-    if (!rc) rc = file_read(path, 1 << 20, &manifest);
-    if (!rc && !json) printf("%s\n%s", folder, manifest.data);
-    if (!rc) rc = path_join(path, sizeof path, folder, "model.safetensors");
-    if (!rc) rc = inspect_tensors(path, json);
-    buffer_free(&manifest);
-    return rc;
-}
-
 static bool holds(const char *folder, const char *name) {
     char path[PATH_SIZE];
     return !path_join(path, sizeof path, folder, name) && (file_exists(path) || folder_exists(path));
 }
 
+// Of a checkpoint also its manifest; models of others have none.
+static status inspect_model(const char *folder, bool json) {
+    char path[PATH_SIZE];
+    buffer manifest = {0};
+    status rc = path_join(path, sizeof path, folder, manifest_file);
+    if (!rc && !json && file_exists(path)) {
+        rc = file_read(path, 1 << 20, &manifest);
+        if (!rc) printf("%s\n%s", folder, manifest.data);
+    }
+    if (!rc) rc = weights_find(path, sizeof path, folder, weights_model_files, "weights");
+    if (!rc) rc = inspect_tensors(path, json);
+    buffer_free(&manifest);
+    return rc;
+}
+
 static status inspect(const arguments *a) {
     const char *path = a->positional[0];
     char checkpoint[PATH_SIZE];
-    bool json = argument_given(a, "json");
+    const bool json = argument_given(a, "json");
     if (file_exists(path)) return inspect_tensors(path, json);
     if (!folder_exists(path)) return status_fail(STATUS_IO, "%s: does not exist", path);
-    if (holds(path, "model.safetensors")) return inspect_checkpoint(path, json);
+    for (const char *const *name = weights_model_files; *name; name++)
+        if (holds(path, *name)) return inspect_model(path, json);
     if (holds(path, "checkpoints")) {
         status rc = checkpoint_choose(path, checkpoint, sizeof checkpoint);
-        return rc ? rc : inspect_checkpoint(checkpoint, json);
+        return rc ? rc : inspect_model(checkpoint, json);
     }
-    if (holds(path, "manifest.json")) return inspect_shards(path, json);
-    return status_fail(STATUS_FORMAT, "%s: is neither a shard directory nor a checkpoint nor a run "
-                                      "directory", path);
+    if (holds(path, manifest_file)) return inspect_shards(path, json);
+    return status_fail(STATUS_FORMAT, "%s: is neither a shard directory nor a checkpoint nor a run directory nor a "
+                                      "model's folder", path);
 }
 
 const command command_inspect = {
     .name = "inspect",
     .positional = "PATH",
-    .summary = "shows what a shard directory, checkpoint, run or file of weights holds",
+    .summary = "shows what a shard directory, checkpoint, run, model or file of weights holds",
     .options = options,
     .run = inspect,
 };

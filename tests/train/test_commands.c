@@ -102,7 +102,7 @@ static void train(const char *run, const char *extra, int exit) {
 }
 
 START_TEST(train_classify_inspect) {
-    char path[512];
+    char path[512], copy[1024];
     train("run", "--set run.max_steps=6", 0);
     outcome o = program("classify %s/shards --split test --checkpoint %s/run", work, work);
     ck_assert_msg(o.exit == 0, "%s", o.err);
@@ -135,6 +135,12 @@ START_TEST(train_classify_inspect) {
     o = program("inspect %s/shards --json", work);
     ck_assert_int_eq(o.exit, 0);
     ck_assert_ptr_nonnull(strstr(o.out, "\"records\":"));
+    outcome_free(&o);
+    // A model's folder as others leave it: weights without a manifest of ours.
+    snprintf(copy, sizeof copy, "mkdir %s/other && cp %s/run/checkpoints/best/model.safetensors %s/other", work, work, work);
+    ck_assert_int_eq(system(copy), 0);
+    o = program("inspect %s/other", work);
+    ck_assert_msg(o.exit == 0 && strstr(o.out, "biovil_encoder.encoder.missing_previous_emb"), "%s", o.err);
     outcome_free(&o);
 }
 END_TEST
