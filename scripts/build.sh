@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 preset=${1:-cpu-release}
-if ! cmake --list-presets 2>/dev/null | grep -q "\"$preset\""; then
+if ! cmake --list-presets 2>/dev/null | grep "\"$preset\"" >/dev/null; then # not -q: cmake would die of the pipe
     echo "build: unknown preset '$preset'; there are:" >&2
     cmake --list-presets >&2
     exit 2

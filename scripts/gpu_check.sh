@@ -66,7 +66,8 @@ export OMP_WAIT_POLICY=passive
 note() { echo "note: $*"; }      # what the table says beside the result
 skip() { note "skipped: $*"; exit 77; }
 fail() { note "$*"; exit 1; }
-has_gpu() { nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
+# Not grep -q: with several GPUs nvidia-smi would die of the closed pipe, and so would the answer.
+has_gpu() { nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null; }
 need_gpu() { has_gpu || skip "no GPU"; }
 # The device under test: in a rehearsal the CPU stands in for it.
 device() { if [ -n "$REHEARSE" ]; then echo cpu; else echo cuda; fi; }
