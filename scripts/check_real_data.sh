@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # scripts/check_real_data.sh ROOT [OUT]: what must hold on real radiographs in the MIMIC-CXR-JPG layout under
 # ROOT. Ingests, overfits the classifier to 32 of them and the aligner to 32 pairs (and fails to on blanked
-# images), goes through the whole pipeline with small models, then trains the full ResNet-50 for 120 steps at 224 pixels and a few at 488.
+# images), goes through the whole pipeline with small models, then trains the full ResNet-50 for 120 steps at 224
+# pixels and a few at 488.
 #   RADIALOG_QUICK=1 leaves out the full model.
 set -euo pipefail
+root=$(realpath "${1:?usage: scripts/check_real_data.sh ROOT [OUT]}") out=${2:+$(realpath -m "$2")}
 cd "$(dirname "$0")/.."
-
-root=${1:?usage: scripts/check_real_data.sh ROOT [OUT]}
-out=${2:-runs/real}
+out=${out:-runs/real}
+scripts/build.sh cpu-release >/dev/null
 radialog=build/cpu-release/radialog
 small=(--config configs/demo/classifier.json)
 fail() { echo "check_real_data: $*" >&2; exit 1; }

@@ -3,9 +3,10 @@
 # every report under FOLDER (default ../shared/data): .txt reports and .tgz archives of Open-i's XML reports.
 # Without such a folder it says so and does nothing.
 set -euo pipefail
+folder=${1:+$(realpath -m "$1")}
 cd "$(dirname "$0")/.."
 
-folder=${1:-../shared/data}
+folder=${folder:-../shared/data}
 test=build/cpu-release/tests/test_sections
 mapfile -t archives < <(find -L "$folder" -name '*.tgz' 2>/dev/null | sort)
 if [ ${#archives[@]} -eq 0 ] && [ -z "$(find -L "$folder" -name '*.txt' -print -quit 2>/dev/null)" ]; then

@@ -5,7 +5,6 @@
 #   scripts/demo.sh --quick    the same stages, small and short (for the tests)
 #   scripts/demo.sh --out DIR  where to work (default: runs/demo, runs/demo-quick)
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 out=runs/demo
 short=()
@@ -16,11 +15,12 @@ while [ $# -gt 0 ]; do
         short=(--set studies=240)
         for stage in classifier chexbert aligner lm lora; do short+=(--set "$stage.train.epochs=2"); done
         ;;
-    --out) out=${2:?--out needs a folder}; shift ;;
+    --out) out=$(realpath -m "${2:?--out needs a folder}"); shift ;;
     *) echo "usage: scripts/demo.sh [--quick] [--out DIR]" >&2; exit 2 ;;
     esac
     shift
 done
+cd "$(dirname "$0")/.."
 
 scripts/setup.sh
 scripts/build.sh cpu-release

@@ -5,18 +5,18 @@
 # Copies of installed packages for a test machine: never committed, never given on.
 #   scripts/gpu_pack.sh [--out DIR] [--studies N]    (default .gpu, 150; 0 leaves the shards out)
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 limit=$((50 * 1000 * 1000))
 out=.gpu studies=150
 while [ $# -gt 0 ]; do
     case $1 in
-    --out) out=${2:?--out needs a folder}; shift ;;
+    --out) out=$(realpath -m "${2:?--out needs a folder}"); shift ;;
     --studies) studies=${2:?--studies needs a number}; shift ;;
     *) echo "usage: scripts/gpu_pack.sh [--out DIR] [--studies N]" >&2; exit 2 ;;
     esac
     shift
 done
+cd "$(dirname "$0")/.."
 
 # pkg-config module, library as the linker calls it, packages that may hold its headers (Debian, Ubuntu)
 parts=(
