@@ -30,7 +30,7 @@ static void become(const char *const *argv, const child_options *o, int out, pid
     int count = 0;
     const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length > 0) self[length] = 0;
-    for (const char *const *w = o->before; w && *w && count < MOST_WORDS - 1; w++) words[count++] = *w;
+    for (const char *const *w = o->before; w && *w && count < MOST_WORDS - 2; w++) words[count++] = *w;
     words[count++] = self;
     for (; *argv && count < MOST_WORDS - 1; argv++) words[count++] = *argv;
     words[count] = NULL;

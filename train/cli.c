@@ -23,11 +23,13 @@ static const option configured_options[] = {
     {0},
 };
 
+bool command_configured(const command *c) { return c->tables || c->keys; }
+
 // The tables that a command's options stand in.
 static int option_tables(const command *c, const option *tables[3]) {
     int count = 0;
     if (c->options) tables[count++] = c->options;
-    if (c->tables || c->keys) tables[count++] = configured_options;
+    if (command_configured(c)) tables[count++] = configured_options;
     tables[count++] = common_options;
     return count;
 }
@@ -138,7 +140,7 @@ status command_help(const command *c, buffer *out) {
             while (out->length - start < 30 && !out->failed) buffer_text(out, " ");
             buffer_print(out, " %s\n", o->help);
         }
-    if (!c->tables && !c->keys) return out->failed;
+    if (!command_configured(c)) return out->failed;
     buffer_text(out, "\nConfiguration keys (--config FILE, --set SECTION.KEY=VALUE):\n");
     return c->tables ? settings_help(out, c->tables) : c->keys(out);
 }

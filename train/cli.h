@@ -49,5 +49,7 @@ bool argument_given(const arguments *a, const char *name);
 status argument_int(const arguments *a, const char *name, int64_t low, int64_t high,
                     int64_t standard, int64_t *out);
 
+// Whether it takes --config, --set, --device and --precision.
+bool command_configured(const command *c);
 // Help for one command.
 status command_help(const command *c, buffer *out);

@@ -195,7 +195,7 @@ static status add_two(reading *r, const char *word, const char *next) {
 static status add_options(reading *r) {
     const pipeline_stage *s = r->stage;
     const size_t length = strlen(s->name);
-    const bool configured = s->command->tables || s->command->keys;
+    const bool configured = command_configured(s->command);
     status rc = STATUS_OK;
     for (int i = 0; i < r->o->sets && !rc; i++)
         if (!strncmp(r->o->set[i], s->name, length) && r->o->set[i][length] == '.')
@@ -221,7 +221,7 @@ static status check_words(reading *r) {
     if (!rc) rc = mem_new(&positional, s->words, "arguments");
     if (!rc) rc = arguments_parse(a, s->command, positional, (int)s->words - words, s->argv + words);
     if (!rc && s->command->tables) rc = settings_open(&c, s->command->tables, a);
-    if (!rc && s->command->tables && argument(a, "config"))
+    if (!rc && command_configured(s->command) && argument(a, "config"))
         rc = uses_file(r, argument(a, "config"), argument(a, "config"));
     config_close(c);
     mem_free(positional);
@@ -386,19 +386,16 @@ static status take_settings(reading *r) {
 
 // Every --set with a dot has found its stage.
 static status check_sets(const reading *r) {
-    for (int i = 0; i < r->o->sets; i++) {
+    status rc = STATUS_OK;
+    for (int i = 0; i < r->o->sets && !rc; i++) {
         char name[NAME_MOST + 1];
-        int stage = 0;
+        int stage;
         const size_t length = strcspn(r->o->set[i], "=.");
         if (r->o->set[i][length] != '.') continue;
         snprintf(name, sizeof name, "%.*s", (int)length, r->o->set[i]);
-        status rc = pipeline_find(r->p, name, &stage);
-        if (!rc && !r->p->stage[stage].command->tables)
-            rc = status_fail(STATUS_USAGE, "--set %.200s: stage %s (%s) has no configuration", r->o->set[i], name,
-                             r->p->stage[stage].command->name);
-        if (rc) return rc;
+        rc = pipeline_find(r->p, name, &stage);
     }
-    return STATUS_OK;
+    return rc;
 }
 
 static status read_head(reading *r) {

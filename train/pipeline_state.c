@@ -5,6 +5,7 @@
 #include "core/memory.h"
 #include "train/pipeline.h"
 
+#include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -299,7 +300,7 @@ status pipeline_look(pipeline_state *s, int i, bool ahead, pipeline_need *need, 
 }
 
 // --- running ---------------------------------------------------------------------------------------
-// To DIR/replaced/NAME-2 or the first such name that is free.
+// To DIR/replaced/NAME-1 or the first such name that is free.
 static status move_away(const pipeline *p, const pipeline_stage *stage) {
     char folder[PATH_SIZE], to[PATH_SIZE];
     if (!stage->out || (!file_exists(stage->out) && !folder_exists(stage->out))) return STATUS_OK;
@@ -310,7 +311,8 @@ static status move_away(const pipeline *p, const pipeline_stage *stage) {
             return status_fail(STATUS_IO, "%s/%s: the path is too long", folder, stage->name);
         if (!file_exists(to) && !folder_exists(to)) break;
     }
-    if (!rc && rename(stage->out, to)) rc = status_fail(STATUS_IO, "%s: cannot be moved to %s", stage->out, to);
+    if (!rc && rename(stage->out, to))
+        rc = status_fail(STATUS_IO, "%s: cannot be moved to %s: %s", stage->out, to, strerror(errno));
     if (!rc) log_info("what was in %s is now %s: remove it when it is of no more use", stage->out, to);
     return rc;
 }

@@ -281,6 +281,11 @@ START_TEST(refuses) {
     }
     snprintf(path, sizeof path, "%s/out/a", work);
     ck_assert(!folder_exists(path));
+    // A command whose keys depend on what is asked has a configuration as well.
+    write_pipeline("{\"name\": \"a\", \"run\": [\"plan\", \"classifier\"]}");
+    outcome o = program("run %s/p.json --dry-run --set a.train.batch=2", work);
+    ck_assert_msg(o.exit == 0, "%s", o.err);
+    outcome_free(&o);
 }
 END_TEST
 
