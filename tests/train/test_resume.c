@@ -1,5 +1,6 @@
 // A run that is killed and started again ends in the same bytes as one that is not.
 #include "tests/train/helper_program.h"
+#include "tests/train/helper_run.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -32,48 +33,18 @@ static const char *command(const char *run, const char *extra) {
     return text;
 }
 
-// The last whole line's step in metrics.jsonl; 0 if there is none.
-static int last_step(const char *run) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, run);
-    char *text = read_file(path, NULL);
-    int last = 0;
-    for (char *at = text; at && (at = strstr(at, "{\"step\":")); at++) {
-        if (!strchr(at, '\n')) break;
-        last = atoi(at + 8);
-    }
-    free(text);
-    return last;
-}
-
-static void check_each_step_once(const char *run) {
-    char path[512], line[32];
-    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", work, run);
-    char *text = read_file(path, NULL);
-    ck_assert_ptr_nonnull(text);
-    ck_assert_int_eq(count_text(text, "\n"), STEPS);
-    for (int step = 1; step <= STEPS; step++) {
-        snprintf(line, sizeof line, "{\"step\":%d,", step);
-        ck_assert_msg(count_text(text, line) == 1, "step %d stands %d times", step,
-                      count_text(text, line));
-    }
-    free(text);
-}
-
-static void check_same_checkpoint(const char *a, const char *b) {
-    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "config.json",
-                                        "manifest.json"};
-    char x[512], y[512];
-    for (int i = 0; i < 4; i++) {
-        snprintf(x, sizeof x, "%s/%s/checkpoints/step-%08d/%s", work, a, STEPS, files[i]);
-        snprintf(y, sizeof y, "%s/%s/checkpoints/step-%08d/%s", work, b, STEPS, files[i]);
-        ck_assert_msg(same_files(x, y), "%s and %s differ", x, y);
-    }
+// A path in the work folder; the latest two are valid.
+static const char *in_work(const char *run) {
+    static char path[2][512];
+    static int next;
+    next = !next;
+    snprintf(path[next], sizeof path[next], "%s/%s", work, run);
+    return path[next];
 }
 
 static void wait_until_step(const char *run, int step, pid_t child) {
     const struct timespec pause = {0, 2000000};
-    for (int i = 0; i < 60000 && last_step(run) < step; i++) {
+    for (int i = 0; i < 60000 && run_last_step(in_work(run)) < step; i++) {
         int state;
         if (waitpid(child, &state, WNOHANG) == child)
             ck_abort_msg("the run ended (%d) before step %d", state, step);
@@ -100,22 +71,22 @@ START_TEST(killed_five_times) {
     int reached[KILLS], starts[KILLS + 1], computed = STEPS;
     srand(7);
     program_expect(0, "%s", command("straight", "--quiet"));
-    check_each_step_once("straight");
+    run_expect_steps(in_work("straight"), STEPS);
     for (int kills = 0; kills < KILLS; kills++) {
         pid_t child = program_start("%s", command("killed", "--quiet"));
         // Somewhere in the next steps, also in the middle of writing a checkpoint. The first kill comes
         // after the first checkpoint, so that each start but the first resumes.
-        int first = kills ? last_step("killed") + 1 : EVERY + 1;
+        int first = kills ? run_last_step(in_work("killed")) + 1 : EVERY + 1;
         int target = first + rand() % (STEPS / KILLS - 1);
         wait_until_step("killed", target < STEPS ? target : STEPS - 1, child);
         usleep((useconds_t)(rand() % 20000));
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
-        reached[kills] = last_step("killed");
+        reached[kills] = run_last_step(in_work("killed"));
     }
     program_expect(0, "%s", command("killed", "--quiet"));
-    check_each_step_once("killed");
-    check_same_checkpoint("straight", "killed");
+    run_expect_steps(in_work("killed"), STEPS);
+    run_expect_same(in_work("straight"), in_work("killed"), STEPS);
     read_starts("killed", starts, KILLS + 1);
     for (int kills = 0; kills < KILLS; kills++) {
         ck_assert_int_ge(reached[kills], starts[kills + 1]);
@@ -135,12 +106,11 @@ START_TEST(stopped_by_a_signal) {
     ck_assert(WIFEXITED(state));
     ck_assert_int_eq(WEXITSTATUS(state), 143);
     program_expect(0, "%s", command("stopped", "--quiet"));
-    check_each_step_once("stopped");
-    check_same_checkpoint("whole", "stopped");
+    run_expect_steps(in_work("stopped"), STEPS);
+    run_expect_same(in_work("whole"), in_work("stopped"), STEPS);
 }
 END_TEST
 
-// A run that is complete does nothing more; one with a damaged newest checkpoint takes the one before.
 // A kill while an old checkpoint is removed leaves nothing for ever, not even where no step is left to do.
 START_TEST(rest_of_a_removal) {
     char path[512];
@@ -154,11 +124,12 @@ START_TEST(rest_of_a_removal) {
 }
 END_TEST
 
+// A run that is complete does nothing more; one with a damaged newest checkpoint takes the one before.
 START_TEST(damaged_checkpoint) {
     char path[512];
     program_expect(0, "%s", command("damaged", "--quiet"));
     program_expect(0, "%s", command("damaged", "--quiet"));
-    check_each_step_once("damaged");
+    run_expect_steps(in_work("damaged"), STEPS);
     program_expect(0, "%s", command("sound", "--quiet"));
     snprintf(path, sizeof path, "%s/damaged/checkpoints/step-%08d/model.safetensors", work, STEPS);
     FILE *f = fopen(path, "r+b");
@@ -170,7 +141,7 @@ START_TEST(damaged_checkpoint) {
     ck_assert_msg(strstr(o.err, "does not match the checkpoint's manifest") != NULL, "%s", o.err);
     ck_assert_msg(strstr(o.err, "resuming from step 35") != NULL, "%s", o.err);
     outcome_free(&o);
-    check_same_checkpoint("sound", "damaged");
+    run_expect_same(in_work("sound"), in_work("damaged"), STEPS);
     // A number in the manifest, which nothing else would contradict.
     snprintf(path, sizeof path, "%s/damaged/checkpoints/step-%08d/manifest.json", work, STEPS);
     char *text = read_file(path, NULL), *number = strstr(text, "\"updates\": ") + 11;
@@ -183,7 +154,7 @@ START_TEST(damaged_checkpoint) {
     ck_assert_int_eq(o.exit, 0);
     ck_assert_msg(strstr(o.err, "manifest.json: is damaged") != NULL, "%s", o.err);
     outcome_free(&o);
-    check_same_checkpoint("sound", "damaged");
+    run_expect_same(in_work("sound"), in_work("damaged"), STEPS);
 }
 END_TEST
 
