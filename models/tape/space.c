@@ -5,8 +5,10 @@
 // Made-up addresses start here: never dereferenced, never NULL, aligned.
 static const uintptr_t NOWHERE = (uintptr_t)1 << 20;
 
-static size_t round_up(size_t bytes) {
-    return (bytes + SPACE_ALIGNMENT - 1) / SPACE_ALIGNMENT * SPACE_ALIGNMENT;
+// What BYTES take. Nothing takes a place as well: an address says whose it is, and when it was handed
+// out (tape_region.c).
+static size_t room_of(size_t bytes) {
+    return ((bytes ? bytes : 1) + SPACE_ALIGNMENT - 1) / SPACE_ALIGNMENT * SPACE_ALIGNMENT;
 }
 
 static void *address_of(const space *s, size_t offset) {
@@ -40,7 +42,7 @@ void space_free(space *s) {
 
 void *space_push(space *s, size_t bytes) {
     size_t offset = s->used;
-    s->used += round_up(bytes);
+    s->used += room_of(bytes);
     note_high(s, s->used);
     return address_of(s, offset);
 }
@@ -54,7 +56,7 @@ void space_clear(space *s) {
 }
 
 void *space_take(space *s, size_t bytes) {
-    size_t size = round_up(bytes ? bytes : 1), i = 0;
+    size_t size = room_of(bytes), i = 0;
     if (s->full) return (void *)NOWHERE;
     // First fit; the last piece reaches beyond any capacity, so one always fits.
     while (s->piece[i].size < size) i++;
@@ -70,7 +72,7 @@ void *space_take(space *s, size_t bytes) {
 }
 
 void space_give(space *s, void *address, size_t bytes) {
-    size_t size = round_up(bytes ? bytes : 1), offset = space_offset(s, address), i = 0;
+    size_t size = room_of(bytes), offset = space_offset(s, address), i = 0;
     if (s->full) return;
     while (i < s->pieces && s->piece[i].offset < offset) i++;
     bool joins_left = i > 0 && s->piece[i - 1].offset + s->piece[i - 1].size == offset;

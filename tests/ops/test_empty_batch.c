@@ -31,14 +31,20 @@ static void net_open(net *n, dtype type) {
     for (int i = 0; i < 3; i++) element_put(n->mean, i, 0, type), element_put(n->var, i, 1, type);
 }
 
-// Every kind of op that a classifier meets, on ROWS images.
-static tensor *net_loss(tape *t, net *n, tensor *image, const uint8_t *labels) {
+static void trunk_body(tape *t, const void *context, tensor **out, tensor *const *in) {
+    net *n = (net *)(uintptr_t)context;
     tensor *p = n->p;
     dtype wide = p[CONV].type;
     tensor mean = tensor_over(n->mean, wide, 1, shape[BN]), var = tensor_over(n->var, wide, 1, shape[BN]);
-    tensor *x = conv2d(t, image, &p[CONV], &p[CONV_BIAS], 1, 1);
+    tensor *x = conv2d(t, in[0], &p[CONV], &p[CONV_BIAS], 1, 1);
     x = batch_norm(t, x, (batch_norm_args){&p[BN], &p[BN_BIAS], &mean, &var, NULL, 1e-5, 0.1, false, true});
-    x = max_pool2d(t, x, 2, 2, 0);
+    out[0] = max_pool2d(t, x, 2, 2, 0);
+}
+
+// Every kind of op that a classifier meets, on ROWS images, the first of them in a region.
+static tensor *net_loss(tape *t, net *n, tensor *image, const uint8_t *labels) {
+    tensor *p = n->p, *x;
+    tape_region(t, trunk_body, n, &x, 1, &image, 1);
     x = avg_pool2d(t, x, 1, 1);
     tensor *tokens = tape_view(t, x, 3, (int64_t[]){image->dim[0], 16, 3});
     tokens = add_table(t, tokens, &p[TABLE]);
@@ -64,7 +70,8 @@ START_TEST(no_rows_no_gradient) {
     tape t;
     uint8_t labels[8] = {0};
     double nothing[1];
-    tape_open_large(&t, _i == ON_ORACLE);
+    tape_open_large(&t, _i % 2 == ON_ORACLE);
+    tape_checkpointing(&t, _i / 2);
     dtype type = t.device->type;
     net_open(&n, type);
     t.training = true;
@@ -95,7 +102,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("empty batch");
     TCase *tcase = tcase_create("rows");
-    tcase_add_loop_test(tcase, no_rows_no_gradient, ON_CPU, ON_ORACLE + 1);
+    tcase_add_loop_test(tcase, no_rows_no_gradient, 0, 4);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }
