@@ -61,15 +61,13 @@ static void skip(ingest_item *item, skip_reason reason, const char *detail) {
 // --- the report ----------------------------------------------------------------------------------
 
 // The parser knows a header by the line break and blank before it, as MIMIC's reports have them. Other
-// reports get them: line feeds only, a blank in front of every line.
+// reports get them: a blank in front of every line.
 static status layout_report(buffer *out, const char *text) {
     out->length = 0;
     buffer_text(out, "\n ");
     for (const char *c = text; *c; c++) {
-        if (*c == '\r' && c[1] == '\n') continue;
-        char byte = *c == '\r' ? '\n' : *c;
-        buffer_append(out, &byte, 1);
-        if (byte == '\n' && c[1] != ' ') buffer_append(out, " ", 1);
+        buffer_append(out, c, 1);
+        if (*c == '\n' && c[1] != ' ') buffer_append(out, " ", 1);
     }
     return out->failed;
 }
@@ -155,7 +153,7 @@ static const char *report_path(char path[PATH_SIZE], const ingest_plan *p, const
     return path;
 }
 
-static status take_columns(ingest_item *item, const ingest_plan *p, const plan_row *row) {
+static void take_columns(ingest_item *item, const ingest_plan *p, const plan_row *row) {
     const char *column[] = {plan_text(p, row, ROW_FINDINGS), plan_text(p, row, ROW_IMPRESSION)};
     const record_text kind[] = {TEXT_FINDINGS, TEXT_IMPRESSION};
     for (int i = 0; i < 2; i++) {
@@ -165,7 +163,6 @@ static status take_columns(ingest_item *item, const ingest_plan *p, const plan_r
         item->text[kind[i]].length = 0;
         append_trimmed(&item->text[kind[i]], column[i]);
     }
-    return STATUS_OK;
 }
 
 static status make_report(ingest_item *item, ingest_worker *w, const ingest_plan *p,
@@ -185,11 +182,13 @@ static status make_report(ingest_item *item, ingest_worker *w, const ingest_plan
     if (!text_is_utf8(w->bytes.data, w->bytes.length)) skip(item, SKIP_BAD_REPORT, "not UTF-8 text");
     if (!w->bytes.length && !columns) skip(item, SKIP_NO_REPORT, "it is empty");
     if (item->skip) return STATUS_OK;
+    w->bytes.length = report_newlines(w->bytes.data);
     if (p->free_reports) rc = layout_report(&w->report, w->bytes.data);
     if (!rc && w->bytes.length)
         rc = take_sections(item, p->free_reports ? w->report.data : w->bytes.data,
                            plan_text(p, row, ROW_STUDY), variant, p->free_reports);
-    return rc ? rc : take_columns(item, p, row);
+    if (!rc) take_columns(item, p, row);
+    return rc;
 }
 
 // A section of a word that pandas reads as missing was missing for the reference too.

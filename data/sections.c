@@ -46,13 +46,14 @@ static bool is_blank(const char *text, size_t start, size_t end) {
     return start == end;
 }
 
-void report_newlines(char *report) {
+size_t report_newlines(char *report) {
     char *to = report;
     for (const char *from = report; *from; from++) {
         if (*from == '\r' && from[1] == '\n') continue;
         *to++ = *from == '\r' ? '\n' : *from;
     }
     *to = 0;
+    return (size_t)(to - report);
 }
 
 // ---- names ----

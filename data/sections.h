@@ -20,8 +20,9 @@ typedef struct sections {
     char *names; // lower-case names that stand in no table, each with its NUL
 } sections;
 
-// Turns CR LF and lone CR into LF, in place, as text files are read where the rules come from.
-void report_newlines(char *report);
+// Turns CR LF and lone CR into LF, in place, as text files are read where the rules come from. Returns the
+// new length.
+size_t report_newlines(char *report);
 
 // Parses REPORT (lines end in LF), which must outlive the sections.
 status sections_parse(sections *out, const char *report);

@@ -79,8 +79,9 @@ static void make_root(const char *root) {
     ck_assert_int_eq(gzclose(packed), Z_OK);
     snprintf(path, sizeof path, "%s/mimic-cxr-jpg/2.0.0/mimic-cxr-2.0.0-metadata.csv", root);
     write_text(path, "dicom_id,ViewPosition\nd1,PA\nd2,LATERAL\n");
+    // A line that ends in CR LF, as Python's text files read it, is one that ends in LF.
     add_report(root, "p10/p10000001/s50000001",
-               " FINAL REPORT\n \n COMPARISON:  None.\n \n FINDINGS: \n \n Heart is\n normal.\n \n IMPRESSION: \n \n Fine.\n");
+               " FINAL REPORT\n \n COMPARISON:  None.\n \n FINDINGS: \n \n Heart is\r\n normal.\n \n IMPRESSION: \n \n Fine.\n");
     add_report(root, "p10/p10000002/s50058765",
                " FINAL REPORT\n INDICATION:  Forced.\n \n FINDINGS:  Seen.\n");
     add_report(root, "p11/p11000003/s50196495", long_text());
