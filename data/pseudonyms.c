@@ -45,13 +45,14 @@ status pseudonym_key_open(pseudonym_key *out, const char *path) {
     struct stat info;
     buffer text = {0};
     status rc = STATUS_OK;
-    if (stat(path, &info) && errno == ENOENT) {
+    const bool there = !stat(path, &info);
+    if (!there && errno == ENOENT) {
         rc = key_make(path);
         if (!rc)
             log_info(
                 "%s: made; ids are the same as long as it is kept, and secret as long as it is",
                 path);
-    } else if (info.st_mode & 077)
+    } else if (there && info.st_mode & 077)
         log_warn("%s: others may read it; chmod 600 keeps ids secret", path);
     if (!rc) rc = file_read(path, 4096, &text);
     if (!rc) rc = key_parse(out, text.data, path);

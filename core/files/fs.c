@@ -175,7 +175,7 @@ status folder_make(const char *path) {
     char part[PATH_SIZE];
     if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
         return status_fail(STATUS_IO, "%s: the path is too long", path);
-    for (char *c = part + 1;; c++) {
+    for (char *c = part + (*part == '/');; c++) {
         if (*c && *c != '/') continue;
         char kept = *c;
         *c = 0;
@@ -203,9 +203,10 @@ status folder_list(const char *path, names *out) {
     DIR *folder = opendir(path);
     if (!folder) return io_failure(path, "list");
     status rc = STATUS_OK;
-    for (struct dirent *entry; !rc && (entry = readdir(folder));)
+    for (struct dirent *entry; !rc && (errno = 0, entry = readdir(folder));)
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
             rc = names_add(out, entry->d_name);
+    if (!rc && errno) rc = io_failure(path, "list");
     closedir(folder);
     if (rc)
         names_free(out);

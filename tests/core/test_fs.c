@@ -96,6 +96,7 @@ START_TEST(errors_name_the_path) {
     path[sizeof path - 1] = 0;
     ck_assert_int_eq(file_write(path, "", 0), STATUS_IO);
     ck_assert_int_eq(folder_make(path), STATUS_IO);
+    expect_failure(folder_make(""), STATUS_IO, "empty", "", "No such file");
     buffer_free(&b);
 }
 END_TEST
