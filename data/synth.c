@@ -204,32 +204,26 @@ static status write_tables(const synth_options *o) {
     return rc;
 }
 
-// What an unfinished data set is of stands in OUT/unfinished.txt, from before its first file to behind its
-// last: a run with the same options goes on, others are refused. PATH: that file's.
-static status begin(char path[PATH_SIZE], const synth_options *o) {
-    char set[PATH_SIZE], own[128];
+// What a data set is of stands in OUT/drawn.txt, from before its first file: a run with the same options goes on, or finds
+// all of it there; others are refused.
+static status begin(const synth_options *o) {
+    char path[PATH_SIZE], set[PATH_SIZE], own[128];
     buffer text = {0};
     int length = snprintf(own, sizeof own, "studies %lld seed %llu side %d\n", (long long)o->studies,
                           (unsigned long long)o->seed, o->max_side);
     status rc = path_join(set, sizeof set, o->out, "mimic-cxr-jpg");
-    if (!rc) rc = path_join(path, PATH_SIZE, o->out, "unfinished.txt");
+    if (!rc) rc = path_join(path, sizeof path, o->out, "drawn.txt");
     if (rc) return rc;
-    if (!file_exists(path)) {
-        if (!folder_exists(set)) return file_write(path, own, (size_t)length);
-        return status_fail(STATUS_USAGE, "%s: already holds a data set; remove it or name another folder",
-                           o->out);
-    }
-    rc = file_read(path, 4096, &text);
-    if (!rc && strcmp(text.data, own))
-        rc = status_fail(STATUS_USAGE, "%s: holds an unfinished data set of other options; remove it or name "
-                                       "another folder",
+    if (!file_exists(path) && !folder_exists(set)) return file_write(path, own, (size_t)length);
+    if (file_exists(path)) rc = file_read(path, 4096, &text);
+    if (!rc && (!text.data || strcmp(text.data, own)))
+        rc = status_fail(STATUS_USAGE, "%s: already holds a data set of other options; remove it or name another folder",
                          o->out);
     buffer_free(&text);
     return rc;
 }
 
 status synth_write(const synth_options *o) {
-    char path[PATH_SIZE];
     int lock = -1;
     if (o->studies < 1 || o->studies > SYNTH_STUDIES)
         return status_fail(STATUS_USAGE, "--studies %lld: give a number from 1 to %d", (long long)o->studies, SYNTH_STUDIES);
@@ -237,10 +231,9 @@ status synth_write(const synth_options *o) {
         return status_fail(STATUS_USAGE, "--max-side %d: give a number of pixels from 32 to %d", o->max_side, FILM_HEIGHT);
     status rc = folder_make(o->out);
     if (!rc) rc = folder_lock(&lock, o->out);
-    if (!rc) rc = begin(path, o);
+    if (!rc) rc = begin(o);
     if (!rc) rc = write_studies(o);
     if (!rc) rc = write_tables(o);
-    if (!rc) rc = path_remove(path);
     if (lock >= 0) close(lock);
     return rc;
 }

@@ -23,6 +23,7 @@ typedef struct command {
     const config_key *const *tables;
     // Where they depend on what is asked: appends all of them to OUT.
     status (*keys)(buffer *out);
+    bool refuses_output; // an output that is there already: it is whole, and is not written over
 } command;
 
 enum { MAX_GIVEN = 4096 };

@@ -179,4 +179,5 @@ const command command_export = {
     .summary = "a checkpoint's weights as other programs load them",
     .options = options,
     .run = export,
+    .refuses_output = true,
 };

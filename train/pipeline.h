@@ -17,7 +17,7 @@
 //
 // A stage runs when it never has, when its words or what it reads have changed, or when its output is not what it
 // left. DIR/pipeline.state.json knows all that. Where words or inputs changed, the output that was there is moved to
-// DIR/replaced, and the stage starts anew; otherwise the command goes on with what is there.
+// DIR/replaced, and the stage starts anew; otherwise the command goes on with what is there, unless it writes over none.
 #pragma once
 #include "train/commands.h"
 #include "train/content.h"

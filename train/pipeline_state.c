@@ -322,7 +322,8 @@ status pipeline_begin(pipeline_state *s, int i, pipeline_need need) {
     stage_state *t = &s->stage[i];
     char now[CONTENT_SIZE], above[PATH_SIZE];
     buffer words = {0};
-    status rc = need == PIPELINE_ANEW ? move_away(s->p, stage) : STATUS_OK;
+    const bool anew = need == PIPELINE_ANEW || stage->command->refuses_output;
+    status rc = anew ? move_away(s->p, stage) : STATUS_OK;
     if (!rc && stage->out && snprintf(above, sizeof above, "%s", stage->out) < (int)sizeof above)
         rc = folder_make(dirname(above));
     if (rc) return rc;

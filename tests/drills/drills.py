@@ -53,12 +53,14 @@ class Drills:
             self.p.seconds[stage.name] = time.monotonic() - begin  # faster than it was: so are the next moments
         except subprocess.TimeoutExpired:
             pass
-        pids = rank_pids(process.pid) if stage.ranks > 1 else [process.pid]
-        if stage.ranks > 1 and pids and self.random.random() < 0.5:
-            kill_all([self.random.choice(pids)])  # mpirun ends the other
+        several = stage.ranks > 1 or stage.starts
+        pids = radialog_pids(process.pid) if several else [process.pid]
+        if several and pids and self.random.random() < 0.5:
+            kill_all([self.random.choice(pids)])  # what started it, or what it started, ends the others
         else:
             kill_all([process.pid] + pids)
         code = process.wait(60)
+        self.wait_until_all_have_ended(process)
         before = finished(stage, folder)
         if code == 0:
             self.p.compare(stage, folder)
@@ -215,7 +217,7 @@ class Drills:
         stage = stage_named("classifier, 2 ranks")
         process = self.p.start(stage, folder, extra=["--set", "run.watchdog=2", "--set", "run.max_steps=100000"])
         self.wait_for_steps(folder, self.random.randrange(1, 8), process)
-        pids = rank_pids(process.pid)
+        pids = radialog_pids(process.pid)
         os.kill(pids[-1], signal.SIGSTOP)
         try:
             code = process.wait(40)
@@ -225,6 +227,15 @@ class Drills:
         if code == 0 or "rank 1" not in text:
             raise Failure(f"exit status {code}: {text[:300]}")
         return "named"
+
+    @staticmethod
+    def wait_until_all_have_ended(process):
+        """A command whose `run` was killed writes its checkpoint first."""
+        end = time.monotonic() + 60
+        while radialog_pids(process.pid):
+            if time.monotonic() > end:
+                raise Failure("what the killed process had started is still running")
+            time.sleep(0.01)
 
     @staticmethod
     def wait_for_steps(folder, count, process):
@@ -250,8 +261,8 @@ def kill_all(pids):
             pass  # it has just ended
 
 
-def rank_pids(parent):
-    """The radialog processes of the session that PARENT leads: the ranks that mpirun has started."""
+def radialog_pids(parent):
+    """The radialog processes of the session that PARENT leads: ranks that mpirun has started, a stage of `run`."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -27,10 +27,11 @@ WORDS = f"instruct.prompts={ROOT}/configs/demo/prompts.json instruct.task_prompt
 
 class Stage:
     """NAME; WORDS of the command; SETTINGS, `section.key=value` words; what it is called as an input of later stages; by
-    how many ranks it runs; whether it goes on where a run before it stopped rather than beginning anew."""
+    how many ranks it runs; whether it goes on where a run before it stopped rather than beginning anew; whether it
+    starts other commands."""
 
-    def __init__(self, name, words, settings="", gives=None, ranks=1, goes_on=False):
-        self.name, self.ranks, self.gives, self.goes_on = name, ranks, gives, goes_on
+    def __init__(self, name, words, settings="", gives=None, ranks=1, goes_on=False, starts=False):
+        self.name, self.ranks, self.gives, self.goes_on, self.starts = name, ranks, gives, goes_on, starts
         self.words = words.split() + [w for s in settings.split() for w in ("--set", s)]
         self.trains = self.words[0] == "train"
 
@@ -70,6 +71,8 @@ STAGES = [
     Stage("export peft", "export ../in/lora --format peft --out out"),
     Stage("export merged", "export ../in/lora --format merged --base ../in/lm/checkpoints/best --out out"),
     Stage("export lavis", "export ../in/aligner --format lavis --out out.safetensors"),
+    Stage("run", f"run {HERE}/run.json --dir out", " ".join("classifier." + w for w in (ENCODER + """ model.pool=2 model.hidden=8
+          run.threads=1 train.batch=8 train.checkpoint_every=3 run.max_steps=14""").split()), goes_on=True, starts=True),
     Stage("classifier, 2 ranks", "train classifier", CLASSIFIER, ranks=2, goes_on=True),
     Stage("lora, 2 ranks", "train lora", LORA, ranks=2, goes_on=True),
 ]
@@ -121,7 +124,7 @@ class Pipeline:
         self.compare(stage, folder)
 
     def compare(self, stage, folder):
-        found, wanted = contents(folder), self.wanted[stage.name]
+        found, wanted = contents(folder, stage.starts), self.wanted[stage.name]
         for name in sorted(set(found) | set(wanted)):
             if found.get(name) != wanted.get(name):
                 how = "differs" if name in found and name in wanted else "is missing" if name in wanted else "is left over"
@@ -134,7 +137,7 @@ class Pipeline:
         if code:
             raise Failure(f"{stage.name}: ends with {code}: {lines}")
         self.seconds[stage.name] = time.monotonic() - begin
-        self.wanted[stage.name] = contents(folder)
+        self.wanted[stage.name] = contents(folder, stage.starts)
         if stage.gives:
             out = next(n for n in os.listdir(folder) if n.startswith("out"))
             os.rename(os.path.join(folder, out), os.path.join(self.work, "in", stage.gives))
@@ -146,9 +149,15 @@ def said(folder):
 
 
 def digest(path):
-    """Of a file; a run's log of steps without its times."""
+    """Of a file; a run's log of steps without its times, a pipeline's state without its own."""
     with open(path, "rb") as f:
         data = f.read()
+    if os.path.basename(path) == "pipeline.state.json":
+        state = json.loads(data)
+        for part, timed in (("stages", "seconds"), ("paths", "looks")):
+            for entry in state[part].values():
+                del entry[timed]
+        data = json.dumps(state, sort_keys=True).encode()
     if os.path.basename(path) == "metrics.jsonl":
         timed = lambda key: key == "ms" or key.endswith("_per_second") or key == "seconds"
         rows = [{k: v for k, v in json.loads(line).items() if not timed(k)} for line in data.splitlines()]
@@ -156,10 +165,15 @@ def digest(path):
     return hashlib.sha256(data).hexdigest()
 
 
-def contents(folder):
-    """Digests of all that a stage has written, by path; what a run tells people, with its times, is not its output."""
+def contents(folder, last=False):
+    """Digests of all that a stage has written, by path; what a run tells people, with its times, is not its output.
+    LAST: of checkpoints the last alone, as one more is written where a run was asked to stop."""
     found = {}
-    for place, _, files in os.walk(folder):
+    for place, folders, files in os.walk(folder):
+        if os.path.basename(place) == "said":
+            continue
+        steps = sorted(name for name in folders if name.startswith("step-"))
+        folders[:] = [name for name in folders if not last or name not in steps[:-1]]
         told = ("log.txt", "said", "report.html" if "metrics.jsonl" in files else "")
         for name in files:
             path = os.path.join(place, name)
@@ -169,8 +183,15 @@ def contents(folder):
 
 
 def finished(stage, folder):
-    """What a run has finished, and must not lose: {path: identity} of shards; of a training run the latest step."""
+    """What a run has finished, and must not lose: {path: identity} of shards; of a training run the latest step; of a
+    pipeline when its stages ran: {name: seconds}."""
     out = os.path.join(folder, "out")
+    if stage.starts:
+        state = os.path.join(out, "pipeline.state.json")
+        if not os.path.exists(state):
+            return {}
+        with open(state) as f:
+            return {name: s["seconds"] for name, s in json.load(f)["stages"].items() if s["done"]}
     if stage.trains:
         steps = [int(n[5:]) for n in (os.listdir(os.path.join(out, "checkpoints"))
                                       if os.path.isdir(os.path.join(out, "checkpoints")) else [])

@@ -1,6 +1,7 @@
 // radialog run: what runs and what does not, what is refused before anything runs, what a kill leaves.
 #include "core/files/fs.h"
 #include "tests/core/helper_check.h"
+#include "tests/train/helper_lora.h"
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
 #include "train/content.h"
@@ -23,17 +24,13 @@ static void teardown(void) {
     workspace_remove(work);
 }
 
-static void write_text(const char *path, const char *text) {
-    ck_assert_int_eq(file_write(path, text, strlen(text)), STATUS_OK);
-}
-
 // A pipeline of STAGES, the members of its list, beside a configuration.
 static void write_pipeline(const char *stages) {
     char path[300], text[8192];
     snprintf(path, sizeof path, "%s/p.json", work);
     snprintf(text, sizeof text,
              "{\"format\": \"radialog-pipeline\", \"version\": 1, \"dir\": \"%s/out\",\n"
-             "\"settings\": {\"studies\": 24, \"steps\": 6, \"side\": 600}, \"inputs\": {\"words\": \"%s/words.txt\"},\n\"stages\": [%s]}\n",
+             "\"settings\": {\"studies\": 24, \"steps\": 6, \"side\": 600}, \"inputs\": {\"words\": \"%s/words.txt\", \"lora\": {\"path\": \"\"}},\n\"stages\": [%s]}\n",
              work, work, stages);
     write_text(path, text);
     snprintf(path, sizeof path, "%s/c.json", work);
@@ -157,6 +154,31 @@ START_TEST(goes_on_after_a_kill) {
     snprintf(kept, sizeof kept, "%s/kept/classifier", work);
     run_expect_steps(kept, 40);
     run_expect_same(again, kept, 40);
+}
+END_TEST
+
+// A kill between a stage's last byte and the note of it: the output is whole, and some commands write over none.
+START_TEST(goes_on_behind_the_last_byte) {
+    char path[300], base[300], lora[300];
+    snprintf(base, sizeof base, "%s/base", work);
+    snprintf(lora, sizeof lora, "%s/lora", work);
+    lora_base(base, DTYPE_F32, WORDS);
+    lora_run(lora, "false");
+    write_pipeline("{\"name\": \"data\", \"run\": [\"synth\", \"{out}\", \"--studies\", \"4\", \"--max-side\", \"{side}\"]},\n"
+                   "{\"name\": \"adapter\", \"run\": [\"export\", \"{lora}\", \"--format\", \"peft\", \"--out\", \"{out}\"]}");
+    program_expect(0, "run %s/p.json --input lora=%s", work, lora);
+    snprintf(path, sizeof path, "%s/out/pipeline.state.json", work);
+    buffer state = {0};
+    ck_assert_int_eq(file_read(path, 0, &state), STATUS_OK);
+    int notes = 0;
+    for (char *at = state.data; (at = strstr(at, "\"done\": true")); notes++) memcpy(at, "\"done\":false", 12);
+    ck_assert_int_eq(notes, 2);
+    write_text(path, state.data);
+    buffer_free(&state);
+    program_expect(0, "run %s/p.json --input lora=%s", work, lora);
+    outcome o = program("run %s/p.json --input lora=%s", work, lora);
+    ck_assert_msg(o.exit == 0 && strstr(o.err, "2 stages, 0 of them run"), "%s", o.err);
+    outcome_free(&o);
 }
 END_TEST
 
@@ -394,6 +416,7 @@ int main(void) {
     tcase_add_test(group, runs_what_has_changed);
     tcase_add_test(group, looks_ahead);
     tcase_add_test(group, goes_on_after_a_kill);
+    tcase_add_test(group, goes_on_behind_the_last_byte);
     tcase_add_test(group, hands_signals_on);
     tcase_add_test(group, a_stage_fails);
     tcase_add_test(group, starts_training_as_told);
