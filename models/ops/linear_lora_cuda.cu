@@ -139,11 +139,14 @@ static __device__ __forceinline__ void add_ranks(float (&sum)[ROWS][V], const fl
     }
 }
 
-// y += scale * mid w, dropped: TURNED each part at its columns (blockIdx.z), else all parts at the same ones.
+// y += scale * mid w, dropped: TURNED each part at its columns (blockIdx.z), else all parts at the same ones. ACROSS
+// blocks beside each other have the same rows.
 template <class T, bool TURNED, int V>
-__global__ void __launch_bounds__(LORA_THREADS) spread_kernel(T *y, const float *mid, lora_sides<T> all) {
+__global__ void __launch_bounds__(LORA_THREADS)
+    spread_kernel(T *y, const float *mid, lora_sides<T> all, unsigned across) {
     const int begin = TURNED ? (int)blockIdx.z : 0, end = TURNED ? begin + 1 : all.parts;
-    const int64_t c = ((int64_t)blockIdx.x * LORA_THREADS + threadIdx.x) * V, n = (int64_t)blockIdx.y * ROWS;
+    const int64_t c = ((int64_t)(blockIdx.x % across) * LORA_THREADS + threadIdx.x) * V;
+    const int64_t n = (int64_t)(blockIdx.x / across) * ROWS;
     if (c >= all.side[begin].C) return;
     float total[ROWS][V];
     UNROLL for (int i = 0; i < ROWS; i++) UNROLL for (int v = 0; v < V; v++) total[i][v] = 0;
@@ -258,9 +261,10 @@ static void launch_dots(const char *name, float *mid, const void *x, const lora_
 
 template <class T, bool TURNED, int V>
 static void launch_spread(const char *name, void *y, const float *mid, const lora_sides<T> &all, stream *s) {
-    const dim3 grid((unsigned)divide_up(widest(all), LORA_THREADS * V), (unsigned)divide_up(all.N, ROWS),
-                    TURNED ? (unsigned)all.parts : 1);
-    LAUNCH(s, name, (spread_kernel<T, TURNED, V>), grid, dim3(LORA_THREADS), (T *)y, mid, all);
+    const unsigned across = (unsigned)divide_up(widest(all), LORA_THREADS * V);
+    LAUNCH(s, name, (spread_kernel<T, TURNED, V>),
+           dim3(across * (unsigned)divide_up(all.N, ROWS), 1, TURNED ? (unsigned)all.parts : 1), dim3(LORA_THREADS),
+           (T *)y, mid, all, across);
 }
 
 // Blocks of rows for COUNT sums of each.

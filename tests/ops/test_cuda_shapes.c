@@ -3,6 +3,7 @@
 #include "tests/ops/helper_op_check.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static tensor *run_attention(tape *t, tensor **in, const void *context) {
     return attention(t, in[0], in[1], in[2], *(const double *)context);
@@ -180,6 +181,22 @@ START_TEST(image_from_bytes_equals_its_table) {
 }
 END_TEST
 
+// More rows than the second and third sides of a grid have blocks for, at four rows to a block.
+START_TEST(lora_on_many_rows) {
+    enum { N = 4 * 65535 + 5 };
+    device *d = test_device(ON_SHIM);
+    const float one[] = {1}, b[] = {3};
+    float *out = malloc(N * sizeof *out), *mid = malloc(N * sizeof *mid);
+    for (int i = 0; i < N; i++) out[i] = 1, mid[i] = (float)(i % 1000);
+    const lora_shape z = {.part = {{.a = one, .b = b, .r = 1, .n = 1, .scale = 2}}, .parts = 1, .N = N, .K = 1, .O = 1,
+                          .R = 1};
+    d->ops->lora_up(out, mid, &z, d->type, NULL, d->stream);
+    for (int i = 0; i < N; i++) ck_assert(out[i] == 1 + 6 * mid[i]);
+    free(mid);
+    free(out);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("cuda_shapes");
     TCase *tests = tcase_create("cuda_shapes");
@@ -190,6 +207,7 @@ int main(void) {
     tcase_add_loop_test(tests, conv2d_ways, 0, 4);
     tcase_add_test(tests, packs_of_elements);
     tcase_add_test(tests, image_from_bytes_equals_its_table);
+    tcase_add_test(tests, lora_on_many_rows);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
