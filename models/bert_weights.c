@@ -1,25 +1,5 @@
 #include "models/bert_weights.h"
-#include "core/log.h"
 #include "models/aligner.h"
-
-#include <string.h>
-
-static const load_recipe own = {.what = "a checkpoint of radialog", .strict = true};
-
-static bool holds(const weights *file, const char *name) {
-    return weights_lookup(file, name) != NULL;
-}
-
-static status load(params *p, weights *file, const load_recipe *recipe) {
-    load_counts n;
-    status rc = params_load(p, file, recipe, &n);
-    if (!rc)
-        log_info("%s (%s, %s): %lld tensors loaded, %lld left as they began, %lld of the file not "
-                 "needed",
-                 weights_path(file), recipe->what, weights_format(file), (long long)n.loaded,
-                 (long long)n.kept, (long long)(n.ignored + n.unknown));
-    return rc;
-}
 
 // TensorFlow's names for a norm's weight and bias, which the oldest files keep.
 static const load_name endings[] = {
@@ -53,15 +33,15 @@ status chexbert_load(params *p, const char *path, bool heads_too) {
     weights *file = NULL;
     status rc = weights_open(&file, path);
     if (rc) return rc;
-    const load_recipe *recipe = &own;
-    if (holds(file, "model_state_dict.module.linear_heads.0.weight"))
+    const load_recipe *recipe = &load_own;
+    if (weights_lookup(file, "model_state_dict.module.linear_heads.0.weight"))
         recipe = &chexbert_file;
-    else if (holds(file, "module.linear_heads.0.weight"))
+    else if (weights_lookup(file, "module.linear_heads.0.weight"))
         recipe = &chexbert_bare;
-    else if (holds(file, "bert.embeddings.word_embeddings.weight") &&
-             !holds(file, "linear_heads.0.weight"))
+    else if (weights_lookup(file, "bert.embeddings.word_embeddings.weight") &&
+             !weights_lookup(file, "linear_heads.0.weight"))
         recipe = &bert_file;
-    else if (holds(file, "embeddings.word_embeddings.weight"))
+    else if (weights_lookup(file, "embeddings.word_embeddings.weight"))
         recipe = &bert_model_file;
     if (heads_too && (recipe == &bert_file || recipe == &bert_model_file))
         rc =
@@ -69,7 +49,7 @@ status chexbert_load(params *p, const char *path, bool heads_too) {
                         "%s: is a BERT without the labeler's heads; name a checkpoint of `radialog "
                         "train chexbert` or chexbert.pth",
                         path);
-    if (!rc) rc = load(p, file, recipe);
+    if (!rc) rc = params_load_told(p, file, recipe);
     weights_close(file);
     return rc;
 }
@@ -108,14 +88,14 @@ static const char *const qformer_ignored[] = {UNUSED_BERT,
                                               NULL};
 
 static status begin_from_bert(params *p, weights *file) {
-    const bool head = holds(file, "cls.predictions.bias");
+    const bool head = weights_lookup(file, "cls.predictions.bias");
     const load_recipe recipe = {.what = "a BERT",
                                 .names = qformer_names,
                                 .endings = endings,
                                 .grown = grown,
                                 .keep = head ? beyond_bert : beyond_headless_bert,
                                 .ignored = qformer_ignored};
-    status rc = load(p, file, &recipe);
+    status rc = params_load_told(p, file, &recipe);
     return rc ? rc : qformer_copy_query_parts(p);
 }
 
@@ -124,14 +104,14 @@ status aligner_load(params *p, const char *path, bool *whole) {
     status rc = weights_open(&file, path);
     *whole = false;
     if (rc) return rc;
-    if (holds(file, "bert.embeddings.word_embeddings.weight")) {
+    if (weights_lookup(file, "bert.embeddings.word_embeddings.weight")) {
         rc = begin_from_bert(p, file);
-    } else if (holds(file, "model.query_tokens")) {
-        rc = load(p, file, &lavis_file);
-    } else if (!holds(file, "visual_encoder.projector.model.0.weight")) {
-        rc = load(p, file, &lavis_bare);
+    } else if (weights_lookup(file, "model.query_tokens")) {
+        rc = params_load_told(p, file, &lavis_file);
+    } else if (!weights_lookup(file, "visual_encoder.projector.model.0.weight")) {
+        rc = params_load_told(p, file, &lavis_bare);
     } else {
-        rc = load(p, file, &own);
+        rc = params_load_told(p, file, &load_own);
         *whole = !rc;
     }
     weights_close(file);
@@ -168,8 +148,8 @@ status aligner_load_encoder(params *p, const char *path) {
     weights *file = NULL;
     status rc = weights_open(&file, path);
     if (rc) return rc;
-    bool classifier = holds(file, "biovil_encoder.encoder.encoder.conv1.weight");
-    rc = load(p, file, classifier ? &classifier_file : &image_file);
+    bool classifier = weights_lookup(file, "biovil_encoder.encoder.encoder.conv1.weight");
+    rc = params_load_told(p, file, classifier ? &classifier_file : &image_file);
     weights_close(file);
     return rc;
 }

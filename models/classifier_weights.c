@@ -1,13 +1,8 @@
 #include "models/classifier_weights.h"
-#include "core/log.h"
-
-#include <string.h>
 
 // ResNet's own head is in the public files and never used; batch norms count batches for a momentum that
 // nothing here uses.
 #define UNUSED ".encoder.encoder.fc.", "num_batches_tracked"
-
-static const load_recipe own = {.what = "a checkpoint of radialog", .strict = true};
 
 static const char *const lightning_ignored[] = {UNUSED, "criterion.pos_weight", "^optimizer_states.",
                                                 "^callbacks.", "^loops.", "^lr_schedulers.",
@@ -27,14 +22,10 @@ static const char *const image_ignored[] = {"^encoder.encoder.fc.", "num_batches
 static const char *const image_and_projector_ignored[] = {"^encoder.encoder.fc.", "num_batches_tracked",
                                                           "^projector.", NULL};
 
-static bool holds(const weights *file, const char *name) {
-    return weights_lookup(file, name) != NULL;
-}
-
 static load_recipe choose(const weights *file, bool complete, bool projector) {
-    if (holds(file, "state_dict.model.biovil_encoder.encoder.encoder.conv1.weight")) return lightning;
-    if (holds(file, "model.biovil_encoder.encoder.encoder.conv1.weight")) return converted;
-    if (!holds(file, "encoder.encoder.conv1.weight")) return own;
+    if (weights_lookup(file, "state_dict.model.biovil_encoder.encoder.encoder.conv1.weight")) return lightning;
+    if (weights_lookup(file, "model.biovil_encoder.encoder.encoder.conv1.weight")) return converted;
+    if (!weights_lookup(file, "encoder.encoder.conv1.weight")) return load_own;
     load_recipe image = {.what = "a BioViL-T image model", .names = image_names};
     image.keep = complete ? NULL : projector ? head : head_and_projector;
     image.ignored = complete || projector ? image_ignored : image_and_projector_ignored;
@@ -43,15 +34,10 @@ static load_recipe choose(const weights *file, bool complete, bool projector) {
 
 status classifier_load(params *p, const char *path, bool complete, bool projector) {
     weights *file = NULL;
-    load_counts n;
     status rc = weights_open(&file, path);
     if (rc) return rc;
     load_recipe recipe = choose(file, complete, projector);
-    rc = params_load(p, file, &recipe, &n);
-    if (!rc)
-        log_info("%s (%s, %s): %lld tensors loaded, %lld left as they began, %lld of the file not needed",
-                 path, recipe.what, weights_format(file), (long long)n.loaded, (long long)n.kept,
-                 (long long)(n.ignored + n.unknown));
+    rc = params_load_told(p, file, &recipe);
     weights_close(file);
     return rc;
 }

@@ -293,13 +293,12 @@ status checkpoint_weights(char *out, size_t size, const char *path) {
 }
 
 status checkpoint_load_model(params *p, const char *folder) {
-    static const load_recipe own = {.what = "a checkpoint of radialog", .strict = true};
     char path[PATH_SIZE];
     weights *file = NULL;
     load_counts counts;
     status rc = checkpoint_weights(path, sizeof path, folder);
     if (!rc) rc = weights_open(&file, path);
-    if (!rc) rc = params_load(p, file, &own, &counts);
+    if (!rc) rc = params_load(p, file, &load_own, &counts);
     weights_close(file);
     return rc;
 }

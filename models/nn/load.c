@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const load_recipe load_own = {.what = "a checkpoint of radialog", .strict = true};
+
 static bool starts(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
@@ -279,5 +281,15 @@ status params_load(params *p, weights *file, const load_recipe *recipe, load_cou
     status rc = check_all(p, file, recipe, counts);
     for (size_t i = 0; i < p->count && !rc; i++)
         if (wanted(recipe, p->item[i])) rc = load_one(p, file, recipe, p->item[i], counts);
+    return rc;
+}
+
+status params_load_told(params *p, weights *file, const load_recipe *recipe) {
+    load_counts n;
+    status rc = params_load(p, file, recipe, &n);
+    if (!rc)
+        log_info("%s (%s, %s): %lld tensors loaded, %lld left as they began, %lld of the file not needed",
+                 weights_path(file), recipe->what, weights_format(file), (long long)n.loaded, (long long)n.kept,
+                 (long long)(n.ignored + n.unknown));
     return rc;
 }

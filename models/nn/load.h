@@ -34,6 +34,10 @@ typedef struct load_counts {
 // numbers the tensors before it have been written: the parameters are then of no use.
 enum { LOAD_TABLE_ROWS = 40 };
 status params_load(params *p, weights *file, const load_recipe *recipe, load_counts *counts);
+// The same, and a line in the log says what was loaded as what.
+status params_load_told(params *p, weights *file, const load_recipe *recipe);
+// Our own checkpoints, which have the model's names and no others.
+extern const load_recipe load_own;
 
 // The codes of the coded parameter Q from FILE, under the names that Q's parts have: to be closed by
 // quantise_close, also after a failure.
