@@ -24,35 +24,25 @@ static bool is_public(const biovil_t_config *c) {
     return c->stages == 4 && c->stem == 64 && c->vit_width == 256 && c->pooler_blocks == 3;
 }
 
-static param *find(const params *p, const char *prefix, const char *name) {
-    char full[NAME_SIZE];
-    param *q = params_find(p, name_in(full, prefix, name));
-    if (!q) die("biovil_t_fill_frozen_projector: there is no %s", full);
-    return q;
-}
+// What the projector's parts begin with: drawn where there is a FAN_IN, by torch's default for weights
+// and bias alike, U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)); else VALUE.
+typedef struct beginning {
+    const char *name;
+    const tensor *x;
+    int fan_in;
+    float value;
+} beginning;
 
-// torch's default: U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), weights and bias alike.
-static status fill_uniform(params *p, const char *prefix, const char *name, mt19937 *g,
-                           double fan_in) {
-    const param *q = find(p, prefix, name);
-    int64_t count = tensor_count(&q->value);
+static status fill(params *p, const char *prefix, const beginning *b, mt19937 *g) {
+    char name[NAME_SIZE];
+    const int64_t count = tensor_count(b->x);
+    const double bound = b->fan_in ? 1 / sqrt((double)b->fan_in) : 0;
     float *values;
-    status rc = mem_new(&values, count, q->name);
+    status rc = mem_new(&values, count, "a projector");
     if (rc) return rc;
-    mt19937_uniform(g, values, count, -1 / sqrt(fan_in), 1 / sqrt(fan_in));
-    rc = param_write(p, q, param_block(p, q), values);
-    mem_free(values);
-    return rc;
-}
-
-static status fill_constant(params *p, const char *prefix, const char *name, float value) {
-    const param *q = find(p, prefix, name);
-    int64_t count = tensor_count(&q->value);
-    float *values;
-    status rc = mem_new(&values, count, q->name);
-    if (rc) return rc;
-    for (int64_t i = 0; i < count; i++) values[i] = value;
-    rc = param_write(p, q, param_block(p, q), values);
+    if (b->fan_in) mt19937_uniform(g, values, count, -bound, bound);
+    for (int64_t i = 0; i < count && !b->fan_in; i++) values[i] = b->value;
+    rc = param_fill(p, name_in(name, prefix, b->name), values);
     mem_free(values);
     return rc;
 }
@@ -67,12 +57,16 @@ status biovil_t_fill_frozen_projector(const biovil_t *m, params *p, const char *
                            "only: use its sizes, or train a projector");
     mt19937_seed(&g, seed);
     for (int32_t i = 0; i < SKIPPED; i++) mt19937_next(&g);
-    status rc = fill_uniform(p, prefix, "projector.model.0.weight", &g, 2 * c->vit_width);
-    if (!rc) rc = fill_uniform(p, prefix, "projector.model.3.weight", &g, c->joint_width);
-    if (!rc) rc = fill_uniform(p, prefix, "projector.model.3.bias", &g, c->joint_width);
-    if (!rc) rc = fill_constant(p, prefix, "projector.model.1.weight", 1);
-    if (!rc) rc = fill_constant(p, prefix, "projector.model.1.bias", 0);
-    if (!rc) rc = fill_constant(p, prefix, "projector.model.1.running_mean", 0);
-    if (!rc) rc = fill_constant(p, prefix, "projector.model.1.running_var", 1);
+    const batch_norm_layer *norm = &m->project_bn;
+    const beginning parts[] = {{"projector.model.0.weight", m->project1.weight, 2 * c->vit_width, 0},
+                               {"projector.model.3.weight", m->project2.weight, c->joint_width, 0},
+                               {"projector.model.3.bias", m->project2.bias, c->joint_width, 0},
+                               {"projector.model.1.weight", norm->weight, 0, 1},
+                               {"projector.model.1.bias", norm->bias, 0, 0},
+                               {"projector.model.1.running_mean", norm->running_mean, 0, 0},
+                               {"projector.model.1.running_var", norm->running_var, 0, 1}};
+    status rc = STATUS_OK;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !rc; i++)
+        rc = fill(p, prefix, &parts[i], &g);
     return rc;
 }

@@ -109,7 +109,7 @@ int params_apart(params *p, const char *prefix);
 int params_quantise(params *p, const char *part, quantisation how);
 
 status params_allocate(params *p);
-// Fills a constant from host memory, in the order of its elements.
+// Fills a parameter from host memory, in the order of files.
 status param_fill(params *p, const char *name, const float *values);
 // The CRC-32 of the values, as f32 in the order of files, of all weights and buffers whose names begin with PREFIX.
 status params_checksum(uint32_t *crc, const params *p, const char *prefix);
