@@ -92,19 +92,19 @@ typedef struct step_context {
 // All rows' keys go into the cache before any row looks.
 static tensor *attend(tape *t, const llama *m, int layer, tensor *qkv, const void *context) {
     const step_context *s = context;
-    llama_cache cache = *s->cache; // ops take tensors that are not const
+    const llama_cache *c = s->cache;
     llama_step_batch *b = s->batch;
-    tensor *part[3];
+    tensor keys = c->keys[layer], values = c->values[layer], *part[3]; // ops take what is not const
     llama_rotate(t, m, part, qkv, &b->positions, false);
     tensor *out = attention_cached(t, part[0], part[1], part[2],
                                    &(attention_cache){
-                                       .keys = &cache.keys[layer],
-                                       .values = &cache.values[layer],
+                                       .keys = &keys,
+                                       .values = &values,
                                        .slot = &b->slots,
                                        .position = &b->positions,
-                                       .most = b->most < cache.positions ? b->most : cache.positions,
-                                       .prefix = cache.prefix,
-                                       .prefix_slot = cache.prefix_slot,
+                                       .most = b->most < c->positions ? b->most : c->positions,
+                                       .prefix = c->prefix,
+                                       .prefix_slot = c->prefix_slot,
                                    });
     out = tape_view(t, out, 2, (int64_t[]){out->dim[0], out->dim[1] * out->dim[2]});
     return layer == m->config.layers - 1 ? embedding(t, out, &b->last) : out;

@@ -52,10 +52,10 @@ static status read_rope(rope_config *r, json_value root) {
     else if (!rc && is_there(v, "type"))
         rc = json_member_text(&kind, v, "type");
     if (rc || !strcmp(kind, "default")) return rc;
-    if (strcmp(kind, "linear") && strcmp(kind, "llama3"))
+    r->scaling = !strcmp(kind, "linear") ? ROPE_LINEAR : ROPE_LLAMA3;
+    if (r->scaling == ROPE_LLAMA3 && strcmp(kind, "llama3"))
         return json_fail(v, "scales rotary positions by \"%s\": only \"default\", \"linear\" and "
                             "\"llama3\" are supported", kind);
-    r->scaling = *kind == 'l' && kind[1] == 'i' ? ROPE_LINEAR : ROPE_LLAMA3;
     r->factor = 0;
     rc = json_member_number(&r->factor, v, "factor");
     if (!rc && !(r->factor >= 1 && r->factor < 1e6))
@@ -71,8 +71,8 @@ static status read_rope(rope_config *r, json_value root) {
     return rc;
 }
 
-static status check_sizes(json_value root, const llama_config *c, int64_t layers, int64_t heads,
-                          int64_t keys, int64_t head) {
+static status check_sizes(json_value root, int64_t layers, int64_t heads, int64_t keys,
+                          int64_t head) {
     if (layers > LLAMA_MAX_LAYERS)
         return json_fail(root, "has %lld layers, at most %d are supported", (long long)layers,
                          LLAMA_MAX_LAYERS);
@@ -82,7 +82,6 @@ static status check_sizes(json_value root, const llama_config *c, int64_t layers
     if (head < 2 || head % 2 || head > 1024 || heads * head > MOST_SIZE)
         return json_fail(root, "has heads of %lld, expected an even number of 2 to 1024",
                          (long long)head);
-    if (c->width < 2) return json_fail(root, "has hidden_size %lld", (long long)c->width);
     return STATUS_OK;
 }
 
@@ -106,7 +105,7 @@ static status read_sizes(llama_config *c, json_value root) {
     if (!rc) rc = bool_or(&c->attention_bias, root, "attention_bias");
     if (!rc) rc = bool_or(&c->feed_bias, root, "mlp_bias");
     if (!rc) rc = read_rope(&c->rope, root);
-    if (!rc) rc = check_sizes(root, c, layers, heads, keys, head);
+    if (!rc) rc = check_sizes(root, layers, heads, keys, head);
     c->layers = (int)layers;
     c->heads = (int)heads;
     c->key_heads = (int)keys;
