@@ -18,16 +18,12 @@ static parts parts_of(const comm *c, const gathered *g, int rank) {
     return (parts){comm_share(g->total, 0, c->size, NULL) * g->row, rows * g->row, first * g->row};
 }
 
-static void *element(const void *data, int64_t i, dtype type) {
-    return (char *)(uintptr_t)data + (size_t)i * dtype_size(type);
-}
-
 // y's rows into equal parts, which end in zeros where they are not full, or back.
 static void spread(tape *t, const gathered *g, void *padded, void *rows, bool back, dtype type) {
     device *d = t->device;
     for (int rank = 0; rank < t->comm->size; rank++) {
         parts p = parts_of(t->comm, g, rank);
-        void *part = element(padded, rank * p.most, type), *own = element(rows, p.place, type);
+        void *part = op_row(padded, rank * p.most, 1, type), *own = op_row(rows, p.place, 1, type);
         size_t bytes = (size_t)p.own * dtype_size(type);
         d->copy(d, back ? own : part, back ? part : own, bytes);
         if (!back) d->zero(d, (char *)part + bytes, (size_t)(p.most - p.own) * dtype_size(type));
@@ -54,7 +50,7 @@ static void gather_ranks_rule(tape *t, const tape_node *node) {
     if (even) {
         c->reduce_scatter(c, own, dy, p.most, y->type, t->device);
     } else {
-        own = element(scratch, c->rank * p.most, y->type);
+        own = op_row(scratch, c->rank * p.most, 1, y->type);
         spread(t, g, scratch, dy, false, y->type);
         c->reduce_scatter(c, own, scratch, p.most, y->type, t->device);
     }
@@ -67,7 +63,7 @@ static void gather_padded(tape *t, tensor *y, const tensor *inp, const gathered 
     parts p = parts_of(c, g, c->rank);
     size_t mark = tape_scratch_begin(t), size = dtype_size(y->type);
     void *padded = tape_scratch(t, (size_t)(c->size * p.most) * size);
-    void *own = element(padded, c->rank * p.most, y->type);
+    void *own = op_row(padded, c->rank * p.most, 1, y->type);
     t->device->copy(t->device, own, inp->data, (size_t)p.own * size);
     t->device->zero(t->device, (char *)own + (size_t)p.own * size, (size_t)(p.most - p.own) * size);
     c->all_gather(c, padded, own, p.most, y->type, t->device);
