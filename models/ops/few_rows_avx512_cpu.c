@@ -94,47 +94,22 @@ BF16 INLINE void bf16_block(int rows, int outputs, const few *f, int64_t m, int6
 
 BF16 static void bf16_rows(int rows, const few *f, int64_t m, int64_t n) {
     switch (rows) {
-    case 1:
-        bf16_block(1, 8, f, m, n);
-        return;
-    case 2:
-        bf16_block(2, 8, f, m, n);
-        return;
-    case 3:
-        bf16_block(3, 8, f, m, n);
-        return;
-    case 4:
-        bf16_block(4, 4, f, m, n);
-        return;
-    case 5:
-        bf16_block(5, 4, f, m, n);
-        return;
-    case 6:
-        bf16_block(6, 4, f, m, n);
-        return;
-    case 7:
-        bf16_block(7, 2, f, m, n);
-        return;
-    case 8:
-        bf16_block(8, 2, f, m, n);
-        return;
-    case 9:
-        bf16_block(9, 2, f, m, n);
-        return;
-    case 10:
-        bf16_block(10, 2, f, m, n);
-        return;
-    case 11:
-        bf16_block(11, 2, f, m, n);
-        return;
-    default:
-        bf16_block(ROWS, 2, f, m, n);
-        return;
+    case 1: bf16_block(1, 8, f, m, n); break;
+    case 2: bf16_block(2, 8, f, m, n); break;
+    case 3: bf16_block(3, 8, f, m, n); break;
+    case 4: bf16_block(4, 4, f, m, n); break;
+    case 5: bf16_block(5, 4, f, m, n); break;
+    case 6: bf16_block(6, 4, f, m, n); break;
+    case 7: bf16_block(7, 2, f, m, n); break;
+    case 8: bf16_block(8, 2, f, m, n); break;
+    case 9: bf16_block(9, 2, f, m, n); break;
+    case 10: bf16_block(10, 2, f, m, n); break;
+    case 11: bf16_block(11, 2, f, m, n); break;
+    default: bf16_block(ROWS, 2, f, m, n); break;
     }
 }
 
-// --- int8
-// ------------------------------------------------------------------------------------------
+// --- int8 ----------------------------------------------------------------------------------------
 CODES INLINE void add_floats(sums_of sum, int rows, const few *f, const float *x,
                              const __m512 now[OUTPUTS]) {
     for (int i = 0; i < rows; i++) {
@@ -162,30 +137,17 @@ CODES INLINE void int8_block(int rows, const few *f, int64_t m, int64_t n) {
 
 CODES static void int8_rows(int rows, const few *f, int64_t m, int64_t n) {
     switch (rows) {
-    case 1:
-        int8_block(1, f, m, n);
-        return;
-    case 2:
-        int8_block(2, f, m, n);
-        return;
-    case 3:
-        int8_block(3, f, m, n);
-        return;
-    case 4:
-        int8_block(4, f, m, n);
-        return;
-    case 5:
-        int8_block(5, f, m, n);
-        return;
-    default:
-        int8_block(INPUTS, f, m, n);
-        return;
+    case 1: int8_block(1, f, m, n); break;
+    case 2: int8_block(2, f, m, n); break;
+    case 3: int8_block(3, f, m, n); break;
+    case 4: int8_block(4, f, m, n); break;
+    case 5: int8_block(5, f, m, n); break;
+    default: int8_block(INPUTS, f, m, n); break;
     }
 }
 
-// --- NF4
-// ------------------------------------------------------------------------------------------- A
-// table of sixteen reads the lowest four bits of each index: those of a byte, and after a shift its
+// --- NF4 -----------------------------------------------------------------------------------------
+// A table of sixteen reads the lowest four bits of each index: those of a byte, and after a shift its
 // upper ones.
 CODES INLINE void nf4_block(int rows, const few *f, int64_t m, int64_t n) {
     const float *x = (const float *)f->x + m * f->x_row;
@@ -225,29 +187,16 @@ CODES INLINE void nf4_block(int rows, const few *f, int64_t m, int64_t n) {
 
 CODES static void nf4_rows(int rows, const few *f, int64_t m, int64_t n) {
     switch (rows) {
-    case 1:
-        nf4_block(1, f, m, n);
-        return;
-    case 2:
-        nf4_block(2, f, m, n);
-        return;
-    case 3:
-        nf4_block(3, f, m, n);
-        return;
-    case 4:
-        nf4_block(4, f, m, n);
-        return;
-    case 5:
-        nf4_block(5, f, m, n);
-        return;
-    default:
-        nf4_block(INPUTS, f, m, n);
-        return;
+    case 1: nf4_block(1, f, m, n); break;
+    case 2: nf4_block(2, f, m, n); break;
+    case 3: nf4_block(3, f, m, n); break;
+    case 4: nf4_block(4, f, m, n); break;
+    case 5: nf4_block(5, f, m, n); break;
+    default: nf4_block(INPUTS, f, m, n); break;
     }
 }
 
-// --- all of a weight
-// -------------------------------------------------------------------------------
+// --- all of a weight -----------------------------------------------------------------------------
 // Groups of rows are equally large; the last one begins earlier where that takes it.
 static void run(const few *f, void (*some)(int rows, const few *f, int64_t m, int64_t n),
                 int64_t group, int64_t outputs) {

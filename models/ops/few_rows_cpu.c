@@ -48,24 +48,12 @@ INLINE void add_products(int rows, sums_of sums, const float *x, int64_t x_row, 
 static void add_rows(int rows, sums_of sums, const float *x, int64_t x_row, const float *w,
                      int64_t w_row, int64_t n) {
     switch (rows) {
-    case 1:
-        add_products(1, sums, x, x_row, w, w_row, n);
-        return;
-    case 2:
-        add_products(2, sums, x, x_row, w, w_row, n);
-        return;
-    case 3:
-        add_products(3, sums, x, x_row, w, w_row, n);
-        return;
-    case 4:
-        add_products(4, sums, x, x_row, w, w_row, n);
-        return;
-    case 5:
-        add_products(5, sums, x, x_row, w, w_row, n);
-        return;
-    default:
-        add_products(INPUTS, sums, x, x_row, w, w_row, n);
-        return;
+    case 1: add_products(1, sums, x, x_row, w, w_row, n); break;
+    case 2: add_products(2, sums, x, x_row, w, w_row, n); break;
+    case 3: add_products(3, sums, x, x_row, w, w_row, n); break;
+    case 4: add_products(4, sums, x, x_row, w, w_row, n); break;
+    case 5: add_products(5, sums, x, x_row, w, w_row, n); break;
+    default: add_products(INPUTS, sums, x, x_row, w, w_row, n); break;
     }
 }
 
