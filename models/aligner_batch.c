@@ -35,13 +35,14 @@ static tensor table_of(int64_t rows, int64_t columns) {
     return (tensor){.type = DTYPE_I32, .rank = 2, .dim = {rows, columns}};
 }
 
-// Says how large everything is, whose place stays: QUERIES and SEQUENCES of a pass, its text rows
-// and those that are wanted last.
+// X's place stays.
 static void resize(tensor *x, tensor now) {
     now.data = x->data;
     *x = now;
 }
 
+// LOOKING: sequences with queries, Q of them each; SEQUENCES of both kinds; text ROWS and the LAST,
+// that are wanted behind the last layer.
 static void resize_pass(qformer_pass *p, int64_t looking, int64_t Q, int64_t sequences,
                         int64_t rows, int64_t last) {
     resize(&p->query_index, numbers(looking * Q));

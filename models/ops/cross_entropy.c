@@ -9,8 +9,8 @@
 
 typedef struct loss_saved {
     const void *target; // (R)
-    const void
-        *peak; // (R, 2) wide: m and Z; a rounded m + log(Z) would spoil p where logits are large
+    // (R, 2) wide: m and Z; a rounded m + log(Z) would spoil p where logits are large
+    const void *peak;
     double smoothing, count;
 } loss_saved;
 

@@ -122,9 +122,8 @@ void cross_entropy_forward_cuda(void *loss, void *peak, const void *logits, cons
              smoothing, count, acc, s);
 }
 
-// --- backward
-// ------------------------------------------------------------------------------------- What all
-// numbers of a row share.
+// --- backward ------------------------------------------------------------------------------------
+// What all numbers of a row share.
 typedef struct row_slope {
     float share, own; // dloss / count times s / C and 1 - s
     float factor;     // dloss / count / sum

@@ -233,7 +233,7 @@ enum { CACHED_WIDEST = 256 }; // head
     X(concat_vector_backward, (void *dinp, void *dvector, const void *dout, int64_t rows,          \
                                int64_t C1, int64_t C2, int acc_inp, int acc_vector, dtype type,    \
                                stream *s))                                                         \
-    /* copy_tokens: for each b, part (B, n) <-> whole (B, total) at offset; all in elements */     \
+    /* tokens: for each b, part (B, n) <-> whole (B, total) at offset; all in elements */          \
     X(take_tokens, (void *part, const void *whole, int64_t B, int64_t n, int64_t total,            \
                     int64_t offset, int acc, dtype type, stream *s))                               \
     X(put_tokens, (void *whole, const void *part, int64_t B, int64_t n, int64_t total,             \

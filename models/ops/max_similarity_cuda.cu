@@ -9,7 +9,8 @@ enum { THREADS = 256, WARPS = THREADS / 32 };
 // the one 32 further on.
 enum { QUERIES = 32, TEXTS = 64, WIDTH = 32, ROWS = QUERIES / WARPS, PADDED = WIDTH + 1 };
 
-// The numbers from column E on of ROWS_ rows that begin at FROM; zeros beyond their ends.
+// tile (rows, PADDED) = columns from e on of rows from FROM on; zeros behind the last row that is
+// THERE and behind the last column.
 template <class T>
 static __device__ __forceinline__ void fill(shared_array<float> tile, const T *from, int rows,
                                             int64_t there, int64_t e, int64_t E) {
@@ -103,9 +104,8 @@ void max_similarity_forward_cuda(void *out, int32_t *winner, const void *images,
     FOR_TYPE("max_similarity", type, similarity_all, out, winner, images, texts, z, s);
 }
 
-// --- backward
-// ------------------------------------------------------------------------------------- A warp adds
-// up V columns to a lane of one row, in order.
+// --- backward ------------------------------------------------------------------------------------
+// A warp adds up V columns to a lane of one row, in order.
 typedef struct row_part {
     int64_t row, c;
 } row_part;

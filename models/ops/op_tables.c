@@ -1,4 +1,5 @@
-// The tables made from ops.h's list: the CPU's kernels, kernels that do nothing, and the names.
+// The tables made from the list in models/ops/kernels.h: the CPU's kernels, kernels that do nothing,
+// names.
 #include "models/ops/ops.h"
 
 #include <string.h>

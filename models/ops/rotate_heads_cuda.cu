@@ -36,9 +36,8 @@ static __device__ __forceinline__ void turn(float (&a)[V], float (&b)[V], const 
     float cs[2 * V];
     if (there) load(cs, z.table + ((int64_t)position * z.half + i) * 2);
     UNROLL for (int v = 0; v < V; v++) {
-        const float c = there ? cs[2 * v] : NAN, s = !there ? NAN
-                                                     : back ? -cs[2 * v + 1]
-                                                            : cs[2 * v + 1];
+        const float c = there ? cs[2 * v] : NAN, sine = there ? cs[2 * v + 1] : NAN;
+        const float s = back ? -sine : sine;
         const float turned = a[v] * c - b[v] * s;
         b[v] = b[v] * c + a[v] * s;
         a[v] = turned;
