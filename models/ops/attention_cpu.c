@@ -4,7 +4,6 @@
 // not depend on the threads.
 #include "models/ops/attention_segments_cpu.h"
 #include "models/ops/attention_tile_cpu.h"
-#include "models/ops/draw_cpu.h"
 #include "models/ops/ops_cpu.h"
 
 #include <omp.h>

@@ -122,7 +122,7 @@ template <class T, class... P> static task task_of(const attention_shape *z, con
     t.TQ = z->TQ, t.TK = z->TK, t.H = z->H, t.row = z->H * z->D, t.D = (int)z->D;
     t.q_rows[0] = z->q_rows[0], t.q_rows[1] = z->q_rows[1];
     t.scale = (float)z->scale;
-    t.limit = z->dropout > 0 ? drop_limit(z->dropout) : 0;
+    t.limit = z->dropout > 0 ? draw_limit(z->dropout) : 0;
     t.factor = (float)(1 / (1 - z->dropout));
     t.source = draw_from(z->key, z->first_sample, s);
     t.whole = z->D % PACK<T> == 0 && aligned(pointers...);

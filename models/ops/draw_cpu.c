@@ -2,7 +2,6 @@
 // the tests demand; nothing here decides what a draw is keyed by.
 #include "models/ops/draw_cpu.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { LANES = 32, WORDS = 4 * LANES };
@@ -44,8 +43,4 @@ void draw_words_cpu(uint32_t *out, rng_key key, uint32_t sample, uint64_t first,
         draw_blocks(words, key, sample, block);
         memcpy(out + from, words + (from - done), (size_t)(to - from) * sizeof *out);
     }
-}
-
-uint32_t draw_limit(double rate) {
-    return (uint32_t)ceil(rate * 0x1p24);
 }

@@ -63,7 +63,7 @@ static void drop(const char *name, void *out, const void *inp, const dropout_sha
                                z->per_sample,
                                z->group,
                                draw_from(z->key, z->first_sample, s),
-                               drop_limit(z->rate),
+                               draw_limit(z->rate),
                                (float)(1 / (1 - z->rate)),
                                acc};
     if (z->rows)

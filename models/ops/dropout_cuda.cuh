@@ -22,5 +22,5 @@ typedef struct row_dropout {
 } row_dropout;
 
 static inline row_dropout row_dropout_from(const dropout_shape *z, const stream *s) {
-    return {z->rows, z->per_sample, draw_from(z->key, 0, s), drop_limit(z->rate), (float)(1 / (1 - z->rate))};
+    return {z->rows, z->per_sample, draw_from(z->key, 0, s), draw_limit(z->rate), (float)(1 / (1 - z->rate))};
 }

@@ -76,6 +76,13 @@ typedef struct dropout_shape {
     const int32_t *rows;   // (SAMPLES, 2) = {sample, position}, on the device; or NULL
 } dropout_shape;
 
+// A word of a draw drops where its upper 24 bits are below this: rng_uniform of it is then below RATE.
+static inline uint32_t draw_limit(double rate) {
+    const double limit = rate * 0x1p24;
+    const uint32_t whole = (uint32_t)limit;
+    return whole + (limit > (double)whole); // rounded up
+}
+
 // Sizes of a similarity: images (N, Q, E), texts (M, E).
 typedef struct similarity_shape {
     int64_t N, Q, M, E;

@@ -202,8 +202,3 @@ static __device__ __forceinline__ void draw_words(uint32_t (&out)[V], const draw
         out[v] = place == 0 ? words[0] : place == 1 ? words[1] : place == 2 ? words[2] : words[3];
     }
 }
-
-// A draw drops where its upper 24 bits are below this.
-static inline uint32_t drop_limit(double rate) {
-    return (uint32_t)ceil(rate * 0x1p24);
-}
