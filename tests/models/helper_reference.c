@@ -36,6 +36,21 @@ const classifier_config reference_small = {
     .classes = 14,
 };
 
+const classifier_config reference_tiny = {
+    .encoder = {.image_size = 64,
+                .stem = 4,
+                .stages = 4,
+                .width = {2, 3, 4, 5},
+                .blocks = {1, 2, 1, 1},
+                .vit_width = 8,
+                .pooler_blocks = 2,
+                .pooler_heads = 2,
+                .joint_width = 6},
+    .pool = 2,
+    .hidden = 7,
+    .classes = 3,
+};
+
 // --- draws -----------------------------------------------------------------------------
 // The finaliser of splitmix64 (Steele et al. 2014).
 static uint64_t mix(uint64_t z) {

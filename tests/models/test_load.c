@@ -5,6 +5,7 @@
 #include "core/files/safetensors.h"
 #include "core/log.h"
 #include "tests/core/helper_torch.h"
+#include "tests/models/helper_reference.h"
 
 #include <check.h>
 #include <math.h>
@@ -12,21 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const classifier_config tiny = {
-    .encoder = {.image_size = 64,
-                .stem = 4,
-                .stages = 4,
-                .width = {2, 3, 4, 5},
-                .blocks = {1, 2, 1, 1},
-                .vit_width = 8,
-                .pooler_blocks = 2,
-                .pooler_heads = 2,
-                .joint_width = 6},
-    .pool = 2,
-    .hidden = 7,
-    .classes = 3,
-};
 
 static char folder[] = "/tmp/radialog-load-XXXXXX";
 static char path[512], log_path[512];
@@ -42,7 +28,7 @@ static void fixture_open(fixture *f) {
     ck_assert_int_eq(device_open_cpu(&f->device, 1), 0);
     f->device->ops = &op_kernels_cpu;
     ck_assert_int_eq(params_open(&f->params, f->device), 0);
-    classifier_make(&f->model, &f->params, &tiny);
+    classifier_make(&f->model, &f->params, &reference_tiny);
     ck_assert_int_eq(params_allocate(&f->params), 0);
     ck_assert_int_eq(params_init(&f->params, 5), 0);
     ck_assert_int_eq(classifier_fill(&f->model, &f->params), 0);

@@ -1,6 +1,7 @@
 // Whole models: names and sizes against the public checkpoints, gradients in double, CPU against oracle.
 #include "core/stream.h"
 #include "models/classifier.h"
+#include "tests/models/helper_reference.h"
 #include "tests/oracle/oracle.h"
 #include "tests/shim/shim.h"
 
@@ -8,36 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const classifier_config full = {
-    .encoder = {.image_size = 488,
-                .stem = 64,
-                .stages = 4,
-                .width = {64, 128, 256, 512},
-                .blocks = {3, 4, 6, 3},
-                .vit_width = 256,
-                .pooler_blocks = 3,
-                .pooler_heads = 8,
-                .joint_width = 128},
-    .pool = 4,
-    .hidden = 512,
-    .classes = 14,
-};
-
-static const classifier_config tiny = {
-    .encoder = {.image_size = 64,
-                .stem = 4,
-                .stages = 4,
-                .width = {2, 3, 4, 5},
-                .blocks = {1, 2, 1, 1},
-                .vit_width = 8,
-                .pooler_blocks = 2,
-                .pooler_heads = 2,
-                .joint_width = 6},
-    .pool = 2,
-    .hidden = 7,
-    .classes = 3,
-};
 
 // A model on a device, its weights and statistics random (never zero or one).
 typedef struct fixture {
@@ -182,7 +153,7 @@ static void check_direction(fixture *f, param *q, bool prior, bool training) {
 
 static void check_gradients(bool prior, bool training) {
     fixture f;
-    fixture_open(&f, true, &tiny);
+    fixture_open(&f, true, &reference_tiny);
     // The running statistics move in training; they do not enter the loss then.
     double loss = run_loss(&f, prior, training, true);
     ck_assert(isfinite(loss));
@@ -240,8 +211,8 @@ static void expect_equal_runs(fixture *a, fixture *b, bool prior) {
 START_TEST(cpu_equals_oracle) {
     for (int prior = 0; prior < 2; prior++) {
         fixture cpu, oracle;
-        fixture_open(&cpu, false, &tiny);
-        fixture_open(&oracle, true, &tiny);
+        fixture_open(&cpu, false, &reference_tiny);
+        fixture_open(&oracle, true, &reference_tiny);
         expect_equal_runs(&cpu, &oracle, prior);
         fixture_close(&cpu);
         fixture_close(&oracle);
@@ -255,8 +226,8 @@ START_TEST(shim_equals_oracle) {
         fixture shim, oracle;
         device *d = NULL;
         ck_assert_int_eq(device_open_shim(&d, DTYPE_F32), STATUS_OK);
-        fixture_open_on(&shim, d, &tiny);
-        fixture_open(&oracle, true, &tiny);
+        fixture_open_on(&shim, d, &reference_tiny);
+        fixture_open(&oracle, true, &reference_tiny);
         expect_equal_runs(&shim, &oracle, prior);
         fixture_close(&shim);
         fixture_close(&oracle);
@@ -268,8 +239,8 @@ END_TEST
 // statistics move once, not twice.
 START_TEST(recomputation_is_exact) {
     fixture plain, again;
-    fixture_open(&plain, false, &tiny);
-    fixture_open(&again, false, &tiny);
+    fixture_open(&plain, false, &reference_tiny);
+    fixture_open(&again, false, &reference_tiny);
     tape_checkpointing(&again.tape, true);
     double a = run_loss(&plain, false, true, true), b = run_loss(&again, false, true, true);
     ck_assert(memcmp(&a, &b, sizeof a) == 0);
@@ -291,7 +262,7 @@ END_TEST
 // Without a prior image the second half of each cell is the learned stand-in.
 START_TEST(missing_previous_fills_half) {
     fixture f;
-    fixture_open(&f, true, &tiny);
+    fixture_open(&f, true, &reference_tiny);
     tape_begin(&f.tape, false);
     biovil_t_patches(&f.tape, &f.model.encoder, image_of(&f.tape, 2, 64, 0), NULL);
     ck_assert_int_eq(tape_allocate(&f.tape, tape_used(&f.tape)), STATUS_OK);
@@ -334,7 +305,7 @@ START_TEST(full_model_has_the_public_shapes) {
     classifier m;
     ck_assert_int_eq(device_open_cpu(&d, 1), 0);
     ck_assert_int_eq(params_open(&p, d), 0);
-    classifier_make(&m, &p, &full);
+    classifier_make(&m, &p, &reference_full);
     const int64_t fc = 2049000;
     ck_assert_int_eq(count_values(&p, "biovil_encoder.encoder."), 27267624 - fc);
     ck_assert_int_eq(count_values(&p, "biovil_encoder.encoder.vit_pooler."), 1186048);
@@ -366,7 +337,7 @@ START_TEST(frozen_parts_get_no_gradient) {
     ck_assert_int_eq(comm_open_single(&f.comm), 0);
     ck_assert_int_eq(params_open(&f.params, f.device), 0);
     ck_assert_int_eq(tape_init(&f.tape, f.device, f.dry, f.comm), 0);
-    classifier_make(&f.model, &f.params, &tiny);
+    classifier_make(&f.model, &f.params, &reference_tiny);
     ck_assert_int_gt(params_freeze(&f.params, classifier_encoder_prefix), 20);
     f.model.encoder.trunk_batch_stats = false;
     ck_assert_int_eq(params_allocate(&f.params), 0);
