@@ -20,6 +20,13 @@ void buffer_text(buffer *b, const char *text) {
     buffer_append(b, text, strlen(text));
 }
 
+void buffer_number(buffer *b, uint64_t value, int bytes) {
+    unsigned char text[8];
+    if (bytes < 0 || bytes > 8) die("buffer_number: %d bytes", bytes);
+    for (int i = 0; i < bytes; i++) text[i] = (unsigned char)(value >> (8 * i));
+    buffer_append(b, text, (size_t)bytes);
+}
+
 void buffer_print(buffer *b, const char *format, ...) {
     va_list args, again;
     va_start(args, format);

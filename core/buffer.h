@@ -12,6 +12,8 @@ typedef struct buffer {
 void buffer_append(buffer *b, const void *bytes, size_t count);
 void buffer_text(buffer *b, const char *text);
 void buffer_print(buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// VALUE as BYTES bytes, at most 8, the lowest first.
+void buffer_number(buffer *b, uint64_t value, int bytes);
 // TEXT as a JSON string with its quotes; bytes that are not valid UTF-8 become U+FFFD.
 void buffer_json(buffer *b, const char *text);
 // A number as JSON: the shortest form that reads back equal; null where it is not finite.

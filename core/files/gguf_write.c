@@ -36,14 +36,8 @@ status gguf_create(gguf_writer **out, const char *path) {
 }
 
 // --- notes and table ----------------------------------------------------------------------------
-static void put(buffer *b, uint64_t value, int bytes) {
-    unsigned char text[8];
-    for (int i = 0; i < bytes; i++) text[i] = (unsigned char)(value >> (8 * i));
-    buffer_append(b, text, (size_t)bytes);
-}
-
 static void put_text(buffer *b, const char *text) {
-    put(b, strlen(text), 8);
+    buffer_number(b, strlen(text), 8);
     buffer_text(b, text);
 }
 
@@ -51,7 +45,7 @@ static buffer *begin_note(gguf_writer *w, const char *key, gguf_kind kind) {
     if (w->started) die("gguf_note %s: data were written already", key);
     w->note_count++;
     put_text(&w->notes, key);
-    put(&w->notes, kind, 4);
+    buffer_number(&w->notes, kind, 4);
     return &w->notes;
 }
 
@@ -61,14 +55,14 @@ status gguf_note_text(gguf_writer *w, const char *key, const char *value) {
 }
 
 status gguf_note_u32(gguf_writer *w, const char *key, uint32_t value) {
-    put(begin_note(w, key, GGUF_U32), value, 4);
+    buffer_number(begin_note(w, key, GGUF_U32), value, 4);
     return w->notes.failed;
 }
 
 status gguf_note_f32(gguf_writer *w, const char *key, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    put(begin_note(w, key, GGUF_F32), bits, 4);
+    buffer_number(begin_note(w, key, GGUF_F32), bits, 4);
     return w->notes.failed;
 }
 
@@ -89,10 +83,10 @@ status gguf_declare(gguf_writer *w, const char *name, dtype type, int rank, cons
     if (rc) return rc;
     w->items[w->count++].bytes = bytes;
     put_text(&w->table, name);
-    put(&w->table, (uint64_t)rank, 4);
-    for (int i = rank; i-- > 0;) put(&w->table, (uint64_t)dim[i], 8);
-    put(&w->table, code, 4);
-    put(&w->table, w->offset, 8);
+    buffer_number(&w->table, (uint64_t)rank, 4);
+    for (int i = rank; i-- > 0;) buffer_number(&w->table, (uint64_t)dim[i], 8);
+    buffer_number(&w->table, code, 4);
+    buffer_number(&w->table, w->offset, 8);
     w->offset += padded(bytes);
     return w->table.failed;
 }
@@ -106,9 +100,9 @@ static status pad(gguf_writer *w, size_t length) {
 static status start(gguf_writer *w) {
     buffer head = {0};
     buffer_text(&head, GGUF_MAGIC);
-    put(&head, GGUF_VERSION, 4);
-    put(&head, w->count, 8);
-    put(&head, w->note_count, 8);
+    buffer_number(&head, GGUF_VERSION, 4);
+    buffer_number(&head, w->count, 8);
+    buffer_number(&head, w->note_count, 8);
     if (w->notes.length) buffer_append(&head, w->notes.data, w->notes.length);
     if (w->table.length) buffer_append(&head, w->table.data, w->table.length);
     status rc = head.failed;
