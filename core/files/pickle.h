@@ -106,6 +106,8 @@ const pickle_storage *pickle_storage_at(const pickle *p, uint32_t index);
 const pickle_tensor *pickle_tensor_at(const pickle *p, uint32_t index);
 const pickle_array *pickle_array_at(const pickle *p, uint32_t index);
 
+// What PyTorch calls storages of TYPE: "torch.FloatStorage".
+const char *pickle_storage_name(element_type type);
 bool pickle_is_text(const pickle_value *v, const char *text);
 // "module.name" of a GLOBAL in OUT, with '?' for control characters.
 enum { PICKLE_NAME_SIZE = 128 };

@@ -36,24 +36,32 @@ static element_type type_of_dtype(const pickle_value *v) {
 }
 
 // --- storages ------------------------------------------------------------------------------------
-// False: no storage type that is read. ELEMENT_COUNT: untyped.
+static const struct {
+    const char *name;
+    element_type type; // ELEMENT_COUNT: untyped
+} storage_names[] = {
+    {"torch.DoubleStorage", ELEMENT_F64}, {"torch.FloatStorage", ELEMENT_F32},
+    {"torch.HalfStorage", ELEMENT_F16},   {"torch.BFloat16Storage", ELEMENT_BF16},
+    {"torch.LongStorage", ELEMENT_I64},   {"torch.IntStorage", ELEMENT_I32},
+    {"torch.ShortStorage", ELEMENT_I16},  {"torch.CharStorage", ELEMENT_I8},
+    {"torch.ByteStorage", ELEMENT_U8},    {"torch.BoolStorage", ELEMENT_BOOL},
+    {"torch.storage.UntypedStorage", ELEMENT_COUNT},
+    {"torch.UntypedStorage", ELEMENT_COUNT},
+    {"torch.storage._UntypedStorage", ELEMENT_COUNT},
+};
+enum { STORAGE_NAMES = sizeof storage_names / sizeof *storage_names };
+
+const char *pickle_storage_name(element_type type) {
+    for (int i = 0; i < STORAGE_NAMES; i++)
+        if (storage_names[i].type == type) return storage_names[i].name;
+    die("pickle_storage_name: no element type %d", (int)type);
+}
+
+// False: no storage type that is read.
 static bool type_of_storage(const pickle_value *v, element_type *type) {
-    static const struct {
-        const char *name;
-        element_type type;
-    } names[] = {
-        {"torch.DoubleStorage", ELEMENT_F64}, {"torch.FloatStorage", ELEMENT_F32},
-        {"torch.HalfStorage", ELEMENT_F16},   {"torch.BFloat16Storage", ELEMENT_BF16},
-        {"torch.LongStorage", ELEMENT_I64},   {"torch.IntStorage", ELEMENT_I32},
-        {"torch.ShortStorage", ELEMENT_I16},  {"torch.CharStorage", ELEMENT_I8},
-        {"torch.ByteStorage", ELEMENT_U8},    {"torch.BoolStorage", ELEMENT_BOOL},
-        {"torch.storage.UntypedStorage", ELEMENT_COUNT},
-        {"torch.UntypedStorage", ELEMENT_COUNT},
-        {"torch.storage._UntypedStorage", ELEMENT_COUNT},
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!pickle_is_global(v, names[i].name)) continue;
-        *type = names[i].type;
+    for (int i = 0; i < STORAGE_NAMES; i++) {
+        if (!pickle_is_global(v, storage_names[i].name)) continue;
+        *type = storage_names[i].type;
         return true;
     }
     return false;

@@ -38,6 +38,19 @@ status staged_write(staged_file *f, const void *bytes, size_t count) {
     return STATUS_OK;
 }
 
+status staged_patch(staged_file *f, uint64_t place, const void *bytes, size_t count) {
+    const char *at = bytes;
+    while (count) {
+        ssize_t written = pwrite(f->fd, at, count, (off_t)place);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return io_failure(f->temporary, "write");
+        at += written;
+        place += (uint64_t)written;
+        count -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
 status staged_finish(staged_file *f) {
     char folder[PATH_SIZE];
     status rc = fsync(f->fd) ? io_failure(f->temporary, "sync") : STATUS_OK;

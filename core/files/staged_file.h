@@ -4,6 +4,7 @@
 #include "core/status.h"
 #include <stddef.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct staged_file {
     char *path, *temporary;
@@ -14,6 +15,8 @@ typedef struct staged_file {
 // Errors of all: IO, MEMORY. To be closed also after a failure.
 status staged_open(staged_file *f, const char *path);
 status staged_write(staged_file *f, const void *bytes, size_t count);
+// Puts COUNT bytes in the place of those written from the byte PLACE on; what follows is written at the end.
+status staged_patch(staged_file *f, uint64_t place, const void *bytes, size_t count);
 // The file is at PATH from now on.
 status staged_finish(staged_file *f);
 // Removes what was not finished. Accepts one that was never opened, if it is all zero.
