@@ -1,4 +1,5 @@
 #include "core/buffer.h"
+#include "core/utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -44,47 +45,29 @@ void buffer_print(buffer *b, const char *format, ...) {
     va_end(again);
 }
 
-// Bytes of the well-formed UTF-8 sequence at TEXT (RFC 3629), or 0.
-static size_t utf8_length(const unsigned char *text) {
-    unsigned char c = text[0];
-    if (c < 0x80) return 1;
-    size_t length = c >= 0xf0 && c < 0xf5   ? 4
-                    : c >= 0xe0 && c < 0xf0 ? 3
-                    : c >= 0xc2 && c < 0xe0 ? 2
-                                            : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    if (c == 0xe0 && text[1] < 0xa0) return 0; // overlong
-    if (c == 0xed && text[1] > 0x9f) return 0; // surrogates
-    if (c == 0xf0 && text[1] < 0x90) return 0;
-    if (c == 0xf4 && text[1] > 0x8f) return 0; // beyond U+10FFFF
-    return length;
-}
-
 bool text_is_utf8(const char *text, size_t size) {
-    for (size_t i = 0; i < size;) {
-        size_t length = text[i] ? utf8_length((const unsigned char *)text + i) : 0;
-        if (!length) return false;
-        i += length;
-    }
-    return true;
+    uint32_t c = 1;
+    bool good = true;
+    for (size_t at = 0; at < size && good && c;) at += utf8_read(&c, &good, text + at, size - at);
+    return good && c;
 }
 
 void buffer_json(buffer *b, const char *text) {
     buffer_text(b, "\"");
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        size_t length = utf8_length(c);
-        if (*c == '"' || *c == '\\')
-            buffer_print(b, "\\%c", *c);
-        else if (*c == '\n')
+    while (*text) {
+        uint32_t c;
+        bool good;
+        size_t length = utf8_read(&c, &good, text, 4);
+        if (!good) length = 1;
+        if (c == '"' || c == '\\')
+            buffer_print(b, "\\%c", *text);
+        else if (c == '\n')
             buffer_text(b, "\\n");
-        else if (*c < ' ')
-            buffer_print(b, "\\u%04x", (unsigned)*c);
-        else if (!length)
-            buffer_text(b, "\xef\xbf\xbd");
+        else if (c < ' ')
+            buffer_print(b, "\\u%04x", (unsigned)c);
         else
-            buffer_append(b, c, length);
-        c += length ? length : 1;
+            buffer_append(b, good ? text : "\xef\xbf\xbd", good ? length : 3);
+        text += length;
     }
     buffer_text(b, "\"");
 }

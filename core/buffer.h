@@ -20,5 +20,5 @@ void buffer_json(buffer *b, const char *text);
 void buffer_json_number(buffer *b, double value);
 void buffer_free(buffer *b);
 
-// Whether the SIZE bytes at TEXT, behind which stands a NUL, are UTF-8 without a NUL among them.
+// Whether the SIZE bytes at TEXT are UTF-8 without a NUL among them.
 bool text_is_utf8(const char *text, size_t size);

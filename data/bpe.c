@@ -4,8 +4,8 @@
 // Tokens are kept as they stand in files, where each byte is one of 256 characters (Radford et al.
 // 2019, encoder.py): printable ones stand for themselves, the others for U+0100 and up.
 #include "core/checksum.h"
+#include "core/utf8.h"
 #include "data/tokenizer_private.h"
-#include "data/wordpiece_private.h"
 
 #include <string.h>
 
@@ -43,7 +43,7 @@ int bpe_byte_of(uint32_t c) {
 size_t bpe_char_of(char out[2], unsigned char byte) {
     uint32_t c = byte;
     if (!stands_for_itself(c)) c = 0x100u + (c <= 32 ? c : c <= 160 ? c - 127 + 33 : 67);
-    return wordpiece_put(out, c);
+    return utf8_write(out, c);
 }
 
 void bpe_bytes(const char *text, buffer *out) {
@@ -51,7 +51,7 @@ void bpe_bytes(const char *text, buffer *out) {
     for (size_t at = 0; at < length;) {
         uint32_t c;
         bool good;
-        at += wordpiece_char(&c, &good, text + at, length - at);
+        at += utf8_read(&c, &good, text + at, length - at);
         int byte = bpe_byte_of(c);
         if (byte < 0 || out->failed) {
             out->length = start;

@@ -1,8 +1,9 @@
 // How byte-level BPE takes a text apart before it merges, and what it knows of characters. The
 // patterns are matched by hand, alternative by alternative in their order, as Oniguruma matches
 // them for tokenizers. With wordpiece.c and characters.c the only file that knows utf8proc.
+#include "core/utf8.h"
+#include "data/characters.h"
 #include "data/tokenizer_private.h"
-#include "data/wordpiece_private.h"
 
 #include <string.h>
 
@@ -15,19 +16,13 @@ const char *const bpe_patterns[BPE_PATTERNS] = {
 
 typedef enum char_class { CLASS_OTHER, CLASS_LETTER, CLASS_NUMBER, CLASS_SPACE } char_class;
 
-bool char_is_space(uint32_t c) {
-    if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
-    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
-           c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
-}
-
 static char_class class_of(uint32_t c) {
     if (c < 0x80) {
         if ((c | 32) >= 'a' && (c | 32) <= 'z') return CLASS_LETTER;
         if (c >= '0' && c <= '9') return CLASS_NUMBER;
-        return char_is_space(c) ? CLASS_SPACE : CLASS_OTHER;
+        return character_is_white(c) ? CLASS_SPACE : CLASS_OTHER;
     }
-    if (char_is_space(c)) return CLASS_SPACE;
+    if (character_is_white(c)) return CLASS_SPACE;
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
     if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) return CLASS_LETTER;
     if (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO) return CLASS_NUMBER;
@@ -69,7 +64,7 @@ static uint32_t peek(const cursor *s, size_t at, size_t *taken) {
     uint32_t c = 0;
     bool good;
     *taken = 0;
-    if (at < s->length) *taken = wordpiece_char(&c, &good, s->text + at, s->length - at);
+    if (at < s->length) *taken = utf8_read(&c, &good, s->text + at, s->length - at);
     return c;
 }
 

@@ -1,6 +1,6 @@
 // Characters by utf8proc's tables. See characters.h.
 #include "data/characters.h"
-#include "data/wordpiece_private.h"
+#include "core/utf8.h"
 
 #include <utf8proc.h>
 
@@ -15,7 +15,7 @@ void characters_decode(characters *out, const char *text, size_t length) {
     for (size_t i = 0; i < length;) {
         uint32_t c;
         bool good;
-        i += wordpiece_char(&c, &good, text + i, length - i);
+        i += utf8_read(&c, &good, text + i, length - i);
         characters_add(out, c);
     }
 }
@@ -23,7 +23,7 @@ void characters_decode(characters *out, const char *text, size_t length) {
 void characters_encode(buffer *out, const uint32_t *c, size_t count) {
     for (size_t i = 0; i < count; i++) {
         char bytes[4];
-        buffer_append(out, bytes, wordpiece_put(bytes, c[i]));
+        buffer_append(out, bytes, utf8_write(bytes, c[i]));
     }
 }
 
@@ -36,10 +36,14 @@ static utf8proc_category_t category_of(uint32_t c) {
     return utf8proc_category((utf8proc_int32_t)c);
 }
 
-bool character_is_space(uint32_t c) {
-    if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x1f);
+bool character_is_white(uint32_t c) {
+    if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
     return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
            c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+bool character_is_space(uint32_t c) {
+    return character_is_white(c) || (c >= 0x1c && c <= 0x1f);
 }
 
 bool character_is_digit(uint32_t c) {

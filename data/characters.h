@@ -19,7 +19,8 @@ void characters_decode(characters *out, const char *text, size_t length);
 void characters_encode(buffer *out, const uint32_t *c, size_t count);
 void characters_free(characters *text);
 
-bool character_is_space(uint32_t c); // \s
+bool character_is_white(uint32_t c); // Unicode's White_Space
+bool character_is_space(uint32_t c); // \s: that, and four controls
 bool character_is_digit(uint32_t c); // \d: of any script
 bool character_is_word(uint32_t c);  // \w: letters, numbers, '_'
 bool character_is_upper(uint32_t c);

@@ -5,8 +5,8 @@
 // the library. Accepted is what LLaMA has: BPE, no normalisation table, blanks as U+2581.
 #include "core/checksum.h"
 #include "core/files/little_endian.h"
+#include "core/utf8.h"
 #include "data/sentencepiece_model.h"
-#include "data/wordpiece_private.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -71,13 +71,8 @@ enum { NAME_FIELD = 45 }; // of the trainer's: unk_piece, then those of begin, e
 // --- reading -------------------------------------------------------------------------------------
 static status good_text(const char *name, const char *what, const unsigned char *bytes,
                         size_t size) {
-    const char *text = (const char *)bytes;
-    bool good = size > 0 && size <= TOKEN_TEXT_MAX && !memchr(text, 0, size);
-    for (size_t at = 0; at < size && good;) {
-        uint32_t c;
-        at += wordpiece_char(&c, &good, text + at, size - at);
-    }
-    if (good) return STATUS_OK;
+    if (size > 0 && size <= TOKEN_TEXT_MAX && text_is_utf8((const char *)bytes, size))
+        return STATUS_OK;
     return status_fail(STATUS_FORMAT, "%s: %s is not a text of 1 to %d bytes of UTF-8 without NUL",
                        name, what, TOKEN_TEXT_MAX);
 }

@@ -1,8 +1,8 @@
 // SentencePiece: text to pieces through the library, pieces to text, and the trainer's settings.
 // Going back is done here, since the reference joins special tokens and runs of pieces by rules of
 // its own (data/tokenizer.c).
+#include "core/utf8.h"
 #include "data/sentencepiece_model.h"
-#include "data/wordpiece_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static void put_run(buffer *out, buffer *run) {
     for (size_t at = 0; at < run->length;) {
         uint32_t c;
         bool good;
-        size_t taken = wordpiece_char(&c, &good, run->data + at, run->length - at);
+        size_t taken = utf8_read(&c, &good, run->data + at, run->length - at);
         if (!good) taken = 1;
         buffer_append(out, good ? run->data + at : "\xef\xbf\xbd", good ? taken : 3);
         at += taken;
@@ -87,7 +87,7 @@ status tokenizer_texts_add(tokenizer_texts *t, const char *text, size_t length) 
     for (size_t at = 0; at < length;) {
         uint32_t c;
         bool good;
-        size_t taken = wordpiece_char(&c, &good, text + at, length - at);
+        size_t taken = utf8_read(&c, &good, text + at, length - at);
         if (!good || c == 0x2585)
             buffer_text(&t->bytes, "\xef\xbf\xbd");
         else

@@ -4,8 +4,9 @@
 // Where several special tokens begin, the longest counts; what was cut out is not looked at again.
 // This is what both the trie of transformers 4.28.1 and the automaton of tokenizers do.
 #include "core/checksum.h"
+#include "core/utf8.h"
+#include "data/characters.h"
 #include "data/tokenizer_private.h"
-#include "data/wordpiece_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,21 +106,21 @@ static uint32_t char_before(const char *text, size_t end, size_t *length) {
     size_t at = end - 1;
     while (at && ((unsigned char)text[at] & 0xc0) == 0x80) at--;
     *length = end - at;
-    wordpiece_char(&c, &good, text + at, end - at);
+    utf8_read(&c, &good, text + at, end - at);
     return c;
 }
 
 static uint32_t char_at(const char *text, size_t at, size_t length, size_t *taken) {
     uint32_t c;
     bool good;
-    *taken = wordpiece_char(&c, &good, text + at, length - at);
+    *taken = utf8_read(&c, &good, text + at, length - at);
     return c;
 }
 
 // White space at the text's end, and at its beginning. SentencePiece's tokenizer in Python strips
 // what Python calls white space, which is four control characters more.
 static bool is_blank(const tokenizer *t, uint32_t c) {
-    return char_is_space(c) || (t->pieces && c >= 0x1c && c <= 0x1f);
+    return t->pieces ? character_is_space(c) : character_is_white(c);
 }
 
 static size_t blank_before(const tokenizer *t, const char *text, size_t begin, size_t end) {
@@ -137,15 +138,10 @@ static size_t blank_behind(const tokenizer *t, const char *text, size_t at, size
 
 static bool good_special(const char *text) {
     size_t length = strlen(text), taken;
-    bool good = length > 0 && length <= TOKEN_TEXT_MAX;
-    for (size_t at = 0; at < length && good;) {
-        uint32_t c;
-        at += wordpiece_char(&c, &good, text + at, length - at);
-    }
-    if (!good) return false;
+    if (!length || length > TOKEN_TEXT_MAX || !text_is_utf8(text, length)) return false;
     const uint32_t ends[] = {char_at(text, 0, length, &taken), char_before(text, length, &taken)};
     for (int i = 0; i < 2; i++)
-        if (char_is_space(ends[i]) || (ends[i] >= 0x1c && ends[i] <= 0x1f)) return false;
+        if (character_is_space(ends[i])) return false;
     return true;
 }
 
@@ -301,7 +297,7 @@ static size_t good_bytes(const char *text, size_t length) {
         bool good = true;
         taken = 1;
         if ((unsigned char)text[at] >= 0x80)
-            taken = wordpiece_char(&c, &good, text + at, length - at);
+            taken = utf8_read(&c, &good, text + at, length - at);
         if (!good) return at;
     }
     return length;
@@ -312,7 +308,7 @@ static void copy_good(buffer *out, const char *text, size_t length) {
     for (size_t at = 0; at < length;) {
         uint32_t c;
         bool good;
-        size_t taken = wordpiece_char(&c, &good, text + at, length - at);
+        size_t taken = utf8_read(&c, &good, text + at, length - at);
         buffer_append(out, good ? text + at : "\xef\xbf\xbd", good ? taken : 3);
         at += taken;
     }

@@ -32,7 +32,6 @@ extern const char *const bpe_patterns[BPE_PATTERNS];
 
 // The bytes of TEXT (valid UTF-8, LENGTH at least 1) that belong to its first word.
 size_t bpe_word(bpe_pattern pattern, const char *text, size_t length);
-bool char_is_space(uint32_t c); // White_Space
 bool char_is_word(uint32_t c);  // what \w matches: letters, marks, digits, connectors, joiners
 
 typedef struct bpe bpe;

@@ -1,5 +1,4 @@
-// BERT's basic tokenization: a text becomes words. Knows no vocabulary. The only file that knows
-// utf8proc.
+// BERT's basic tokenization: a text becomes words. Knows no vocabulary.
 //
 // The reference works on whole strings, step by step: split at special tokens, lower-case, drop
 // control characters, blanks around CJK characters, split at blanks, decompose (NFD) and drop
@@ -22,43 +21,6 @@ library_version wordpiece_utf8proc_version(void) {
     snprintf(built, sizeof built, "%d.%d.%d", UTF8PROC_VERSION_MAJOR, UTF8PROC_VERSION_MINOR,
              UTF8PROC_VERSION_PATCH);
     return version_texts(utf8proc_version(), built);
-}
-
-// --- UTF-8 ---------------------------------------------------------------------------------------
-size_t wordpiece_char(uint32_t *c, bool *good, const char *text, size_t left) {
-    const unsigned char *s = (const unsigned char *)text;
-    unsigned lead = s[0], low = 0x80, high = 0xbf;
-    size_t need = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3, taken = 1;
-    *good = true;
-    *c = lead;
-    if (lead < 0x80) return 1;
-    *c = 0xfffd;
-    *good = false;
-    if (lead < 0xc2 || lead > 0xf4) return 1;
-    uint32_t value = lead & (0x3fu >> need);
-    if (lead == 0xe0) low = 0xa0;
-    if (lead == 0xed) high = 0x9f; // no surrogates
-    if (lead == 0xf0) low = 0x90;
-    if (lead == 0xf4) high = 0x8f;
-    for (; taken <= need; taken++, low = 0x80, high = 0xbf) {
-        if (taken == left || s[taken] < low || s[taken] > high) return taken;
-        value = value << 6 | (s[taken] & 0x3fu);
-    }
-    *c = value;
-    *good = true;
-    return taken;
-}
-
-size_t wordpiece_put(char *out, uint32_t c) {
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    size_t more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    static const unsigned lead[] = {0, 0xc0, 0xe0, 0xf0};
-    out[0] = (char)(lead[more] | c >> (6 * more));
-    for (size_t i = 1; i <= more; i++) out[i] = (char)(0x80 | ((c >> (6 * (more - i))) & 0x3f));
-    return more + 1;
 }
 
 // --- characters ----------------------------------------------------------------------------------
@@ -184,7 +146,7 @@ static void give(splitter *s, const uint32_t *word, size_t count) {
         s->ended = !s->visit(s->context, NULL, 0, -1);
         return;
     }
-    for (size_t i = 0; i < count; i++) length += wordpiece_put(bytes + length, word[i]);
+    for (size_t i = 0; i < count; i++) length += utf8_write(bytes + length, word[i]);
     s->ended = !s->visit(s->context, bytes, length, -1);
 }
 
@@ -253,7 +215,7 @@ status wordpiece_split(wordpiece_work *work, const wordpiece_rules *rules, const
         bool good;
         int special = text[at] == '[' ? special_at(rules, text + at, length - at) : -1;
         if (special < 0) {
-            at += wordpiece_char(&c, &good, text + at, length - at);
+            at += utf8_read(&c, &good, text + at, length - at);
             rc = take_char(&s, c);
             continue;
         }

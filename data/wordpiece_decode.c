@@ -35,7 +35,7 @@ static void strip(buffer *text, size_t start) {
     for (size_t at = start; at < text->length;) {
         uint32_t c;
         bool good;
-        size_t n = wordpiece_char(&c, &good, text->data + at, text->length - at);
+        size_t n = utf8_read(&c, &good, text->data + at, text->length - at);
         if (!is_space(c)) {
             end = at + n;
             if (first == SIZE_MAX) first = at;

@@ -138,7 +138,7 @@ static status first_pieces(wordpiece_trainer *t) {
             uint32_t c;
             bool good;
             const char *bytes = t->texts.data + w->begin + at;
-            n = wordpiece_char(&c, &good, bytes, w->length - at);
+            n = utf8_read(&c, &good, bytes, w->length - at);
             w->piece[w->pieces] = trainer_letter(t, bytes, n, at > 0);
             if (w->piece[w->pieces++] >= 0) continue;
             w->pieces = 0;

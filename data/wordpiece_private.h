@@ -1,6 +1,7 @@
 // What the parts of the tokenizer share: wordpiece.c (words of a text), wordpiece_vocab.c
 // (vocabulary, ids), wordpiece_decode.c (text again), wordpiece_train.c.
 #pragma once
+#include "core/utf8.h"
 #include "data/wordpiece.h"
 
 enum { WORDPIECE_WORD_BYTES = 4 * WORDPIECE_WORD_CHARS };
@@ -32,12 +33,6 @@ typedef bool wordpiece_visit(void *context, const char *bytes, size_t length, in
 status wordpiece_split(wordpiece_work *work, const wordpiece_rules *rules, const char *text,
                        size_t length, wordpiece_visit *visit, void *context);
 void wordpiece_work_free(wordpiece_work *work);
-
-// The character at TEXT (LEFT bytes, at least 1) and its length. Bytes that are not UTF-8: U+FFFD,
-// and as many as belong together by the Unicode standard's recommendation (3.9, maximal subparts);
-// *GOOD is false then.
-size_t wordpiece_char(uint32_t *c, bool *good, const char *text, size_t left);
-size_t wordpiece_put(char *out, uint32_t c); // UTF-8, up to 4 bytes
 
 // Whether ID is one of the special tokens; whether it stands behind the file's tokens.
 bool wordpiece_is_special(const wordpiece *w, int32_t id);

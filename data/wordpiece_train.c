@@ -113,7 +113,7 @@ static status count_letters(letter **page, size_t *count, const wordpiece_traine
         uint32_t c;
         bool good, first = !at;
         status rc = STATUS_OK;
-        at += wordpiece_char(&c, &good, t->texts.data + w->begin + at, w->length - at);
+        at += utf8_read(&c, &good, t->texts.data + w->begin + at, w->length - at);
         if (!page[c / PAGE]) rc = mem_new(&page[c / PAGE], PAGE, "characters");
         if (rc) return rc;
         letter *l = &page[c / PAGE][c % PAGE];
@@ -196,7 +196,7 @@ static status put_letters(wordpiece_trainer *t, const letter *all, size_t count)
             char text[8] = "##";
             size_t used = inside ? 2 : 0;
             if (inside ? !all[i].inside : !all[i].first) continue;
-            text[used + wordpiece_put(text + used, all[i].c)] = 0;
+            text[used + utf8_write(text + used, all[i].c)] = 0;
             rc = trainer_token(t, &id, text);
         }
     }

@@ -101,15 +101,11 @@ static status check_token(const char *name, int32_t line, const char *token, siz
                          "%zu bytes in a line; a token has %d at most. Is this a vocab.txt?",
                          length, TOKEN_BYTES_MAX);
     if (memchr(token, 0, length)) return line_fail(name, line, "a NUL byte; is this a vocab.txt?");
-    for (size_t at = 0; at < length;) {
-        uint32_t c;
-        bool good;
-        at += wordpiece_char(&c, &good, token + at, length - at);
-        if (!good) return line_fail(name, line, "not UTF-8; is this a vocab.txt?");
-        if (line == 1 && c == 0xfeff)
-            return line_fail(name, line,
-                             "a byte order mark, which would belong to the first token; remove it");
-    }
+    if (!text_is_utf8(token, length))
+        return line_fail(name, line, "not UTF-8; is this a vocab.txt?");
+    if (line == 1 && memmem(token, length, "\xef\xbb\xbf", 3))
+        return line_fail(name, line,
+                         "a byte order mark, which would belong to the first token; remove it");
     return STATUS_OK;
 }
 

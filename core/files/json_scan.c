@@ -1,5 +1,6 @@
 #include "core/files/json_scan.h"
 #include "core/files/json.h"
+#include "core/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -84,35 +85,19 @@ static status scan_escape(json_scan *s) {
     return scan_fail(s, "half of a surrogate pair (\\ud800 to \\udfff) in a string");
 }
 
-// Bytes of the well-formed UTF-8 sequence at the present place (RFC 3629), or 0.
-static size_t utf8_here(const json_scan *s) {
-    size_t have = (size_t)(s->end - s->at);
-    unsigned c = s->at[0];
-    if (c < 0x80) return 1;
-    size_t length = c >= 0xc2 && c < 0xe0   ? 2
-                    : c >= 0xe0 && c < 0xf0 ? 3
-                    : c >= 0xf0 && c < 0xf5 ? 4
-                                            : 0;
-    if (length > have) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((s->at[i] & 0xc0) != 0x80) return 0;
-    if ((c == 0xe0 && s->at[1] < 0xa0) || (c == 0xf0 && s->at[1] < 0x90)) return 0; // overlong
-    if ((c == 0xed && s->at[1] > 0x9f) || (c == 0xf4 && s->at[1] > 0x8f)) return 0; // no characters
-    return length;
-}
-
 // At the opening quote.
 static status scan_string(json_scan *s) {
     s->at++;
     for (;;) {
+        uint32_t whole;
+        bool good;
         int c = peek(s);
         if (c < 0) return scan_fail(s, "a string is not closed");
         if (c == '\n' || c == '\r') return scan_fail(s, "a string is not closed on its line");
         if (c < ' ') return scan_unexpected(s, "no control character in a string");
         if (c == '"') break;
-        size_t length = utf8_here(s);
-        if (!length) return scan_fail(s, "a string is not valid UTF-8");
-        s->at += length;
+        s->at += utf8_read(&whole, &good, (const char *)s->at, (size_t)(s->end - s->at));
+        if (!good) return scan_fail(s, "a string is not valid UTF-8");
         if (c != '\\') continue;
         status rc = scan_escape(s);
         if (rc) return rc;
