@@ -37,7 +37,6 @@ const char *http_host(const http_exchange *x);               // of the header; "
 const char *http_type(const http_exchange *x);               // Content-Type; "": none
 const char *http_body(const http_exchange *x, size_t *size); // a NUL stands behind it
 bool http_too_large(const http_exchange *x);                 // its body was thrown away
-bool http_crowded(const http_exchange *x); // so it was, because of all that others have sent
 bool http_crowded(const http_exchange *x); // so it was, because of all that others sent
 bool http_gone(http_exchange *x);          // nobody waits for the answer any more
 

@@ -64,7 +64,6 @@ void mt19937_seed(mt19937 *g, uint32_t seed) {
     for (uint32_t i = 1; i < 624; i++)
         g->state[i] = 1812433253u * (g->state[i - 1] ^ (g->state[i - 1] >> 30)) + i;
     g->next = 624;
-    g->have_kept = 0;
 }
 
 static void mt19937_refill(mt19937 *g) {
@@ -93,44 +92,4 @@ void mt19937_uniform(mt19937 *g, float *out, int64_t count, double from, double 
     // One rounding: torch's kernels for CPUs with AVX2, which is where models were trained, contract
     // this to a fused multiply-add.
     for (int64_t i = 0; i < count; i++) out[i] = fmaf(mt19937_unit(g), b - a, a);
-}
-
-// Turns 16 uniform numbers into normal ones: the first eight give the radii, the others the angles.
-static void normal_16(float *x, float mean, float std) {
-    for (int j = 0; j < 8; j++) {
-        float u1 = 1 - x[j], u2 = x[j + 8];
-        float radius = sqrtf(-2 * logf(u1)), theta = 2.0f * (float)M_PI * u2;
-        x[j] = radius * cosf(theta) * std + mean;
-        x[j + 8] = radius * sinf(theta) * std + mean;
-    }
-}
-
-void mt19937_normal(mt19937 *g, float *out, int64_t count, double mean, double std) {
-    if (count >= 16) {
-        for (int64_t i = 0; i < count; i++) out[i] = mt19937_unit(g);
-        for (int64_t i = 0; i + 16 <= count; i += 16) normal_16(out + i, (float)mean, (float)std);
-        if (count % 16) { // the last 16 are drawn again, as torch does
-            float *tail = out + count - 16;
-            for (int i = 0; i < 16; i++) tail[i] = mt19937_unit(g);
-            normal_16(tail, (float)mean, (float)std);
-        }
-        return;
-    }
-    // Short tensors: one pair of doubles (53 bits from two words) per two values.
-    for (int64_t i = 0; i < count; i++) {
-        if (g->have_kept) {
-            out[i] = (float)(g->kept * std + mean);
-            g->have_kept = 0;
-            continue;
-        }
-        double u[2];
-        for (int k = 0; k < 2; k++) {
-            uint64_t high = mt19937_next(g), low = mt19937_next(g);
-            u[k] = (double)(((high << 32) | low) & ((1ull << 53) - 1)) * 0x1p-53;
-        }
-        double radius = sqrt(-2 * log1p(-u[1])), theta = 2 * M_PI * u[0];
-        g->kept = radius * sin(theta);
-        g->have_kept = 1;
-        out[i] = (float)(radius * cos(theta) * std + mean);
-    }
 }

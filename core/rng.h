@@ -38,13 +38,9 @@ void rng_shuffle(rng_key key, uint32_t *order, uint32_t count);
 typedef struct mt19937 {
     uint32_t state[624];
     int next;
-    int have_kept; // short normal fills draw pairs; the second of a pair waits here
-    double kept;
 } mt19937;
 
 void mt19937_seed(mt19937 *g, uint32_t seed);
 uint32_t mt19937_next(mt19937 *g);
 // As torch.empty(count).uniform_(from, to) on a CPU with AVX2, float32, bit by bit.
 void mt19937_uniform(mt19937 *g, float *out, int64_t count, double from, double to);
-// As torch.empty(count).normal_(mean, std) on the CPU, float32 (its vector form from 16 elements on).
-void mt19937_normal(mt19937 *g, float *out, int64_t count, double mean, double std);

@@ -31,7 +31,7 @@ struct csv {
 
     buffer header; // the names, a NUL behind each
     size_t *name;  // (columns) offsets into header
-    int columns, extra;
+    int columns;
 
     int64_t line, row_line, row;
     const char *bad; // why the present row is unusable, NULL if it is fine
@@ -291,11 +291,6 @@ status csv_require(int *column, const csv *c, const char *name) {
                        other ? " (fields must be separated by commas)" : "");
 }
 
-void csv_unnamed(csv *c, int extra) {
-    if (extra < 0 || extra > COLUMN_LIMIT) die("csv_unnamed: %d fields", extra);
-    c->extra = extra;
-}
-
 // ---- reading on ----
 
 status csv_next(csv *c, bool *more, bool *bad) {
@@ -305,9 +300,8 @@ status csv_next(csv *c, bool *more, bool *bad) {
     if (rc || !*more) return rc;
     c->row++;
     char counts[64];
-    if (c->count != c->columns + c->extra) {
-        snprintf(counts, sizeof counts, "%d fields where %d are expected", c->count,
-                 c->columns + c->extra);
+    if (c->count != c->columns) {
+        snprintf(counts, sizeof counts, "%d fields where %d are expected", c->count, c->columns);
         spoil(c, counts);
     }
     if (c->bad)
@@ -327,9 +321,8 @@ const char *csv_reason(const csv *c) {
 }
 
 const char *csv_field(const csv *c, int column) {
-    int field = column + c->extra;
-    if (field < 0 || column >= c->columns) die("csv_field: column %d of %d", column, c->columns);
-    return field < c->count ? c->text.data + c->start[field] : ""; // a bad row may be short
+    if (column < 0 || column >= c->columns) die("csv_field: column %d of %d", column, c->columns);
+    return column < c->count ? c->text.data + c->start[column] : ""; // a bad row may be short
 }
 
 int64_t csv_line(const csv *c) {

@@ -21,14 +21,11 @@ int csv_columns(const csv *c);
 const char *csv_path(const csv *c); // for messages
 const char *csv_name(const csv *c, int column);
 
-// Lets every row have EXTRA fields in front of those that the header names, which are then counted as
-// columns -EXTRA to -1 (files written by hand or by scripts that forgot the name of the index).
-void csv_unnamed(csv *c, int extra);
-
 // Reads the next row. MORE is false at the end of the file. BAD is true where the row itself is
 // unusable (wrong number of fields, a NUL byte, text behind a closing quote): csv_reason tells why, and
-// reading can go on behind it. A quote inside an unquoted field is an ordinary character. What leaves no next row to go on with is an error: an unterminated quote, a field
-// beyond 16 MiB, a truncated or damaged gzip file. Blank lines are passed over.
+// reading can go on behind it. A quote inside an unquoted field is an ordinary character. What leaves no
+// next row to go on with is an error: an unterminated quote, a field beyond 16 MiB, a truncated or damaged
+// gzip file. Blank lines are passed over.
 status csv_next(csv *c, bool *more, bool *bad);
 // "FILE, line N: why" of the latest bad row.
 const char *csv_reason(const csv *c);

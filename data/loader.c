@@ -58,10 +58,6 @@ int64_t loader_records(const loader *l) {
     return l->count;
 }
 
-int64_t loader_damaged(const loader *l) {
-    return l->damaged;
-}
-
 int64_t loader_record(const loader *l, int64_t i) {
     if (i < 0 || i >= l->count) die("loader: record %lld of %lld", (long long)i, (long long)l->count);
     return l->records[i];

@@ -47,7 +47,6 @@ void loader_close(loader *l); // accepts NULL
 size_t loader_bytes(const loader_options *options);
 
 int64_t loader_records(const loader *l);         // of the split, after filters
-int64_t loader_damaged(const loader *l);         // left out by skip_bad
 int64_t loader_record(const loader *l, int64_t i); // number in the dataset of its i-th record, stored order
 int64_t loader_steps_per_epoch(const loader *l); // a last partial batch counts unless dropped
 int64_t loader_batch(const loader *l);           // the options'

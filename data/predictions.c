@@ -132,10 +132,6 @@ void predictions_close(predictions *p) {
     mem_free(p);
 }
 
-int64_t predictions_count(const predictions *p) {
-    return (int64_t)p->count;
-}
-
 uint32_t predictions_checksum(const predictions *p) {
     return p->crc;
 }

@@ -317,14 +317,6 @@ const char *prompts_image_token(const prompts *p) {
     return p->image_token;
 }
 
-const char *prompts_answer_mark(const prompts *p) {
-    return p->mark;
-}
-
-const char *prompts_stop(const prompts *p) {
-    return p->separator[1];
-}
-
 bool prompts_without_findings(const prompts *p) {
     return p->plain.count > 0;
 }

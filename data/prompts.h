@@ -37,10 +37,6 @@ void prompts_close(prompts *p); // accepts NULL
 // CRC-32 of all that the words before an answer depend on, whichever files they came from.
 uint32_t prompts_hash(const prompts *p);
 const char *prompts_image_token(const prompts *p); // "<IMG>"; borrowed
-// "ASSISTANT:", behind which an answer begins; borrowed.
-const char *prompts_answer_mark(const prompts *p);
-// What ends an assistant's turn: "</s>"; borrowed.
-const char *prompts_stop(const prompts *p);
 bool prompts_without_findings(const prompts *p); // whether there is a report prompt without them
 // How many image tokens the report's prompt holds as such, in place of {image}; 0: it has {image}.
 int prompts_literal_tokens(const prompts *p);

@@ -24,7 +24,8 @@ typedef struct template_text {
 } template_text;
 
 struct prompts {
-    char *system, *role[2], *separator[2], *image_token, *mark;
+    char *system, *role[2], *separator[2], *image_token;
+    char *mark; // behind which an answer begins; a part of the hash
     template_text report, plain, wrapper; // plain: without findings, no part: there is none
     int literal_tokens;
 };

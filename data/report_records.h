@@ -13,7 +13,6 @@ typedef struct predictions predictions;
 // none at all); MEMORY.
 status predictions_open(predictions **out, const char *path);
 void predictions_close(predictions *p); // accepts NULL
-int64_t predictions_count(const predictions *p);
 uint32_t predictions_checksum(const predictions *p); // CRC-32 of the file
 // False if the file does not have that image.
 bool predictions_find(bool positive[CLASS_COUNT], const predictions *p, const char *dicom_id);

@@ -63,11 +63,6 @@ status wordpiece_encode(wordpiece_ids *out, const wordpiece *w, const char *text
 status wordpiece_tokens(wordpiece_ids *out, const wordpiece *w, const char *text, size_t length);
 void wordpiece_ids_free(wordpiece_ids *ids);
 
-// A row of a batch: the ids, then [PAD], and a mask of ones, then zeros. LENGTH is at least
-// IDS->count.
-void wordpiece_pad(int32_t *row, uint8_t *mask, const wordpiece *w, const wordpiece_ids *ids,
-                   size_t length); // (length), (length)
-
 // Appends the text of ids. PLAIN leaves out special tokens ([UNK] is one). CLEAN removes the blanks
 // before punctuation and in English short forms (clean_up_tokenization_spaces).
 status wordpiece_decode(buffer *out, const wordpiece *w, const int32_t *id, size_t count,

@@ -350,12 +350,3 @@ void wordpiece_ids_free(wordpiece_ids *ids) {
     mem_free(ids->id);
     *ids = (wordpiece_ids){0};
 }
-
-void wordpiece_pad(int32_t *row, uint8_t *mask, const wordpiece *w, const wordpiece_ids *ids,
-                   size_t length) {
-    if (ids->count > length) die("wordpiece_pad: %zu ids in a row of %zu", ids->count, length);
-    for (size_t i = 0; i < length; i++) {
-        row[i] = i < ids->count ? ids->id[i] : w->id[WORDPIECE_PAD];
-        mask[i] = i < ids->count;
-    }
-}

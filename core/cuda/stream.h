@@ -23,7 +23,6 @@ typedef struct cuda_stream {
     int sm;              // compute capability: 75, 80, 90, ...
     int multiprocessors;
     bool tf32;           // products of f32 may round their factors to tf32
-    bool deterministic;  // always true in training; libraries must not pick kernels that are not
     bool recording;      // a step is being recorded: draws read NOW instead of their key
     step_numbers *now;   // on the device
     double *partials;    // (CUDA_PARTIALS) on the device; a kernel's own from its first launch to its last

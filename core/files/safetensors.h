@@ -59,7 +59,5 @@ status safetensors_declare_note(safetensors_writer *w, const char *key, const ch
 status safetensors_write(safetensors_writer *w, const char *name, const void *bytes, size_t count);
 // All data must have been written (dies otherwise). Syncs and renames into place.
 status safetensors_finish(safetensors_writer *w);
-// CRC-32 of the bytes of the INDEX-th declared tensor, once they are written.
-uint32_t safetensors_checksum(const safetensors_writer *w, size_t index);
 // Removes the temporary file unless finished. Accepts NULL.
 void safetensors_writer_close(safetensors_writer *w);

@@ -1,6 +1,5 @@
 // The writing half of core/files/safetensors.h.
 #include "core/buffer.h"
-#include "core/checksum.h"
 #include "core/files/safetensors.h"
 #include "core/files/staged_file.h"
 
@@ -11,7 +10,6 @@
 typedef struct item {
     char *name;
     size_t bytes;
-    uint32_t checksum;
 } item;
 
 struct safetensors_writer {
@@ -128,14 +126,13 @@ static status start(safetensors_writer *w) {
 status safetensors_write(safetensors_writer *w, const char *name, const void *bytes, size_t count) {
     status rc = w->started ? STATUS_OK : start(w);
     if (rc || !count) return rc;
-    item *t = w->present < w->count ? &w->items[w->present] : NULL;
+    const item *t = w->present < w->count ? &w->items[w->present] : NULL;
     if (!t || strcmp(t->name, name) != 0)
         die("safetensors_write %s: it is the turn of %s", name, t ? t->name : "no tensor");
     if (count > t->bytes - w->filled)
         die("safetensors_write %s: %zu bytes after %zu of %zu", name, count, w->filled, t->bytes);
     rc = staged_write(&w->file, bytes, count);
     if (rc) return rc;
-    t->checksum = checksum_crc32(t->checksum, bytes, count);
     w->filled += count;
     skip_empty(w);
     return STATUS_OK;
@@ -148,12 +145,6 @@ status safetensors_finish(safetensors_writer *w) {
         die("safetensors_finish: %s lacks %zu bytes", w->items[w->present].name,
             w->items[w->present].bytes - w->filled);
     return staged_finish(&w->file);
-}
-
-uint32_t safetensors_checksum(const safetensors_writer *w, size_t index) {
-    if (index >= w->count || index >= w->present)
-        die("safetensors_checksum: tensor %zu is not written", index);
-    return w->items[index].checksum;
 }
 
 void safetensors_writer_close(safetensors_writer *w) {

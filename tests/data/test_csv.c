@@ -26,11 +26,10 @@ static void place_gzip(const char *name, const char *bytes, size_t count) {
 }
 
 // The whole file in one line: fields end in '|', rows in ';', a bad row is "BAD(line)".
-static status show(buffer *out, int extra) {
+static status show(buffer *out) {
     csv *c;
     status rc = csv_open(&c, path);
     if (rc) return rc;
-    csv_unnamed(c, extra);
     for (int i = 0; i < csv_columns(c); i++) buffer_print(out, "%s|", csv_name(c, i));
     buffer_text(out, ";");
     bool more = true, bad;
@@ -38,7 +37,7 @@ static status show(buffer *out, int extra) {
         if (bad)
             buffer_print(out, "BAD(%lld)", (long long)csv_line(c));
         else
-            for (int i = -extra; i < csv_columns(c); i++) buffer_print(out, "%s|", csv_field(c, i));
+            for (int i = 0; i < csv_columns(c); i++) buffer_print(out, "%s|", csv_field(c, i));
         buffer_text(out, ";");
     }
     csv_close(c);
@@ -86,7 +85,7 @@ START_TEST(reads) {
                 place_gzip("t.csv.gz", r->text, count);
             else
                 place("t.csv", r->text, count);
-            ck_assert_msg(show(&out, 0) == STATUS_OK, "case %zu: %s", i, status_text());
+            ck_assert_msg(show(&out) == STATUS_OK, "case %zu: %s", i, status_text());
             ck_assert_str_eq(out.data, r->want);
             buffer_free(&out);
         }
@@ -138,16 +137,6 @@ START_TEST(many_columns_are_listed_in_part) {
 }
 END_TEST
 
-START_TEST(unnamed_index) {
-    const char *text = "a,b\ns1,1,2\n1,2\ns2,3,4\n";
-    place("t.csv", text, strlen(text));
-    buffer out = {0};
-    ck_assert_int_eq(show(&out, 1), STATUS_OK);
-    ck_assert_str_eq(out.data, "a|b|;s1|1|2|;BAD(3);s2|3|4|;");
-    buffer_free(&out);
-}
-END_TEST
-
 START_TEST(reasons) {
     static const struct {
         const char *row, *why;
@@ -175,7 +164,7 @@ END_TEST
 
 static void refused(status want, const char *why) {
     buffer out = {0};
-    status rc = show(&out, 0);
+    status rc = show(&out);
     ck_assert_msg(rc == want, "%s: %s", why, status_name(rc));
     ck_assert_msg(strstr(status_text(), why) != NULL, "'%s' lacks '%s'", status_text(), why);
     buffer_free(&out);
@@ -217,7 +206,7 @@ START_TEST(too_long) {
     text = long_text("a\n\"", 15 << 20, 'x');
     place("t.csv", text.data, text.length);
     buffer out = {0};
-    ck_assert_int_eq(show(&out, 0), STATUS_OK);
+    ck_assert_int_eq(show(&out), STATUS_OK);
     ck_assert_uint_eq(out.length, (15 << 20) + 5);
     buffer_free(&out);
     buffer_free(&text);
@@ -238,7 +227,7 @@ START_TEST(damaged_gzip) {
     for (size_t cut = 2; cut < zipped.length; cut += cut < 40 ? 1 : 4999) {
         place("cut.csv.gz", zipped.data, cut);
         out.length = 0;
-        ck_assert_msg(show(&out, 0) == STATUS_FORMAT, "cut at %zu", cut);
+        ck_assert_msg(show(&out) == STATUS_FORMAT, "cut at %zu", cut);
     }
     place("cut.csv.gz", zipped.data, zipped.length - 3);
     refused(STATUS_FORMAT, "ends too early");
@@ -262,7 +251,7 @@ START_TEST(across_blocks) {
             buffer_print(&want, "%.*s%d|\"q\r\n|;", i ? 0 : shift, "xxxxxx", i);
         }
         place("t.csv", text.data, text.length);
-        ck_assert_int_eq(show(&out, 0), STATUS_OK);
+        ck_assert_int_eq(show(&out), STATUS_OK);
         ck_assert_uint_eq(out.length, want.length);
         ck_assert_mem_eq(out.data, want.data, want.length);
         buffer_free(&text), buffer_free(&want), buffer_free(&out);
@@ -326,7 +315,6 @@ int main(void) {
     tcase_add_test(cases, reads);
     tcase_add_test(cases, columns);
     tcase_add_test(cases, many_columns_are_listed_in_part);
-    tcase_add_test(cases, unnamed_index);
     tcase_add_test(cases, reasons);
     tcase_add_test(cases, cannot_go_on);
     tcase_add_test(cases, too_long);

@@ -1,6 +1,6 @@
 // WordPiece: golden ids and texts of the reference (or another table of them, named by
 // RADIALOG_WORDPIECE and RADIALOG_WORDPIECE_VOCAB: see scripts/check_wordpiece.sh), hostile
-// vocabularies, ends and padding.
+// vocabularies, ends.
 #include "core/files/fs.h"
 #include "data/wordpiece.h"
 
@@ -219,12 +219,10 @@ START_TEST(extra_tokens) {
 }
 END_TEST
 
-START_TEST(ends_and_padding) {
+START_TEST(ends) {
     static const char text[] = "a b \0 a";
     wordpiece *w;
     wordpiece_ids ids = {0};
-    int32_t row[8];
-    uint8_t mask[8];
     ck_assert_int_eq(open_text(&w, HEAD "a\nb\n", NULL), STATUS_OK);
     for (size_t most = 2; most < 8; most++) {
         static const int32_t want[] = {2, 5, 6, 5, 3};
@@ -233,11 +231,6 @@ START_TEST(ends_and_padding) {
         ck_assert_uint_eq(ids.count, count);
         ck_assert_int_eq(ids.truncated, most < 5);
         for (size_t i = 0; i < count; i++) ck_assert_int_eq(ids.id[i], i + 1 < count ? want[i] : 3);
-        wordpiece_pad(row, mask, w, &ids, 8);
-        for (size_t i = 0; i < 8; i++) {
-            ck_assert_int_eq(row[i], i < count ? ids.id[i] : 0);
-            ck_assert_int_eq(mask[i], i < count);
-        }
     }
     ck_assert_int_eq(wordpiece_tokens(&ids, w, text, sizeof text - 1), STATUS_OK);
     ck_assert_uint_eq(ids.count, 3);
@@ -308,7 +301,7 @@ int main(void) {
         tcase_add_test(cases, long_lines);
         tcase_add_test(cases, line_ends);
         tcase_add_test(cases, extra_tokens);
-        tcase_add_test(cases, ends_and_padding);
+        tcase_add_test(cases, ends);
         tcase_add_test(cases, decoding);
         tcase_add_test(cases, many_marks);
     }

@@ -47,7 +47,6 @@ status device_open_shim(device **out, dtype type) {
     own->cuda = &d->stream;
     d->stream.sm = 90;
     d->stream.multiprocessors = 132;
-    d->stream.deterministic = true;
     d->stream.now = &d->now;
     *out = &d->device;
     return STATUS_OK;
