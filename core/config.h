@@ -25,7 +25,7 @@ enum { CONFIG_LIST_MAX = 64 }; // elements of a list, at most
 typedef struct config_key {
     const char *section, *name;
     config_type type;
-    double min, max;      // of numbers, both included; both 0: any (integers: up to 2^53)
+    double min, max;      // of numbers, both included; both 0: any (integers: below 2^53)
     const char *standard; // the default as JSON: "1e-4", "true", "\"adamw\"", "[64, 128]"
     const char *choices;  // "a|b|c" for CONFIG_CHOICE and, if wanted, CONFIG_TEXTS; else NULL
     const char *help;     // one line

@@ -15,8 +15,8 @@ status mem_take(void **out, size_t count, size_t size, const char *what);
 // those who zero what they hand out themselves.
 status mem_take_untouched(void **out, size_t bytes, const char *what);
 
-// Grows *BLOCK from OLD to at least WANT elements (at least doubling), keeping its content; the new
-// part is zeroed. *CAPACITY holds the elements there are. On failure nothing changes.
+// Grows *BLOCK, which has room for *CAPACITY elements, to at least WANT (at least doubling), keeping its
+// content; the new part is zeroed. On failure nothing changes.
 status mem_grow(void **block, size_t *capacity, size_t want, size_t size, const char *what);
 
 // Accepts NULL.

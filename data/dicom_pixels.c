@@ -37,8 +37,7 @@ static void map_words(image *out, const dicom_frame *f, const void *samples,
             ((uint16_t *)out->pixels)[i] = table[word_at(f, samples, i)];
 }
 
-// --- MIMIC-CXR-JPG's recipe
-// -----------------------------------------------------------------------
+// --- MIMIC-CXR-JPG's recipe ---------------------------------------------------------------------
 
 static void value_range(int *low, int *high, const dicom_frame *f, const void *samples,
                         uint8_t seen[VALUES]) {

@@ -3,11 +3,11 @@
 // training and by generation. A folder of HDF5 shards, manifest.json and skipped.csv.
 //
 // A shard (train-00000.h5):
-//     blocks (bytes) u8: the records' blocks behind each other    offsets (N + 1) i64: where each
-//     begins length (N) i32: its ids    supervised (N) i32: those to be learned    crc32 (N) i64:
-//     of its block skipped_row (S) i64, skipped_reason, skipped_id, skipped_detail: rows that made
-//     no record attributes: format, version, split, plan (hash of inputs and options), first_row,
-//     rows
+//     blocks (bytes) u8: the records' blocks behind each other
+//     offsets (N + 1) i64: where each begins    crc32 (N) i64: of each block
+//     length (N) i32: its ids                   supervised (N) i32: those to be learned
+//     skipped_row (S) i64, skipped_reason, skipped_id, skipped_detail: rows that made no record
+//     attributes: format, version, split, plan (hash of inputs and options), first_row, rows
 // A block, all of it i32 and little-endian but the texts:
 //     ids, spans, images, and the bytes of id, task, images' names (with their NULs), prompt,
 //     answer; the ids; pairs {first, end} of spans; id, task, each image, prompt and answer, a NUL

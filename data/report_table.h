@@ -14,8 +14,8 @@ typedef struct report_table report_table;
 
 // Reads PATH by its ending:
 //   .csv, .csv.gz  a report a row; what pandas reads as missing (NaN, ...) is an empty one
-//   .jsonl         an object a line, its report a string or null (empty); blank lines are passed
-//   over .txt           one report
+//   .jsonl         an object a line, its report a string or null (empty); blank lines do not count
+//   .txt           one report
 // An id is the field dicom_id, else study_id (in JSON a string or a whole number), else the row's
 // number from 1 on. Errors: IO; FORMAT with file and line (a bad row, not UTF-8, no such column, no
 // report at all); USAGE (another ending, options that do not suit it); MEMORY.

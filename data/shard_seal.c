@@ -1,6 +1,6 @@
 // The seal of a shard: a table of where the images are and a footer at the end of the file,
-//     count times {i64 offset, i64 bytes}   "RADSEAL1", i64 size of the HDF5
-//     part, i64 count, u32 0, u32 crc
+//     count times {i64 offset, i64 bytes}
+//     "RADSEAL1", i64 size of the HDF5 part, i64 count, u32 0, u32 crc
 // in little-endian. The CRC-32 covers the HDF5 part without the images, the table, and the footer up to
 // itself.
 #include "core/checksum.h"

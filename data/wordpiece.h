@@ -72,12 +72,11 @@ status wordpiece_decode(buffer *out, const wordpiece *w, const int32_t *id, size
 library_version wordpiece_utf8proc_version(void);
 
 // --- training (data/wordpiece_train.c) -----------------------------------------------------------
-// -------------------------------------------------------------------- A vocabulary from text:
-// characters first, then again and again the two neighbours that stand together most often become
-// one token, as in the trainer of Hugging Face's tokenizers for BERT. (WordPiece's own criterion
-// divides by the counts of both neighbours and was never published as code; what reads the result
-// needs the list alone.) Counts are whole numbers and ties have an order, so the same texts give
-// the same bytes in any order and on any machine.
+// A vocabulary from text: characters first, then again and again the two neighbours that stand
+// together most often become one token, as in the trainer of Hugging Face's tokenizers for BERT.
+// (WordPiece's own criterion divides by the counts of both neighbours and was never published as
+// code; what reads the result needs the list alone.) Counts are whole numbers and ties have an
+// order, so the same texts give the same bytes in any order and on any machine.
 typedef struct wordpiece_train_options {
     bool cased;
     int32_t size;          // tokens wanted, special ones included

@@ -66,8 +66,7 @@ static status count_pairs(wordpiece_trainer *t, int32_t word, int sign, int32_t 
 }
 
 // --- the heap ------------------------------------------------------------------------------------
-// -------------------------------------------------------------------------------------------- More
-// frequent first; of equals the one whose tokens are older, which every run numbers alike.
+// More frequent first; of equals the one whose tokens are older, which every run numbers alike.
 static bool comes_first(const wordpiece_trainer *t, heap_entry a, heap_entry b) {
     const pair *x = &t->pair[a.pair], *y = &t->pair[b.pair];
     if (a.count != b.count) return a.count > b.count;
@@ -127,8 +126,7 @@ static status next_pair(wordpiece_trainer *t, uint32_t *number, bool *found) {
 }
 
 // --- merging -------------------------------------------------------------------------------------
-// --------------------------------------------------------------------------------------------- The
-// words as characters. Those with a character outside of the alphabet stay without pieces: the
+// The words as characters. Those with a character outside of the alphabet stay without pieces: the
 // encoder makes [UNK] of them as a whole.
 static status first_pieces(wordpiece_trainer *t) {
     for (size_t i = 0; i < t->words; i++) {

@@ -28,7 +28,7 @@ status file_size(const char *path, int64_t *size);
 // Creates PATH and its parents; existing folders are fine.
 status folder_make(const char *path);
 
-// Names in PATH without "." and "..", in byte order. NAMES is one allocation freed by names_free.
+// Names in PATH without "." and "..", in byte order; to be freed with names_free.
 typedef struct names {
     char **name;
     size_t count, capacity;

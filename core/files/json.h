@@ -40,7 +40,7 @@ void json_close(json *document); // accepts NULL
 
 json_value json_root(const json *document);
 json_kind json_kind_of(json_value value);
-// "a string", "an object", ... for error texts.
+// "a text", "an object", ... for error texts.
 const char *json_kind_text(json_value value);
 // The line of a value (of its key, for a member of an object); 0 if the text has no lines.
 int json_line(json_value value);
@@ -66,7 +66,7 @@ status json_member(json_value *out, json_value object, const char *key);
 status json_list(json_value value);
 status json_object(json_value value);
 status json_bool(bool *out, json_value value);
-// A whole number, exact: |value| <= 2^53, MIN <= value <= MAX. 3, 3.0 and 3e0 are the same number.
+// A whole number, exact: |value| < 2^53, MIN <= value <= MAX. 3, 3.0 and 3e0 are the same number.
 status json_int(int64_t *out, json_value value, int64_t min, int64_t max);
 status json_number(double *out, json_value value);
 // Borrowed, valid until json_close.

@@ -10,8 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// --- round trips
-// -----------------------------------------------------------------------------------
+// --- round trips --------------------------------------------------------------------------------
 
 static size_t plain_bytes(const plain *p) {
     size_t bytes = dtype_size(p->type);
@@ -222,8 +221,7 @@ START_TEST(the_same_bytes) {
 }
 END_TEST
 
-// --- files that are not what the caller wants
-// --------------------------------------------------------
+// --- files that are not what the caller wants ---------------------------------------------------
 
 START_TEST(other_shapes) {
     static const struct {

@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-// --- hostile files
-// -----------------------------------------------------------------------------------
+// --- hostile files ------------------------------------------------------------------------------
 
 START_TEST(no_hdf5) {
     static const struct {
@@ -216,8 +215,7 @@ START_TEST(datasets_beyond_the_file) {
 }
 END_TEST
 
-// --- memory and threads
-// --------------------------------------------------------------------------------
+// --- memory and threads -------------------------------------------------------------------------
 
 START_TEST(without_memory) {
     sample_write(scratch("sample.h5"));

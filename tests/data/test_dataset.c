@@ -75,8 +75,7 @@ static void expect_refused(const char *dir, status expected, const char *place, 
     ck_assert_ptr_null(set);
 }
 
-// --- whole directories
-// -------------------------------------------------------------------------------
+// --- whole directories --------------------------------------------------------------------------
 
 START_TEST(numbering) {
     make_folder("set", parts, PARTS, 1);
@@ -184,8 +183,7 @@ START_TEST(as_ingest_makes_it) {
 }
 END_TEST
 
-// --- directories that do not belong together
-// ---------------------------------------------------------
+// --- directories that do not belong together ----------------------------------------------------
 
 START_TEST(no_directory) {
     OK(folder_make(at("empty")));

@@ -41,8 +41,7 @@ static const char *copy_of(const char *name) {
     return at("copy.h5");
 }
 
-// --- whole shards
-// ----------------------------------------------------------------------------------
+// --- whole shards -------------------------------------------------------------------------------
 
 static void expect_whole(const char *name, int split, int level) {
     shard *s = open_shard(at("%s", name));
@@ -176,8 +175,7 @@ START_TEST(names_of_shards) {
 }
 END_TEST
 
-// --- damage
-// ----------------------------------------------------------------------------------------
+// --- damage -------------------------------------------------------------------------------------
 
 // Reads everything of a damaged shard that opened, whose damage is in the image VICTIM. Returns
 // whether it was found. In a compressed image it need not be: another distance may lead to the same
@@ -315,8 +313,7 @@ START_TEST(cut_in_use) {
 }
 END_TEST
 
-// --- memory and threads
-// ----------------------------------------------------------------------------
+// --- memory and threads -------------------------------------------------------------------------
 
 START_TEST(without_memory) {
     int64_t n = 1;

@@ -20,8 +20,7 @@ static void expect_refused(const char *name, const char *says) {
     ck_assert_ptr_null(s);
 }
 
-// --- the seal's own numbers
-// --------------------------------------------------------------------------
+// --- the seal's own numbers ---------------------------------------------------------------------
 
 // Chunks at the front of the table and the footer's fields, as the last bytes of a shard.
 typedef struct tail {
@@ -111,8 +110,7 @@ START_TEST(sizes_of_images) {
 }
 END_TEST
 
-// --- other content
-// -----------------------------------------------------------------------------------
+// --- other content ------------------------------------------------------------------------------
 
 typedef enum oddity { AS_IT_IS, MISSING, OTHER_TYPE, OTHER_SIZE, IN_CHUNKS, ODDITIES } oddity;
 
