@@ -190,7 +190,8 @@ static status validate(loop *l, bool *best) {
     if (!rc) rc = l->validation.failed;
     if (rc) return rc;
     l->validated = true;
-    *best = !r->best.known || score > r->best.score;
+    // A score that is no number would never be passed, nor read again from a manifest.
+    *best = isfinite(score) && (!r->best.known || score > r->best.score);
     r->best.stale++;
     if (*best) r->best = (best_score){.known = true, .score = score, .step = r->step};
     log_info("step %lld: validation %.4f%s", (long long)r->step, score,

@@ -1,9 +1,12 @@
 // A run that is killed and started again ends in the same bytes as one that is not.
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
+#include "train/config_keys.h"
+#include "train/stage_classifier.h"
 
 #include <check.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,27 +27,27 @@ static void setup(void) {
 
 static void teardown(void) { workspace_remove(work); }
 
-static const char *command(const char *run, const char *extra) {
+static const char *command(const char *name, const char *extra) {
     static char text[4096];
     snprintf(text, sizeof text,
              "train classifier %s --set data.shards=%s/shards --set run.dir=%s/%s --set run.max_steps=%d "
              "--set train.checkpoint_every=%d --set train.validate_every=20 --set data.augment=true %s",
-             tiny_settings, work, work, run, STEPS, EVERY, extra);
+             tiny_settings, work, work, name, STEPS, EVERY, extra);
     return text;
 }
 
 // A path in the work folder; the latest two are valid.
-static const char *in_work(const char *run) {
+static const char *in_work(const char *name) {
     static char path[2][512];
     static int next;
     next = !next;
-    snprintf(path[next], sizeof path[next], "%s/%s", work, run);
+    snprintf(path[next], sizeof path[next], "%s/%s", work, name);
     return path[next];
 }
 
-static void wait_until_step(const char *run, int step, pid_t child) {
+static void wait_until_step(const char *name, int step, pid_t child) {
     const struct timespec pause = {0, 2000000};
-    for (int i = 0; i < 60000 && run_last_step(in_work(run)) < step; i++) {
+    for (int i = 0; i < 60000 && run_last_step(in_work(name)) < step; i++) {
         int state;
         if (waitpid(child, &state, WNOHANG) == child)
             ck_abort_msg("the run ended (%d) before step %d", state, step);
@@ -53,9 +56,9 @@ static void wait_until_step(const char *run, int step, pid_t child) {
 }
 
 // Where each of the COUNT starts of a run began, from its log.
-static void read_starts(const char *run, int *starts, int count) {
+static void read_starts(const char *name, int *starts, int count) {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s/log.txt", work, run);
+    snprintf(path, sizeof path, "%s/%s/log.txt", work, name);
     char *log = read_file(path, NULL), *at = log;
     for (int i = 0; i < count; i++) {
         at = strstr(at, i ? "resuming from step " : "starting at step ");
@@ -158,6 +161,42 @@ START_TEST(damaged_checkpoint) {
 }
 END_TEST
 
+// --- scores --------------------------------------------------------------------------------------
+static status score_at_last(run *r, buffer *out, double *score) {
+    status rc = stage_classifier.validate(r, out, score);
+    if (r->step == 2) *score = NAN;
+    return rc;
+}
+
+// Trains the classifier, whose score at step 2 is no number, up to step STEPS.
+static void train_scored(run *r, config *c, int steps) {
+    static stage scored;
+    char words[2048], *rest = words;
+    scored = stage_classifier;
+    scored.validate = score_at_last;
+    snprintf(words, sizeof words,
+             "%s --set train.validate_every=2 --set train.validate_first=false --set run.max_steps=%d "
+             "--set data.shards=%s/shards --set run.dir=%s/scored", tiny_settings, steps, work, work);
+    for (char *word; (word = strsep(&rest, " "));)
+        if (strcmp(word, "--set")) ck_assert_msg(!config_set(c, word), "%s", status_text());
+    ck_assert_msg(!run_open(r, &scored, c) && !train_loop(r), "%s", status_text());
+}
+
+// It is no best score, and the checkpoint is gone on with.
+START_TEST(score_that_is_no_number) {
+    for (int steps = 2; steps <= 4; steps += 2) {
+        config *c;
+        run r;
+        ck_assert(!config_open(&c, classifier_tables));
+        train_scored(&r, c, steps);
+        ck_assert(r.resumed == (steps == 4) && r.best.known == (steps == 4));
+        ck_assert_int_eq(r.best.step, steps == 4 ? 4 : 0);
+        run_close(&r);
+        config_close(c);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("resume");
     TCase *tests = tcase_create("classifier");
@@ -167,6 +206,7 @@ int main(void) {
     tcase_add_test(tests, stopped_by_a_signal);
     tcase_add_test(tests, rest_of_a_removal);
     tcase_add_test(tests, damaged_checkpoint);
+    tcase_add_test(tests, score_that_is_no_number);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
