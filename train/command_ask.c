@@ -99,15 +99,6 @@ static status check_options(const asker *w, const arguments *a) {
     return STATUS_OK;
 }
 
-static status find_split(int *split, const arguments *a) {
-    const char *name = argument(a, "split");
-    *split = SPLIT_TEST;
-    if (!name) return STATUS_OK;
-    for (*split = 0; *split < SPLIT_COUNT; (*split)++)
-        if (!strcmp(name, split_names[*split])) return STATUS_OK;
-    return status_fail(STATUS_USAGE, "--split %s; there are train, validate and test", name);
-}
-
 // Roles and separators must be those of the conversations.
 static status open_words(asker *w) {
     const config *c = w->language.inference.config;
@@ -157,7 +148,7 @@ static status open_reports(asker *w, const arguments *a) {
 static status open_prompts(asker *w, const arguments *a) {
     ask_prompts *p = &w->ask;
     int64_t limit;
-    status rc = find_split(&p->split, a);
+    status rc = settings_split(&p->split, a, SPLIT_TEST);
     if (!rc) rc = argument_int(a, "limit", 0, INT64_MAX, 0, &limit);
     if (!rc) rc = open_data(w, a);
     if (rc) return rc;

@@ -9,7 +9,6 @@
 #include "train/signals.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const option options[] = {
     OPTION_CHECKPOINT,
@@ -99,18 +98,11 @@ static status embed_records(embedder *e, const char *out, const dataset *data, i
 }
 
 static status embed_shards(embedder *e, const arguments *a, const char *path, const char *out) {
-    const char *split = argument(a, "split");
     dataset *data = NULL;
     const char **ids = NULL;
-    int only = -1;
-    if (split && strcmp(split, "all")) {
-        for (only = 0; only < SPLIT_COUNT && strcmp(split_names[only], split); only++) {
-        }
-        if (only == SPLIT_COUNT)
-            return status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all",
-                               split);
-    }
-    status rc = dataset_open(&data, path);
+    int only;
+    status rc = settings_split(&only, a, SPLITS_ALL);
+    if (!rc) rc = dataset_open(&data, path);
     if (!rc) rc = mem_new(&ids, dataset_records(data), "dicom_ids");
     if (!rc) rc = embed_records(e, out, data, only, ids);
     mem_free(ids);

@@ -6,8 +6,6 @@
 #include "train/image_prompts.h"
 #include "train/settings.h"
 
-#include <string.h>
-
 static const option options[] = {
     {"split", "NAME", "train, validate or test (default test)"},
     {"limit", "N", "only the first N records of the split"},
@@ -47,21 +45,12 @@ static status open_images(writer *w) {
     return rc;
 }
 
-static status find_split(int *split, const arguments *a) {
-    const char *name = argument(a, "split");
-    *split = SPLIT_TEST;
-    if (!name) return STATUS_OK;
-    for (*split = 0; *split < SPLIT_COUNT; (*split)++)
-        if (!strcmp(name, split_names[*split])) return STATUS_OK;
-    return status_fail(STATUS_USAGE, "--split %s; there are train, validate and test", name);
-}
-
 static status open_prompts(writer *w, const arguments *a) {
     const config *c = w->language.inference.config;
     const bool removed = config_choice(c, "generate.findings") == 1;
     int split;
     int64_t limit;
-    status rc = find_split(&split, a);
+    status rc = settings_split(&split, a, SPLIT_TEST);
     if (!rc) rc = argument_int(a, "limit", 0, INT64_MAX, 0, &limit);
     if (!rc) rc = instruct_open(&w->data, config_text(c, "data.instruct"));
     if (!rc) rc = instruct_expect(w->data, w->language.tokens);

@@ -229,19 +229,10 @@ static status open_json(builder *b, instruct_source *from, const char *path) {
     return STATUS_OK;
 }
 
-static status find_split(builder *b, const arguments *a) {
-    const char *name = argument(a, "split");
-    b->split = -1;
-    if (!name || !strcmp(name, "all")) return STATUS_OK;
-    for (b->split = 0; b->split < SPLIT_COUNT; b->split++)
-        if (!strcmp(name, split_names[b->split])) return STATUS_OK;
-    return status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all", name);
-}
-
 static status builder_open(builder *b, instruct_source *from, const arguments *a) {
     const char *path = a->positional[0];
     status rc = settings_open(&b->config, tables, a);
-    if (!rc) rc = find_split(b, a);
+    if (!rc) rc = settings_split(&b->split, a, SPLITS_ALL);
     if (!rc && !argument(a, "out"))
         rc = status_fail(STATUS_USAGE, "--out DIR is missing (radialog instruct --help)");
     if (!rc && argument_given(a, "llava") && !argument(a, "to"))

@@ -12,7 +12,6 @@
 #include "train/settings.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const option options[] = {
     OPTION_CHECKPOINT,
@@ -81,24 +80,20 @@ static status label_records(report_labeler *l, const dataset *data, const int64_
 }
 
 static status label_shards(report_labeler *l, const arguments *a, const char *path, staged_file *out) {
-    const char *split = argument(a, "split");
     const int need = config_choice(l->inference.config, "data.section");
     dataset *data = NULL;
     int64_t *all = NULL, total = 0;
-    int found = 0;
-    status rc = dataset_open(&data, path);
+    int only;
+    status rc = settings_split(&only, a, SPLITS_ALL);
+    if (!rc) rc = dataset_open(&data, path);
     if (!rc) rc = mem_new(&all, dataset_records(data), "records");
     for (int k = 0; k < SPLIT_COUNT && !rc; k++) {
         int64_t *some = NULL, count = 0;
-        if (split && strcmp(split, "all") && strcmp(split, split_names[k])) continue;
-        found++;
+        if (only >= 0 && k != only) continue;
         rc = order_list(&some, &count, data, k, need, 0);
         for (int64_t i = 0; i < count && !rc; i++) all[total++] = some[i];
         mem_free(some);
     }
-    if (!rc && !found)
-        rc =
-            status_fail(STATUS_USAGE, "--split %s; there are train, validate, test and all", split);
     if (!rc && !total)
         rc = status_fail(STATUS_FORMAT,
                          "%s: no record there has the section that data.section names", path);

@@ -1,4 +1,5 @@
 #include "train/settings.h"
+#include "data/dataset.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,16 @@ status settings_open(config **out, const config_key *const *tables, const argume
     status rc = config_open(out, tables);
     if (!rc && path) rc = config_load(*out, path);
     return rc ? rc : settings_overrides(*out, a);
+}
+
+status settings_split(int *out, const arguments *a, int usual) {
+    const char *name = argument(a, "split");
+    const bool all = usual == SPLITS_ALL;
+    *out = usual;
+    if (!name || (all && !strcmp(name, "all"))) return STATUS_OK;
+    for (*out = 0; *out < SPLIT_COUNT; ++*out)
+        if (!strcmp(name, split_names[*out])) return STATUS_OK;
+    return status_fail(STATUS_USAGE, "--split %s; there are train, validate%s", name, all ? ", test and all" : " and test");
 }
 
 status settings_help(buffer *out, const config_key *const *tables) {
