@@ -1,5 +1,5 @@
-// core/files/torch_writer.h and core/files/zip_writer.h: what they write is read back by our reader of
-// PyTorch's files, number by number; the bytes are determined; nothing half written is left.
+// core/files/torch_writer.h and core/files/zip_writer.h: what they write is read back by our reader
+// of PyTorch's files, number by number; the bytes are determined; nothing half written is left.
 // scripts/check_export.py has PyTorch read the same.
 #include "core/checksum.h"
 #include "core/files/fs.h"
@@ -58,7 +58,8 @@ static status write_samples(const char *path, size_t piece, uint64_t limit) {
         rc = torch_declare(w, samples[i].name, samples[i].type, samples[i].rank, samples[i].dim);
     for (int i = 0; i < SAMPLES && !rc; i++)
         for (size_t at = 0, bytes = bytes_of(i); at < bytes && !rc; at += piece)
-            rc = torch_write(w, samples[i].name, numbers + at, bytes - at < piece ? bytes - at : piece);
+            rc = torch_write(w, samples[i].name, numbers + at,
+                             bytes - at < piece ? bytes - at : piece);
     if (!rc) rc = torch_finish(w);
     torch_writer_close(w);
     return rc;
@@ -93,7 +94,8 @@ START_TEST(written_is_read_back) {
 END_TEST
 
 // --- the archive ---------------------------------------------------------------------------------
-// The field that torch pads with brings every content to a multiple of 64 bytes, also behind zip64's.
+// The field that torch pads with brings every content to a multiple of 64 bytes, also behind
+// zip64's.
 static void expect_aligned(const buffer *file, size_t count) {
     zip_archive *z;
     ck_assert_msg(!zip_open(&z, "sample", (const unsigned char *)file->data, file->length), "%s",
@@ -102,8 +104,8 @@ static void expect_aligned(const buffer *file, size_t count) {
     ck_assert_str_eq(zip_first(z)->name, "archive/data.pkl");
     for (size_t i = 0; i < count; i++) {
         const zip_entry *e = zip_at(z, i);
-        ck_assert_msg((size_t)(e->packed - (const unsigned char *)file->data) % ZIP_ALIGNMENT == 0, "%s",
-                      e->name);
+        ck_assert_msg((size_t)(e->packed - (const unsigned char *)file->data) % ZIP_ALIGNMENT == 0,
+                      "%s", e->name);
         ck_assert(!e->deflated);
     }
     zip_close(z);
@@ -161,10 +163,11 @@ END_TEST
 // --- bytes ---------------------------------------------------------------------------------------
 // The pickle as torch.save's, without the memo that Python keeps.
 START_TEST(bytes_are_determined) {
-    static const char object[] =
-        "\x80\x02}(X\1\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nHalfStorage\n"
-        "X\1\0\0\0" "0X\3\0\0\0cpuM\x2c\1tQK\0(K\3Kdt(KdK\1t\x89"
-        "ccollections\nOrderedDict\n)RtRu.";
+    static const char object[] = "\x80\x02}(X\1\0\0\0wctorch._utils\n_rebuild_tensor_v2\n(("
+                                 "X\7\0\0\0storagectorch\nHalfStorage\n"
+                                 "X\1\0\0\0"
+                                 "0X\3\0\0\0cpuM\x2c\1tQK\0(K\3Kdt(KdK\1t\x89"
+                                 "ccollections\nOrderedDict\n)RtRu.";
     buffer file[2] = {{0}, {0}};
     for (int i = 0; i < 2; i++) {
         torch_writer *w;
