@@ -19,6 +19,8 @@ static const option options[] = {
      "the language model beside which the adapter was trained, a Hugging Face folder"},
     {"base-name", "NAME",
      "what an adapter's configuration calls its base, such as lmsys/vicuna-7b-v1.3"},
+    {"bin-names", NULL,
+     "of peft: adapter_model.bin with the image projection in it, as PEFT 0.3.0 and RaDialog have it"},
     {"type", "f32|f16", "numbers of a GGUF file; f32 where it is not given"},
     {"storage", "NAME",
      "of merged weights: how the base was kept in training (plain, int8, nf4), where a folder of PEFT's does not "
@@ -161,12 +163,15 @@ static status export(const arguments *a) {
         .prompts = argument(a, "prompts"),
         .data = argument(a, "data"),
         .storage = argument(a, "storage"),
+        .bin_names = argument_given(a, "bin-names"),
         .verify = argument_given(a, "verify"),
     };
     if (!o.out) return status_fail(STATUS_USAGE, "--out PATH is missing: where the weights go");
     status rc = find_format(argument(a, "format"), &format);
     if (!rc && a->positionals != 1)
         rc = status_fail(STATUS_USAGE, "name one run, checkpoint folder or file of weights");
+    if (!rc && o.bin_names && forms[format] != export_peft)
+        rc = status_fail(STATUS_USAGE, "--bin-names: goes with --format peft");
     if (!rc) rc = read_type(argument(a, "type"), &o.type);
     if (!rc) rc = argument_int(a, "shard-mb", 1, 1 << 20, 4096, &shard);
     o.shard_bytes = shard << 20;

@@ -15,6 +15,7 @@ typedef struct export_options {
     const char *storage; // of the base in training, where the adapter does not say it; NULL: not given
     dtype type;                                        // of the numbers in GGUF files
     int64_t shard_bytes;                               // most in a file of merged weights
+    bool bin_names; // of PEFT's form: the file that PEFT 0.3.0 and RaDialog have
     bool verify;
 } export_options;
 
@@ -43,6 +44,8 @@ status adapter_open(adapter *a, const char *path);
 void adapter_close(adapter *a);
 // Says how the base was kept in training: "plain", "int8" or "nf4". FORMAT for anything else.
 status adapter_storage(adapter *a, const char *text);
+// The file that E, one of A's, stands in.
+weights *adapter_source(const adapter *a, const weight_entry *e);
 // All numbers of E in *OUT, to be freed by mem_free.
 status adapter_values(float **out, const adapter *a, const weight_entry *e);
 // The pair of the tensor NAME of a base ("model.layers.0.self_attn.q_proj.weight"); NULL: none.
@@ -69,10 +72,11 @@ status export_copy_tokenizer(const char *to, const char *from);
 
 // --- forms --------------------------------------------------------------------------------------
 // adapter_model.safetensors, adapter_config.json and img_proj.safetensors in the folder O->out; the
-// second writes them in an existing one.
+// second writes them in an existing one. O->bin_names: adapter_model.bin, which holds the projection too, in
+// the numbers' own types, and a configuration of what PEFT 0.3.0 knows.
 status export_peft(const export_options *o);
 status peft_write(const adapter *a, const char *folder, const export_options *o);
-status peft_verify(const adapter *a, const char *folder);
+status peft_verify(const adapter *a, const char *folder, const export_options *o);
 status peft_write_projection(const adapter *a, const char *folder); // img_proj.safetensors alone
 // A file for llama.cpp.
 status export_gguf(const export_options *o);

@@ -223,10 +223,13 @@ void adapter_close(adapter *a) {
     *a = (adapter){0};
 }
 
+weights *adapter_source(const adapter *a, const weight_entry *e) {
+    return a->beside && is_image(e) ? a->beside : a->weights;
+}
+
 status adapter_values(float **out, const adapter *a, const weight_entry *e) {
     status rc = mem_new(out, e->count, e->name);
-    const bool apart = a->beside && is_image(e);
-    if (!rc) rc = weights_read_f32(apart ? a->beside : a->weights, e, *out);
+    if (!rc) rc = weights_read_f32(adapter_source(a, e), e, *out);
     if (!rc) return rc;
     mem_free(*out);
     *out = NULL;

@@ -63,7 +63,7 @@ static status write_contents(const job *j, const char *folder) {
     status rc = path_join(path, sizeof path, folder, "adapter");
     if (!rc) rc = folder_make(path);
     if (!rc) rc = peft_write(&j->adapter, path, o);
-    if (!rc && o->verify) rc = peft_verify(&j->adapter, path);
+    if (!rc && o->verify) rc = peft_verify(&j->adapter, path, o);
     if (!rc) rc = copy_model(folder, "aligner", o->aligner);
     if (!rc) rc = copy_model(folder, "classifier", o->classifier);
     if (!rc) rc = path_join(path, sizeof path, folder, "tokenizer");
