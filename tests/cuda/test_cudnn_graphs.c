@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cuda_stream cuda = {.sm = 90, .multiprocessors = 132, .deterministic = true};
+static cuda_stream cuda = {.sm = 90, .multiprocessors = 132};
 static stream on = {.cuda = &cuda};
 
 static void open_described(bool tf32) {
