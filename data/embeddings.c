@@ -1,26 +1,13 @@
 // Reads files of embeddings; the format is in embeddings.h. Rows are read by pread.
+#include "core/files/fs.h"
 #include "core/files/hdf5.h"
 #include "data/embeddings_private.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static status read_at(void *out, const embeddings *e, size_t size, int64_t offset) {
-    for (size_t done = 0; done < size;) {
-        ssize_t count = pread(e->fd, (char *)out + done, size - done, (off_t)offset + (off_t)done);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0)
-            return status_fail(STATUS_IO, "%s: cannot read: %s", e->path, strerror(errno));
-        if (count == 0)
-            return status_fail(STATUS_FORMAT, "%s: was cut short while it was in use", e->path);
-        done += (size_t)count;
-    }
-    return STATUS_OK;
-}
 
 // --- opening ------------------------------------------------------------------------------------
 
@@ -147,7 +134,7 @@ static status load_hdf5(embeddings *e) {
 static status load_any(embeddings *e) {
     unsigned char first[2] = {0};
     ssize_t count = pread(e->fd, first, sizeof first, 0);
-    if (count < 0) return status_fail(STATUS_IO, "%s: cannot read: %s", e->path, strerror(errno));
+    if (count < 0) return file_failure(e->path, "read");
     if (first[0] == 0x80) return embeddings_load_pickle(e);
     status rc = load_hdf5(e);
     if (!rc && e->rows != e->count)
@@ -166,7 +153,7 @@ static status open_by(embeddings **out, const char *path, status (*load)(embeddi
     e->fd = -1;
     rc = mem_string(&e->path, path);
     if (!rc && (e->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
-        rc = status_fail(STATUS_IO, "%s: cannot open: %s", path, strerror(errno));
+        rc = file_failure(path, "open");
     if (!rc) rc = load(e);
     if (rc)
         embeddings_close(e);
@@ -211,5 +198,6 @@ status embeddings_read(void *out, const embeddings *e, int64_t row) {
     if (row < 0 || row >= e->count)
         die("embeddings_read: row %lld of %lld", (long long)row, (long long)e->count);
     const size_t bytes = (size_t)e->queries * (size_t)e->width * dtype_size(e->type);
-    return read_at(out, e, bytes, e->offset ? e->offset[row] : e->place + row * (int64_t)bytes);
+    const int64_t offset = e->offset ? e->offset[row] : e->place + row * (int64_t)bytes;
+    return file_read_at(out, e->fd, e->path, bytes, offset);
 }

@@ -25,10 +25,6 @@ struct embeddings_writer {
     int64_t place, rows_place;
 };
 
-static status io_failure(const char *path, const char *action) {
-    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
-}
-
 // --- the facts ----------------------------------------------------------------------------------
 
 static int compare_texts(const void *a, const void *b) {
@@ -128,7 +124,7 @@ static status make_part(embeddings_writer *w, const embeddings_facts *facts) {
     if (!rc && !there) rc = fill_file(f, facts);
     if (!rc && !there) rc = hdf5_finish(f);
     hdf5_close(f);
-    if (!rc && !there && rename(w->making, w->part)) rc = io_failure(w->part, "rename into place");
+    if (!rc && !there && rename(w->making, w->part)) rc = file_failure(w->part, "rename into place");
     if (rc || there) unlink(w->making);
     close(claim);
     return rc;
@@ -139,7 +135,7 @@ static status open_part(embeddings_writer *w) {
     w->fd = open(w->part, O_RDWR | O_CLOEXEC);
     // Shared folders whose system knows no locks are not held and no error.
     bool taken = w->fd >= 0 && flock(w->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
-    if (w->fd < 0 && errno != ENOENT) return io_failure(w->part, "open");
+    if (w->fd < 0 && errno != ENOENT) return file_failure(w->part, "open");
     if (w->fd < 0 || taken || fstat(w->fd, &own) || stat(w->part, &there) || own.st_ino != there.st_ino)
         return status_fail(STATUS_IO, "%s: another radialog is writing it; wait for it, or name another file",
                            w->part);
@@ -212,7 +208,7 @@ static status write_at(const embeddings_writer *w, const void *bytes, size_t siz
         ssize_t count =
             pwrite(w->fd, (const char *)bytes + done, size - done, (off_t)offset + (off_t)done);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return io_failure(w->part, "write");
+        if (count < 0) return file_failure(w->part, "write");
         done += (size_t)count;
     }
     return STATUS_OK;
@@ -231,7 +227,7 @@ status embeddings_add(embeddings_writer *w, const void *rows, int64_t count) {
 
 status embeddings_sync(embeddings_writer *w) {
     if (w->rows == w->synced) return STATUS_OK;
-    if (fdatasync(w->fd)) return io_failure(w->part, "sync");
+    if (fdatasync(w->fd)) return file_failure(w->part, "sync");
     status rc = write_at(w, &w->rows, sizeof w->rows, w->rows_place);
     if (!rc) w->synced = w->rows;
     return rc;
@@ -243,8 +239,8 @@ status embeddings_finish(embeddings_writer *w) {
         die("embeddings_finish: %lld of %lld rows", (long long)w->rows, (long long)w->count);
     if (w->fd < 0) return STATUS_OK;
     status rc = embeddings_sync(w);
-    if (!rc && fsync(w->fd)) rc = io_failure(w->part, "sync");
-    if (!rc && rename(w->part, w->path)) rc = io_failure(w->path, "rename into place");
+    if (!rc && fsync(w->fd)) rc = file_failure(w->part, "sync");
+    if (!rc && rename(w->part, w->path)) rc = file_failure(w->path, "rename into place");
     if (rc) return rc;
     close(w->fd);
     w->fd = -1;

@@ -4,11 +4,9 @@
 #include "core/files/json.h"
 #include "data/instruct_private.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MANIFEST_LIMIT = 64 << 20 };
 
@@ -292,15 +290,9 @@ static status read_block(instruct_set *s, const instruct_shard *from, int64_t pl
     const int64_t begin = from->offset[place];
     const size_t size = (size_t)(from->offset[place + 1] - begin);
     status rc = mem_grow((void **)&s->block, &s->block_capacity, size, 1, "a record");
-    for (size_t done = 0; done < size && !rc;) {
-        const ssize_t count = pread(from->fd, s->block + done, size - done,
-                                    (off_t)(from->place + begin) + (off_t)done);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0)
-            rc = status_fail(STATUS_IO, "%s: cannot read: %s", from->path, strerror(errno));
-        if (!count) rc = bad_record(from, place, "the file was cut short while it was in use");
-        if (!rc) done += (size_t)count;
-    }
+    if (!rc) rc = file_read_at(s->block, from->fd, from->path, size, from->place + begin);
+    if (rc == STATUS_FORMAT)
+        rc = bad_record(from, place, "the file was cut short while it was in use");
     if (!rc && checksum_crc32(0, s->block, size) != from->crc[place])
         rc = bad_record(from, place, "wrong checksum");
     return rc;

@@ -1,7 +1,7 @@
 // A shard of instruct data: its tables. See instruct.h for the format.
+#include "core/files/fs.h"
 #include "data/instruct_private.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,7 +106,7 @@ static status open_file(instruct_shard *s) {
     hdf5 *f = NULL;
     int64_t seals = 0;
     s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
-    if (s->fd < 0) return status_fail(STATUS_IO, "%s: cannot open: %s", s->path, strerror(errno));
+    if (s->fd < 0) return file_failure(s->path, "open");
     status rc = read_seal(&sealed, &seals, s);
     if (!rc) rc = hdf5_open(&f, s->path);
     if (!rc) rc = check_header(s, f);

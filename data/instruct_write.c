@@ -7,7 +7,6 @@
 #include "data/instruct_manifest.h"
 #include "data/shard_folder.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -220,8 +219,7 @@ static status write_shard(const char *path, const shard_build *b, const char *pl
     status rc = fill_tables(&t, b);
     if (!rc) rc = write_file(part, b, plan, &t);
     if (!rc) rc = seal(part);
-    if (!rc && rename(part, path))
-        rc = status_fail(STATUS_IO, "%s: cannot rename into place: %s", path, strerror(errno));
+    if (!rc && rename(part, path)) rc = file_failure(path, "rename into place");
     if (rc) unlink(part);
     tables_free(&t);
     return rc;

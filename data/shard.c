@@ -1,7 +1,7 @@
 #include "data/shard.h"
 #include "core/checksum.h"
+#include "core/files/fs.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,8 +100,7 @@ static status check_chunks(const shard *s) {
 static status open_files(shard *s) {
     hdf5 *f = NULL;
     s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
-    if (s->fd < 0)
-        return status_fail(STATUS_IO, "%s: cannot open: %s", s->path, strerror(errno));
+    if (s->fd < 0) return file_failure(s->path, "open");
     status rc = shard_seal_read(&s->chunk, &s->records, &s->seal, s->fd, s->path);
     if (!rc) rc = hdf5_open(&f, s->path);
     if (!rc) rc = check_header(s, f);
@@ -149,20 +148,6 @@ void shard_close(shard *s) {
     mem_free(s);
 }
 
-static status read_at(void *out, const shard *s, size_t size, int64_t offset) {
-    for (size_t done = 0; done < size;) {
-        ssize_t count =
-            pread(s->fd, (char *)out + done, size - done, (off_t)offset + (off_t)done);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0)
-            return status_fail(STATUS_IO, "%s: cannot read: %s", s->path, strerror(errno));
-        if (count == 0)
-            return status_fail(STATUS_FORMAT, "%s: was cut short while it was in use", s->path);
-        done += (size_t)count;
-    }
-    return STATUS_OK;
-}
-
 // Two threads may take the same checksum at once, which does no harm.
 static bool checksum_fits(const uint8_t *pixels, const shard *s, int64_t i) {
     if (atomic_load_explicit(&s->checked[i], memory_order_relaxed)) return true;
@@ -175,7 +160,7 @@ static bool checksum_fits(const uint8_t *pixels, const shard *s, int64_t i) {
 status shard_pixels(uint8_t *out, const shard *s, int64_t i, deflater *d, void *packed) {
     size_t size = (size_t)s->chunk[i].bytes;
     bool plain = s->level == 0;
-    status rc = read_at(plain ? out : packed, s, size, s->chunk[i].offset);
+    status rc = file_read_at(plain ? out : packed, s->fd, s->path, size, s->chunk[i].offset);
     if (!rc && !plain) rc = zlib_expand(d, out, packed, STORED_PIXELS, size);
     if (rc == STATUS_IO || rc == STATUS_MEMORY) return rc;
     if (!rc && checksum_fits(out, s, i)) return STATUS_OK;
@@ -194,7 +179,7 @@ status shard_text(buffer *out, const shard *s, int64_t i, record_text kind) {
     status rc = out->failed;
     for (size_t done = 0; !rc && done < length;) {
         size_t part = length - done < sizeof block ? length - done : sizeof block;
-        rc = read_at(block, s, part, c->place + c->offset[i] + (int64_t)done);
+        rc = file_read_at(block, s->fd, s->path, part, c->place + c->offset[i] + (int64_t)done);
         if (!rc) buffer_append(out, block, part);
         if (!rc) rc = out->failed;
         done += part;

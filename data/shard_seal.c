@@ -4,9 +4,9 @@
 // in little-endian. The CRC-32 covers the HDF5 part without the images, the table, and the footer up to
 // itself.
 #include "core/checksum.h"
+#include "core/files/fs.h"
 #include "data/shard.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +32,6 @@ static status damaged(const char *path, const char *what) {
     return status_fail(STATUS_FORMAT, "%s: %s; remove it and run ingest again", path, what);
 }
 
-static status read_at(void *out, int fd, const char *path, size_t size, int64_t offset) {
-    for (size_t done = 0; done < size;) {
-        ssize_t count = pread(fd, (char *)out + done, size - done, (off_t)offset + (off_t)done);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return status_fail(STATUS_IO, "%s: cannot read: %s", path, strerror(errno));
-        if (count == 0) return damaged(path, "the shard is cut short");
-        done += (size_t)count;
-    }
-    return STATUS_OK;
-}
-
 static int by_offset(const void *a, const void *b) {
     int64_t x = ((const hdf5_chunk *)a)->offset, y = ((const hdf5_chunk *)b)->offset;
     return (x > y) - (x < y);
@@ -54,7 +43,7 @@ static status checksum_range(uint32_t *crc, int fd, const char *path, void *bloc
     status rc = STATUS_OK;
     while (!rc && begin < end) {
         size_t size = end - begin < BLOCK ? (size_t)(end - begin) : BLOCK;
-        rc = read_at(block, fd, path, size, begin);
+        rc = file_read_at(block, fd, path, size, begin);
         if (!rc) *crc = checksum_crc32(*crc, block, size);
         begin += (int64_t)size;
     }
@@ -91,45 +80,29 @@ static status checksum_all(uint32_t *crc, int fd, const char *path, const hdf5_c
     return rc;
 }
 
-static status append(int fd, const char *path, const void *bytes, size_t size) {
-    const char *next = bytes;
-    while (size) {
-        ssize_t written = write(fd, next, size);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0)
-            return status_fail(STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
-        next += written;
-        size -= (size_t)written;
-    }
-    return STATUS_OK;
-}
-
 status shard_seal_write(const char *path, const hdf5_chunk *chunk, int64_t count) {
     struct stat info;
     int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &info)) {
-        status rc = status_fail(STATUS_IO, "%s: cannot open: %s", path, strerror(errno));
+        status rc = file_failure(path, "open");
         if (fd >= 0) close(fd);
         return rc;
     }
     footer foot = {.size = info.st_size, .count = count};
     memcpy(foot.magic, MAGIC, sizeof MAGIC);
     status rc = checksum_all(&foot.crc, fd, path, chunk, &foot);
-    if (!rc) rc = append(fd, path, chunk, (size_t)count * sizeof *chunk);
-    if (!rc) rc = append(fd, path, &foot, sizeof foot);
-    if (!rc && fsync(fd))
-        rc = status_fail(STATUS_IO, "%s: cannot sync: %s", path, strerror(errno));
-    if (close(fd) && !rc)
-        rc = status_fail(STATUS_IO, "%s: cannot close: %s", path, strerror(errno));
+    if (!rc) rc = file_write_all(fd, path, chunk, (size_t)count * sizeof *chunk);
+    if (!rc) rc = file_write_all(fd, path, &foot, sizeof foot);
+    if (!rc && fsync(fd)) rc = file_failure(path, "sync");
+    if (close(fd) && !rc) rc = file_failure(path, "close");
     return rc;
 }
 
 static status read_footer(footer *foot, int fd, const char *path) {
     struct stat info;
-    if (fstat(fd, &info))
-        return status_fail(STATUS_IO, "%s: cannot read: %s", path, strerror(errno));
+    if (fstat(fd, &info)) return file_failure(path, "read");
     if (info.st_size < (off_t)sizeof *foot) return damaged(path, "the shard is cut short");
-    status rc = read_at(foot, fd, path, sizeof *foot, info.st_size - (int64_t)sizeof *foot);
+    status rc = file_read_at(foot, fd, path, sizeof *foot, info.st_size - (int64_t)sizeof *foot);
     if (rc) return rc;
     if (memcmp(foot->magic, MAGIC, sizeof MAGIC))
         return damaged(path, "is no shard, or is cut short (its end has no seal)");
@@ -146,8 +119,7 @@ status shard_seal_read(hdf5_chunk **chunk, int64_t *count, uint32_t *crc, int fd
     *chunk = NULL;
     status rc = read_footer(&foot, fd, path);
     if (!rc) rc = mem_new(chunk, foot.count, "a shard's table of images");
-    if (!rc)
-        rc = read_at(*chunk, fd, path, (size_t)foot.count * sizeof **chunk, foot.size);
+    if (!rc) rc = file_read_at(*chunk, fd, path, (size_t)foot.count * sizeof **chunk, foot.size);
     if (!rc) rc = checksum_all(&found, fd, path, *chunk, &foot);
     if (!rc && found != foot.crc)
         rc = damaged(path, "the shard is damaged (its tables fail their checksum)");

@@ -3,7 +3,6 @@
 #include "core/files/fs.h"
 #include "data/shard.h"
 
-#include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,8 +127,7 @@ status shard_finish(shard_writer *w) {
     hdf5_close(w->file);
     w->file = NULL;
     if (!rc) rc = seal(w);
-    if (!rc && rename(w->temporary, w->path))
-        rc = status_fail(STATUS_IO, "%s: cannot rename into place: %s", w->path, strerror(errno));
+    if (!rc && rename(w->temporary, w->path)) rc = file_failure(w->path, "rename into place");
     if (rc) return rc;
     w->finished = true;
     snprintf(folder, sizeof folder, "%s", w->path);

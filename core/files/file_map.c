@@ -1,31 +1,26 @@
 #include "core/files/file_map.h"
+#include "core/files/fs.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <string.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <stdint.h>
-
-static status io_failure(const char *path, const char *action) {
-    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
-}
 
 status file_map_open(file_map *out, const char *path) {
     struct stat info;
     status rc = STATUS_OK;
     *out = (file_map){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // NONBLOCK: a pipe is refused, not waited for
-    if (fd < 0) return io_failure(path, "open");
+    if (fd < 0) return file_failure(path, "open");
     if (fstat(fd, &info)) {
-        rc = io_failure(path, "examine");
+        rc = file_failure(path, "examine");
     } else if (!S_ISREG(info.st_mode)) {
         rc = status_fail(STATUS_IO, "%s: is not a file", path);
     } else if (info.st_size > 0) {
         void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map == MAP_FAILED)
-            rc = io_failure(path, "map");
+            rc = file_failure(path, "map");
         else
             *out = (file_map){.data = map, .size = (size_t)info.st_size};
     }

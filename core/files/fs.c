@@ -1,11 +1,11 @@
 #include "core/files/fs.h"
 #include "core/checksum.h"
+#include "core/files/staged_file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static status io_failure(const char *path, const char *action) {
+status file_failure(const char *path, const char *action) {
     return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
 }
 
@@ -26,13 +26,13 @@ static status read_pieces(const char *path, status (*take)(void *context, const 
     int fd;
     do fd = open(path, O_RDONLY | O_CLOEXEC);
     while (fd < 0 && errno == EINTR); // a pipe, which waits for its writer
-    if (fd < 0) return io_failure(path, "open");
+    if (fd < 0) return file_failure(path, "open");
     if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode))
         rc = status_fail(STATUS_IO, "%s: is a folder, not a file", path);
     while (!rc) {
         ssize_t size = read(fd, piece, sizeof piece);
         if (size < 0 && errno == EINTR) continue;
-        if (size < 0) rc = io_failure(path, "read");
+        if (size < 0) rc = file_failure(path, "read");
         if (size <= 0) break;
         rc = take(context, piece, (size_t)size);
     }
@@ -81,22 +81,35 @@ status file_checksum(const char *path, int64_t *bytes, uint32_t *crc) {
     return rc;
 }
 
-static status write_all(int fd, const char *path, const char *bytes, size_t count) {
+status file_write_all(int fd, const char *path, const void *bytes, size_t count) {
+    const char *next = bytes;
     while (count) {
-        ssize_t written = write(fd, bytes, count);
+        ssize_t written = write(fd, next, count);
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return io_failure(path, "write");
-        bytes += written;
+        if (written < 0) return file_failure(path, "write");
+        next += written;
         count -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+status file_read_at(void *out, int fd, const char *path, size_t size, int64_t offset) {
+    for (size_t done = 0; done < size;) {
+        ssize_t count = pread(fd, (char *)out + done, size - done, (off_t)offset + (off_t)done);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return file_failure(path, "read");
+        if (count == 0)
+            return status_fail(STATUS_FORMAT, "%s: was cut short while it was in use", path);
+        done += (size_t)count;
     }
     return STATUS_OK;
 }
 
 status file_sync(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return io_failure(path, "open");
+    if (fd < 0) return file_failure(path, "open");
     // EINVAL: some file systems have nothing to sync for a folder.
-    status rc = fsync(fd) && errno != EINVAL ? io_failure(path, "sync") : STATUS_OK;
+    status rc = fsync(fd) && errno != EINVAL ? file_failure(path, "sync") : STATUS_OK;
     close(fd);
     return rc;
 }
@@ -116,12 +129,12 @@ status file_claim(int *fd, const char *path, mode_t mode) {
     status rc = STATUS_OK;
     do { // again where another process was just done with it
         *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
-        if (*fd < 0) return io_failure(path, "create");
+        if (*fd < 0) return file_failure(path, "create");
         if (!lock_taken(*fd))
             rc = status_fail(STATUS_IO, "%s: another radialog is writing it; wait for it, or name another file", path);
         else if (is_still(path, *fd)) {
-            if (ftruncate(*fd, 0)) rc = io_failure(path, "empty");
-            if (!rc && mode == 0600 && fchmod(*fd, mode)) rc = io_failure(path, "hide"); // it may be older
+            if (ftruncate(*fd, 0)) rc = file_failure(path, "empty");
+            if (!rc && mode == 0600 && fchmod(*fd, mode)) rc = file_failure(path, "hide"); // it may be older
             if (!rc) return STATUS_OK;
         }
         close(*fd);
@@ -131,19 +144,12 @@ status file_claim(int *fd, const char *path, mode_t mode) {
 }
 
 static status write_file(const char *path, const void *bytes, size_t count, mode_t mode) {
-    char temporary[PATH_SIZE], folder[PATH_SIZE];
-    int fd;
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
-        return status_fail(STATUS_IO, "%s: the path is too long", path);
-    snprintf(folder, sizeof folder, "%s", path);
-    status rc = file_claim(&fd, temporary, mode);
-    if (rc) return rc;
-    rc = write_all(fd, temporary, bytes, count);
-    if (!rc && fsync(fd)) rc = io_failure(temporary, "sync");
-    if (!rc && rename(temporary, path)) rc = io_failure(path, "rename into place");
-    if (rc) unlink(temporary);
-    if (close(fd) && !rc) rc = io_failure(path, "close");
-    return rc ? rc : file_sync(dirname(folder));
+    staged_file f;
+    status rc = staged_open_as(&f, path, mode);
+    if (!rc) rc = staged_write(&f, bytes, count);
+    if (!rc) rc = staged_finish(&f);
+    staged_close(&f);
+    return rc;
 }
 
 status file_write(const char *path, const void *bytes, size_t count) {
@@ -166,7 +172,7 @@ bool folder_exists(const char *path) {
 
 status file_size(const char *path, int64_t *size) {
     struct stat info;
-    if (stat(path, &info)) return io_failure(path, "open");
+    if (stat(path, &info)) return file_failure(path, "open");
     *size = info.st_size;
     return STATUS_OK;
 }
@@ -179,7 +185,7 @@ status folder_make(const char *path) {
         if (*c && *c != '/') continue;
         char kept = *c;
         *c = 0;
-        if (mkdir(part, 0777) && errno != EEXIST) return io_failure(part, "create the folder");
+        if (mkdir(part, 0777) && errno != EEXIST) return file_failure(part, "create the folder");
         *c = kept;
         if (!kept) break;
     }
@@ -201,12 +207,12 @@ static int compare_names(const void *a, const void *b) {
 status folder_list(const char *path, names *out) {
     *out = (names){0};
     DIR *folder = opendir(path);
-    if (!folder) return io_failure(path, "list");
+    if (!folder) return file_failure(path, "list");
     status rc = STATUS_OK;
     for (struct dirent *entry; !rc && (errno = 0, entry = readdir(folder));)
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
             rc = names_add(out, entry->d_name);
-    if (!rc && errno) rc = io_failure(path, "list");
+    if (!rc && errno) rc = file_failure(path, "list");
     closedir(folder);
     if (rc)
         names_free(out);
@@ -223,7 +229,7 @@ void names_free(names *n) {
 
 status folder_lock(int *fd, const char *path) {
     *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*fd < 0) return io_failure(path, "open");
+    if (*fd < 0) return file_failure(path, "open");
     if (lock_taken(*fd) && is_still(path, *fd)) return STATUS_OK;
     close(*fd);
     *fd = -1;
@@ -239,7 +245,7 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
 
 status path_remove(const char *path) {
     if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
-        return io_failure(path, "remove");
+        return file_failure(path, "remove");
     return STATUS_OK;
 }
 

@@ -18,6 +18,13 @@ status file_write_secret(const char *path, const void *bytes, size_t count);
 // temporary names: *FD is closed when the file has its own name, since another may take it from then on.
 status file_claim(int *fd, const char *path, mode_t mode);
 
+// The pieces of these, for writers and readers of other kinds. IO: "PATH: cannot ACTION: " and why, by errno.
+status file_failure(const char *path, const char *action);
+// All COUNT bytes to FD, which is open as PATH.
+status file_write_all(int fd, const char *path, const void *bytes, size_t count);
+// SIZE bytes from OFFSET on, whatever other threads read. IO; FORMAT where the file ends before.
+status file_read_at(void *out, int fd, const char *path, size_t size, int64_t offset);
+
 // Makes durable what was written to the file, or to the folder's list of names.
 status file_sync(const char *path);
 

@@ -2,7 +2,6 @@
 #include "core/files/hdf5.h"
 #include "core/files/fs.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
 #include <pthread.h>
@@ -97,7 +96,7 @@ static status open_descriptor(hdf5 *f) {
     struct stat info;
     f->fd = open(f->path, O_RDONLY | O_CLOEXEC);
     if (f->fd < 0 || fstat(f->fd, &info))
-        return status_fail(STATUS_IO, "%s: cannot open: %s", f->path, strerror(errno));
+        return file_failure(f->path, "open");
     if (!S_ISREG(info.st_mode))
         return status_fail(STATUS_IO, "%s: is not a regular file", f->path);
     f->size = info.st_size;
@@ -551,16 +550,8 @@ status hdf5_expect(hdf5_shape *out, hdf5 *f, const char *name, dtype type, int r
 
 status hdf5_read(void *out, hdf5 *f, const char *name, const hdf5_shape *shape) {
     if (shape->chunked) die("hdf5: %s is not in one piece", name);
-    for (size_t done = 0; done < shape->bytes;) {
-        ssize_t count = pread(f->fd, (char *)out + done, shape->bytes - done,
-                              (off_t)shape->offset + (off_t)done);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0)
-            return status_fail(STATUS_IO, "%s: cannot read: %s", f->path, strerror(errno));
-        if (count == 0) return damaged(f, name, "the file ended while it was read");
-        done += (size_t)count;
-    }
-    return STATUS_OK;
+    status rc = file_read_at(out, f->fd, f->path, shape->bytes, shape->offset);
+    return rc == STATUS_FORMAT ? damaged(f, name, "the file ended while it was read") : rc;
 }
 
 // Whether the filters of SET are none, or the one deflate that was asked for.

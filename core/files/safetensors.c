@@ -1,21 +1,16 @@
 #include "core/files/safetensors.h"
+#include "core/files/file_map.h"
 #include "core/files/json.h"
+#include "core/files/little_endian.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { HEADER_MAX = 100000000, LENGTH_BYTES = 8 }; // the format's own limit
 
 struct safetensors {
     char *path;
-    const unsigned char *map;
-    size_t size;
+    file_map map;
     const unsigned char *data; // behind the header
     size_t data_size;
     json *header; // owns names, type names and notes
@@ -35,52 +30,29 @@ static const struct {
     {"U16", 16},    {"U32", 32},    {"U64", 64},        {"C64", 64},
 };
 
-static status io_failure(const char *path, const char *action) {
-    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
-}
-
 static status map_file(safetensors *s) {
-    struct stat info;
-    status rc = STATUS_OK;
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return io_failure(s->path, "open");
-    if (fstat(fd, &info)) {
-        rc = io_failure(s->path, "examine");
-    } else if (!S_ISREG(info.st_mode)) {
-        rc = status_fail(STATUS_IO, "%s: is not a file", s->path);
-    } else if (info.st_size < LENGTH_BYTES + 2) {
-        rc = status_fail(STATUS_FORMAT, "%s: has %lld bytes, too few for a safetensors file",
-                         s->path, (long long)info.st_size);
-    } else {
-        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            rc = io_failure(s->path, "map");
-        } else {
-            s->map = map;
-            s->size = (size_t)info.st_size;
-        }
-    }
-    close(fd);
+    status rc = file_map_open(&s->map, s->path);
+    if (!rc && s->map.size < LENGTH_BYTES + 2)
+        rc = status_fail(STATUS_FORMAT, "%s: has %zu bytes, too few for a safetensors file", s->path, s->map.size);
     return rc;
 }
 
 static status read_header(safetensors *s) {
-    uint64_t length = 0;
-    for (int i = LENGTH_BYTES; i-- > 0;) length = length << 8 | s->map[i];
+    const uint64_t length = le64(s->map.data);
     if (length > HEADER_MAX)
         return status_fail(STATUS_FORMAT,
                            "%s: header of %llu bytes, more than the format's limit of %d", s->path,
                            (unsigned long long)length, HEADER_MAX);
-    if (length > s->size - LENGTH_BYTES)
+    if (length > s->map.size - LENGTH_BYTES)
         return status_fail(STATUS_FORMAT,
                            "%s: header of %llu bytes in a file of %zu; the file is cut or it is no "
                            "safetensors file",
-                           s->path, (unsigned long long)length, s->size);
-    const char *text = (const char *)s->map + LENGTH_BYTES;
+                           s->path, (unsigned long long)length, s->map.size);
+    const char *text = (const char *)s->map.data + LENGTH_BYTES;
     if (!length || text[0] != '{')
         return status_fail(STATUS_FORMAT, "%s: header does not start with '{'", s->path);
-    s->data = s->map + LENGTH_BYTES + length;
-    s->data_size = s->size - LENGTH_BYTES - (size_t)length;
+    s->data = s->map.data + LENGTH_BYTES + length;
+    s->data_size = s->map.size - LENGTH_BYTES - (size_t)length;
     return json_parse(&s->header, s->path, text, (size_t)length, 0);
 }
 
@@ -247,7 +219,7 @@ void safetensors_close(safetensors *s) {
     mem_free(s->by_name);
     mem_free(s->entry);
     json_close(s->header);
-    if (s->map) munmap((void *)(uintptr_t)s->map, s->size);
+    file_map_close(&s->map);
     mem_free(s->path);
     mem_free(s);
 }

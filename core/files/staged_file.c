@@ -3,17 +3,15 @@
 #include "core/files/fs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-static status io_failure(const char *path, const char *action) {
-    return status_fail(STATUS_IO, "%s: cannot %s: %s", path, action, strerror(errno));
+status staged_open(staged_file *f, const char *path) {
+    return staged_open_as(f, path, 0666);
 }
 
-status staged_open(staged_file *f, const char *path) {
+status staged_open_as(staged_file *f, const char *path, mode_t mode) {
     buffer temporary = {0};
     *f = (staged_file){.fd = -1};
     status rc = mem_string(&f->path, path);
@@ -21,21 +19,13 @@ status staged_open(staged_file *f, const char *path) {
     f->temporary = temporary.data;
     if (!rc) rc = temporary.failed;
     if (rc) return rc;
-    rc = file_claim(&f->fd, f->temporary, 0666);
+    rc = file_claim(&f->fd, f->temporary, mode);
     f->created = !rc;
     return rc;
 }
 
 status staged_write(staged_file *f, const void *bytes, size_t count) {
-    const char *at = bytes;
-    while (count) {
-        ssize_t written = write(f->fd, at, count);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return io_failure(f->temporary, "write");
-        at += written;
-        count -= (size_t)written;
-    }
-    return STATUS_OK;
+    return file_write_all(f->fd, f->temporary, bytes, count);
 }
 
 status staged_patch(staged_file *f, uint64_t place, const void *bytes, size_t count) {
@@ -43,7 +33,7 @@ status staged_patch(staged_file *f, uint64_t place, const void *bytes, size_t co
     while (count) {
         ssize_t written = pwrite(f->fd, at, count, (off_t)place);
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return io_failure(f->temporary, "write");
+        if (written < 0) return file_failure(f->temporary, "write");
         at += written;
         place += (uint64_t)written;
         count -= (size_t)written;
@@ -53,11 +43,11 @@ status staged_patch(staged_file *f, uint64_t place, const void *bytes, size_t co
 
 status staged_finish(staged_file *f) {
     char folder[PATH_SIZE];
-    status rc = fsync(f->fd) ? io_failure(f->temporary, "sync") : STATUS_OK;
-    if (!rc && rename(f->temporary, f->path)) rc = io_failure(f->path, "rename into place");
+    status rc = fsync(f->fd) ? file_failure(f->temporary, "sync") : STATUS_OK;
+    if (!rc && rename(f->temporary, f->path)) rc = file_failure(f->path, "rename into place");
     f->finished = !rc;
     if (rc) return rc; // the name is given up before the claim on it, in staged_close
-    if (close(f->fd)) rc = io_failure(f->path, "close");
+    if (close(f->fd)) rc = file_failure(f->path, "close");
     f->fd = -1;
     if (rc) return rc;
     if (snprintf(folder, sizeof folder, "%s", f->path) >= (int)sizeof folder)

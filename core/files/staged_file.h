@@ -1,10 +1,11 @@
 // A file that appears whole or not at all: it is written under a temporary name beside its place, synced and
-// renamed. For writers of files that do not fit into memory; file_write (fs.h) is for those that do.
+// renamed. For writers of files that do not fit into memory; file_write (fs.h) is this for those that do.
 #pragma once
 #include "core/status.h"
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef struct staged_file {
     char *path, *temporary;
@@ -14,6 +15,7 @@ typedef struct staged_file {
 
 // Errors of all: IO, MEMORY. To be closed also after a failure.
 status staged_open(staged_file *f, const char *path);
+status staged_open_as(staged_file *f, const char *path, mode_t mode); // else 0666
 status staged_write(staged_file *f, const void *bytes, size_t count);
 // Puts COUNT bytes in the place of those written from the byte PLACE on; what follows is written at the end.
 status staged_patch(staged_file *f, uint64_t place, const void *bytes, size_t count);
