@@ -44,11 +44,12 @@ struct watchdog {
     double since;
     int socket; // -1: none
     watchdog_address own, *peer; // (size); peer NULL until they met
-    struct sockaddr_in *to;      // (size); port 0: cannot be reached
-    standing *standing;          // (size)
+    // Made before PEER is, under the lock, and the thread's own from then on.
+    struct sockaddr_in *to; // (size); port 0: cannot be reached
+    standing *standing;     // (size)
+    double *heard;          // (size): when each was last; 0: never, and then its silence says nothing
 
     int *connection; // (size); NULL: follows nobody
-    double *heard;   // (size): when each was last; 0: never, and then its silence says nothing
     watchdog_look *look;
     void *context;
     bool leaving;   // one has said good-bye: the run is over
@@ -275,7 +276,7 @@ static bool is_closing(watchdog *w) {
 static void handle(watchdog *w, const message *got) {
     if (got->kind == ASK) answer(w, got->from);
     if (got->kind == VERDICT) end(w, got, NULL);
-    if (got->kind == STAND && w->heard) w->heard[got->from] = clock_seconds();
+    if (got->kind == STAND) w->heard[got->from] = clock_seconds();
 }
 
 static void *watch(void *context) {
@@ -367,6 +368,7 @@ status watchdog_meet(watchdog *w, const watchdog_address *all) {
     status rc = mem_new(&peer, w->size, "the ranks' addresses");
     if (!rc) rc = mem_new(&w->to, w->size, "the ranks' addresses");
     if (!rc) rc = mem_new(&w->standing, w->size, "the ranks' standing");
+    if (!rc) rc = mem_new(&w->heard, w->size, "the ranks' signs of life");
     if (rc) {
         mem_free(peer);
         return rc;
@@ -382,8 +384,7 @@ status watchdog_meet(watchdog *w, const watchdog_address *all) {
 status watchdog_follow(watchdog *w, const int *connection, watchdog_look *look, void *context) {
     int *copy = NULL;
     if (!w) return STATUS_OK;
-    status rc = mem_new(&w->heard, w->size, "the ranks' signs of life");
-    if (!rc) rc = mem_new(&copy, w->size, "the ranks' connections");
+    status rc = mem_new(&copy, w->size, "the ranks' connections");
     if (rc) return rc;
     memcpy(copy, connection, (size_t)w->size * sizeof *copy);
     pthread_mutex_lock(&w->lock);
