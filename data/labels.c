@@ -45,11 +45,16 @@ status label_parse(int8_t *out, const char *text) {
     return status_fail(STATUS_FORMAT, "label '%.40s': it must be 1, 0, -1 or empty", text);
 }
 
-static void append_lower(buffer *out, const char *name) {
-    for (; *name; name++) {
-        char c = (char)tolower((unsigned char)*name);
-        buffer_append(out, &c, 1);
+void classes_list(buffer *out, const bool set[CLASS_COUNT], const char *nothing) {
+    const size_t begin = out->length;
+    for (int c = 0; c < CLASS_COUNT; c++) {
+        if (!set[c]) continue;
+        if (out->length > begin) buffer_text(out, ", ");
+        buffer_text(out, class_names[c]);
     }
+    for (size_t i = begin; i < out->length; i++)
+        out->data[i] = (char)tolower((unsigned char)out->data[i]);
+    if (out->length == begin) buffer_text(out, nothing);
 }
 
 void findings_resolve(bool positive[CLASS_COUNT]) {
@@ -61,11 +66,5 @@ void findings_text(buffer *out, const bool positive[CLASS_COUNT]) {
     bool said[CLASS_COUNT];
     memcpy(said, positive, sizeof said);
     findings_resolve(said);
-    int count = 0;
-    for (int c = 0; c < CLASS_COUNT; c++) {
-        if (!said[c]) continue;
-        if (count++) buffer_text(out, ", ");
-        append_lower(out, class_names[c]);
-    }
-    if (!count) buffer_text(out, "no common findings");
+    classes_list(out, said, NO_COMMON_FINDINGS);
 }

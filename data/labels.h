@@ -27,6 +27,9 @@ bool text_is_missing(const char *text);
 
 // "No Finding" is taken back beside anything but "Support Devices".
 void findings_resolve(bool positive[CLASS_COUNT]);
-// Appends the names of the positive classes, resolved, in class order, lower-case, joined by ", ";
-// nothing positive gives "no common findings".
+// Appends the names of the classes in SET, in class order, lower-case, joined by ", ", or, where there is none,
+// NOTHING.
+void classes_list(buffer *out, const bool set[CLASS_COUNT], const char *nothing);
+#define NO_COMMON_FINDINGS "no common findings"
+// The same of the positive classes, resolved; nothing positive gives NO_COMMON_FINDINGS.
 void findings_text(buffer *out, const bool positive[CLASS_COUNT]);

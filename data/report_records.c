@@ -2,20 +2,12 @@
 #include "data/report_records.h"
 #include "core/rng.h"
 
-#include <ctype.h>
 #include <string.h>
 
-void findings_of_labels(buffer *out, const int8_t labels[CLASS_COUNT]) {
-    int count = 0;
-    for (int c = 0; c < CLASS_COUNT; c++) {
-        if (labels[c] != LABEL_POSITIVE) continue;
-        if (count++) buffer_text(out, ", ");
-        for (const char *at = class_names[c]; *at; at++) {
-            const char small = (char)tolower((unsigned char)*at);
-            buffer_append(out, &small, 1);
-        }
-    }
-    if (!count) buffer_text(out, "no common findings");
+void findings_of_labels(buffer *out, const int8_t labels[CLASS_COUNT], const char *nothing) {
+    bool positive[CLASS_COUNT];
+    for (int c = 0; c < CLASS_COUNT; c++) positive[c] = labels[c] == LABEL_POSITIVE;
+    classes_list(out, positive, nothing);
 }
 
 // --- records ------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ bool predictions_find(bool positive[CLASS_COUNT], const predictions *p, const ch
 
 // Appends what a prompt says where the labels are known: the names of the positive ones in class
 // order, lower-case, joined by ", ". "No Finding" stays whatever stands beside it; none at all
-// gives "no common findings". For predictions: findings_text of data/labels.h.
-void findings_of_labels(buffer *out, const int8_t labels[CLASS_COUNT]);
+// gives NOTHING. For predictions: findings_text of data/labels.h.
+void findings_of_labels(buffer *out, const int8_t labels[CLASS_COUNT], const char *nothing);
 
 // --- records ------------------------------------------------------------------------------------
 

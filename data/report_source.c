@@ -9,22 +9,13 @@ static bool is_unsaid(const report_source *s, int split, int64_t row) {
     return split == SPLIT_TRAIN && (double)rng_uniform(key, (uint32_t)row, 0) < s->unsaid;
 }
 
-static bool has_positive(const int8_t labels[CLASS_COUNT]) {
-    for (int c = 0; c < CLASS_COUNT; c++)
-        if (labels[c] == LABEL_POSITIVE) return true;
-    return false;
-}
-
 static status say_findings(buffer *out, instruct_skip *skip, const report_source *s, int split,
                            int64_t record, const char *nothing) {
     bool positive[CLASS_COUNT];
     const char *id = dataset_id(s->set, record, ID_DICOM);
-    const int8_t *labels = dataset_labels(s->set, record);
     buffer_text(out, "");
-    if (s->findings[split] == FINDINGS_LABELS && nothing && !has_positive(labels))
-        buffer_text(out, nothing);
-    else if (s->findings[split] == FINDINGS_LABELS)
-        findings_of_labels(out, labels);
+    if (s->findings[split] == FINDINGS_LABELS)
+        findings_of_labels(out, dataset_labels(s->set, record), nothing);
     if (s->findings[split] != FINDINGS_PREDICTIONS) return out->failed;
     if (!predictions_find(positive, s->predicted[split], id)) {
         *skip = INSTRUCT_SKIP_NO_FINDINGS;
@@ -65,7 +56,8 @@ static status read_row(instruct_text *out, instruct_skip *skip, const void *cont
     status rc = out->id.failed;
     if (!rc)
         rc =
-            report_source_question(&question, skip, s, split, record, is_unsaid(s, split, i), NULL);
+            report_source_question(&question, skip, s, split, record, is_unsaid(s, split, i),
+                                    NO_COMMON_FINDINGS);
     const char *const turns[] = {question.data, NULL};
     if (!rc) prompts_conversation(&out->prompt, s->prompts, turns, 2);
     if (!rc) rc = out->prompt.failed;

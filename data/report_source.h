@@ -22,7 +22,7 @@ typedef struct report_source {
 } report_source;
 
 // What a conversation about RECORD of SPLIT begins with: appends the user's question. UNSAID: findings are
-// not told. NOTHING: what is said where none is known to be there; NULL: as findings_of_labels has it.
+// not told. NOTHING: what is said where the labels have none.
 // FORMAT with *SKIP: the file of predictions lacks the record.
 status report_source_question(buffer *out, instruct_skip *skip, const report_source *s, int split,
                               int64_t record, bool unsaid, const char *nothing);

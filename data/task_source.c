@@ -3,7 +3,6 @@
 #include "core/rng.h"
 #include "data/sections.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,18 +189,6 @@ static void fill_prompt(buffer *out, const task_source *s, const task_row *r, ta
                       task_prompt_draw(r->task, s->seed, r->number, count), &words);
 }
 
-// The positive ones, lower-case, as a list; there may be none.
-static void list_findings(buffer *out, const int8_t labels[CLASS_COUNT]) {
-    const size_t begin = out->length;
-    for (int c = 0; c < CLASS_COUNT; c++) {
-        if (labels[c] != LABEL_POSITIVE) continue;
-        if (out->length > begin) buffer_text(out, ", ");
-        buffer_text(out, class_names[c]);
-    }
-    for (size_t i = begin; i < out->length; i++)
-        out->data[i] = (char)tolower((unsigned char)out->data[i]);
-}
-
 static void ask_finding(turns *x, buffer *answer, const task_source *s, const task_row *r) {
     const int8_t *labels = dataset_labels(s->reports->set, r->record);
     const task_question q = task_question_draw(labels, s->seed, r->number);
@@ -228,7 +215,7 @@ static status ask(turns *x, instruct_text *out, const task_source *s, const task
         return STATUS_OK;
     case TASK_CPAQA:
         fill_prompt(&x->prompt, s, r, TEXT_OF_CPAQA, NULL);
-        list_findings(&out->answer, dataset_labels(s->reports->set, r->record));
+        findings_of_labels(&out->answer, dataset_labels(s->reports->set, r->record), "");
         out->may_be_empty = true;
         return STATUS_OK;
     case TASK_RE:

@@ -163,7 +163,7 @@ static void expect_report(const instruct_record *r, int64_t i, const char *findi
 
 static const char *labels_say(int64_t i, char out[64]) {
     buffer b = {0};
-    findings_of_labels(&b, dataset_labels(report_set, i));
+    findings_of_labels(&b, dataset_labels(report_set, i), NO_COMMON_FINDINGS);
     snprintf(out, 64, "%s", b.data);
     buffer_free(&b);
     return out;

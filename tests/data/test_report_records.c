@@ -220,7 +220,7 @@ START_TEST(words_of_labels) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         buffer out = {0};
         buffer_text(&out, ">");
-        findings_of_labels(&out, cases[i].labels);
+        findings_of_labels(&out, cases[i].labels, NO_COMMON_FINDINGS);
         ck_assert_str_eq(out.data + 1, cases[i].says);
         buffer_free(&out);
     }

@@ -61,7 +61,7 @@ static void expect_turns(const instruct_text *t, int64_t record, const char *rep
                          const char *prompt) {
     buffer findings = {0}, want = {0}, clean = {0};
     buffer_text(&findings, "");
-    if (any_positive(record)) findings_of_labels(&findings, dataset_labels(report_set, record));
+    if (any_positive(record)) findings_of_labels(&findings, dataset_labels(report_set, record), NO_COMMON_FINDINGS);
     findings_clean(&clean, report);
     buffer_text(&want, "This is a conversation between");
     const char *from =
@@ -116,7 +116,7 @@ START_TEST(questions) {
             expect_turns(&t, r->record, report_of(r->record),
                          prompt_of(TASK_CPBQA, TEXT_OF_CPBQA, r->number, class_names[q.finding]));
         } else {
-            if (any_positive(r->record)) findings_of_labels(&want, labels);
+            if (any_positive(r->record)) findings_of_labels(&want, labels, NO_COMMON_FINDINGS);
             expect_turns(&t, r->record, report_of(r->record),
                          prompt_of(TASK_CPAQA, TEXT_OF_CPAQA, r->number, ""));
         }
