@@ -1,8 +1,8 @@
 // Reports out of CSV, JSON lines and text files; tables of labels. See report_table.h.
 #include "data/report_table.h"
 #include "core/files/fs.h"
-#include "core/files/json.h"
 #include "data/csv.h"
+#include "data/json_lines.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -123,39 +123,30 @@ static status read_id(const char **id, char number[24], const report_table *t, j
     return rc;
 }
 
-static status add_line(report_table *t, const char **key, const char *line, size_t length,
-                       int number, const report_options *o) {
-    json *document = NULL;
+static status add_object(report_table *t, const char **key, const json_lines *lines,
+                         const report_options *o) {
+    const json_value object = json_root(lines->object);
     json_value value;
     char digits[24];
     const char *id, *text = "";
-    status rc = json_parse(&document, t->path, line, length, number);
-    json_value object = rc ? (json_value){0} : json_root(document);
-    if (!rc) rc = json_object(object);
-    if (!rc && !*key) rc = find_keys(key, t, object, o);
+    status rc = *key ? STATUS_OK : find_keys(key, t, object, o);
     if (!rc) rc = read_id(&id, digits, t, object);
     if (!rc) rc = json_member(&value, object, *key);
     if (!rc && json_kind_of(value) != JSON_NULL) rc = json_text(&text, value);
-    if (!rc) rc = add_report(t, id, text, number);
-    json_close(document);
-    return rc;
+    return rc ? rc : add_report(t, id, text, lines->line);
 }
 
 static status read_json_lines(report_table *t, const report_options *o) {
-    buffer file = {0};
+    json_lines lines;
     const char *key = NULL;
-    int number = 1;
-    status rc = file_read(t->path, 0, &file);
-    const char *line = file.data, *end = rc ? line : line + file.length;
-    for (; !rc && line < end; number++) {
-        const char *feed = memchr(line, '\n', (size_t)(end - line)), *stop = feed ? feed : end;
-        size_t length = (size_t)(stop - line), blank = 0;
-        while (blank < length && strchr(" \t\r", line[blank]) && line[blank]) blank++;
-        if (number == INT32_MAX) rc = status_fail(STATUS_FORMAT, "%s: too many lines", t->path);
-        if (!rc && blank < length) rc = add_line(t, &key, line, length, number, o);
-        line = feed ? feed + 1 : end;
+    bool more = true;
+    status rc = json_lines_open(&lines, t->path);
+    while (!rc) {
+        rc = json_lines_next(&lines, &more);
+        if (rc || !more) break;
+        rc = add_object(t, &key, &lines, o);
     }
-    buffer_free(&file);
+    json_lines_close(&lines);
     return rc;
 }
 
