@@ -31,10 +31,9 @@ static status flag(bool *out, json_value object, const char *name) {
 
 // The latest error with the value's place in front.
 static status at_value(status rc, json_value value) {
-    char text[1024], place[JSON_PLACE_SIZE];
+    char place[JSON_PLACE_SIZE];
     if (rc != STATUS_FORMAT) return rc;
-    snprintf(text, sizeof text, "%s", status_text());
-    return status_fail(rc, "%s%s", json_place(place, value), text);
+    return status_fail(rc, "%s%s", json_place(place, value), status_text());
 }
 
 // As json_fail, without the value's key: the texts here name what they speak of.
@@ -253,11 +252,7 @@ static status read_merge_lines(bpe *b, const char *path) {
         if (memchr(begin, 0, length))
             rc = status_fail(STATUS_FORMAT, "a NUL byte; is this a merges.txt?");
         if (!rc) rc = merge_text(b, begin, length);
-        if (rc == STATUS_FORMAT) {
-            char why[512];
-            snprintf(why, sizeof why, "%s", status_text());
-            rc = status_fail(rc, "%s:%d: %s", path, line, why);
-        }
+        if (rc == STATUS_FORMAT) rc = status_fail(rc, "%s:%d: %s", path, line, status_text());
     }
     buffer_free(&text);
     return rc;

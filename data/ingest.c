@@ -1,6 +1,6 @@
 #include "core/log.h"
 #include "data/ingest_plan.h"
-#include "data/shard.h"
+#include "data/shard_folder.h"
 
 #include <inttypes.h>
 #include <omp.h>
@@ -144,10 +144,7 @@ static status find_shard(shard **out, const ingest *g, const char *path) {
     if (rc || !strcmp((*out)->plan, g->plan.hash)) return rc;
     shard_close(*out);
     *out = NULL;
-    return status_fail(STATUS_FORMAT,
-                       "%s: was made from other inputs or with other options; give another --out, "
-                       "or remove the folder to make it anew",
-                       path);
+    return shard_folder_other_plan(path);
 }
 
 static status run_shard(ingest *g, int split, size_t number) {

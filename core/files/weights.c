@@ -52,7 +52,7 @@ static status find_kind(const char *path, kind *out) {
     if (!file_exists(path)) return status_fail(STATUS_IO, "%s: is not a file", path);
     if (!size) return status_fail(STATUS_FORMAT, "%s: is empty", path);
     f = fopen(path, "rbe");
-    if (!f) return status_fail(STATUS_IO, "%s: cannot open", path);
+    if (!f) return file_failure(path, "open");
     size_t got = fread(head, 1, sizeof head, f);
     fclose(f);
     // First: the length of a safetensors header may begin with the bytes of another format, but a header
@@ -285,6 +285,9 @@ const weight_entry *weights_lookup(const weights *w, const char *name) {
 static status piece_of(weights *w, const weight_entry *e, int64_t first, int64_t count, const void **out) {
     part *p = &w->part[e->part];
     *out = w->piece;
+    if (e->type == ELEMENT_COUNT)
+        return status_fail(STATUS_FORMAT, "%s: \"%.200s\" is of type %s, which is not supported", w->path,
+                           e->name, e->type_name);
     if (p->torch) return torch_file_copy(p->torch, torch_file_at(p->torch, e->place), first, count, w->piece);
     *out = (const char *)safetensors_at(p->safe, e->place)->data + (size_t)first * element_size(e->type);
     return STATUS_OK;
@@ -292,9 +295,6 @@ static status piece_of(weights *w, const weight_entry *e, int64_t first, int64_t
 
 static status read_numbers(weights *w, const weight_entry *e, float *narrow, double *wide) {
     const void *bytes = NULL;
-    if (e->type == ELEMENT_COUNT)
-        return status_fail(STATUS_FORMAT, "%s: \"%.200s\" is of type %s, which is not supported", w->path,
-                           e->name, e->type_name);
     for (int64_t first = 0; first < e->count; first += PIECE) {
         int64_t count = e->count - first < PIECE ? e->count - first : PIECE;
         status rc = piece_of(w, e, first, count, &bytes);
@@ -316,9 +316,6 @@ status weights_read_f64(weights *w, const weight_entry *e, double *out) {
 }
 
 status weights_piece(weights *w, const weight_entry *e, int64_t first, int64_t count, const void **out) {
-    if (e->type == ELEMENT_COUNT)
-        return status_fail(STATUS_FORMAT, "%s: \"%.200s\" is of type %s, which is not supported", w->path,
-                           e->name, e->type_name);
     if (first < 0 || count < 0 || count > PIECE || first > e->count - count)
         die("weights_piece %s: elements %lld + %lld of %lld", e->name, (long long)first, (long long)count,
             (long long)e->count);

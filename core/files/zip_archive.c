@@ -292,13 +292,8 @@ static status expand(zip_archive *z, const zip_entry *e, void **owned) {
     if (!z->deflater) rc = deflater_open(&z->deflater, 1);
     if (!rc) rc = mem_take(owned, e->size + 1, 1, "a compressed entry");
     if (!rc) rc = deflate_expand(z->deflater, *owned, e->packed, e->size, e->packed_size);
-    if (rc == STATUS_FORMAT) {
-        char text[256];
-        strncpy(text, status_text(), sizeof text - 1);
-        text[sizeof text - 1] = 0;
-        rc = status_fail(rc, "%s: entry \"%.200s\": %s", z->name, e->name, text);
-    }
-    return rc;
+    if (rc != STATUS_FORMAT) return rc;
+    return status_fail(rc, "%s: entry \"%.200s\": %s", z->name, e->name, status_text());
 }
 
 status zip_read(zip_archive *z, const zip_entry *e, const unsigned char **data, void **owned) {
