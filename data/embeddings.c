@@ -40,17 +40,11 @@ static status check_header(embeddings *e, hdf5 *f) {
     return rc;
 }
 
-static status refuse_chunks(const embeddings *e, const hdf5_shape *shape, const char *name) {
-    if (!shape->chunked) return STATUS_OK;
-    return status_fail(STATUS_FORMAT, "%s: %s is stored in chunks", e->path, name);
-}
-
 static status look_at_numbers(embeddings *e, hdf5 *f) {
     const int64_t any[] = {-1, -1, -1}, one = 1;
     hdf5_shape shape;
     const int narrow = e->type == DTYPE_F32 ? 1 : 2; // bytes that stand for one number
-    status rc = hdf5_expect(&shape, f, "embeddings", narrow > 1 ? DTYPE_U8 : DTYPE_F32, 3, any);
-    if (!rc) rc = refuse_chunks(e, &shape, "embeddings");
+    status rc = hdf5_expect_whole(&shape, f, "embeddings", narrow > 1 ? DTYPE_U8 : DTYPE_F32, 3, any);
     if (rc) return rc;
     for (int i = 0; i < 3; i++)
         if (shape.dim[i] < 1 || (i && shape.dim[i] > INT32_MAX) ||
@@ -61,8 +55,7 @@ static status look_at_numbers(embeddings *e, hdf5 *f) {
     e->queries = (int)shape.dim[1];
     e->width = (int)shape.dim[2] / narrow;
     e->place = shape.offset;
-    rc = hdf5_expect(&shape, f, "rows", DTYPE_I64, 1, &one);
-    if (!rc) rc = refuse_chunks(e, &shape, "rows");
+    rc = hdf5_expect_whole(&shape, f, "rows", DTYPE_I64, 1, &one);
     if (!rc) rc = hdf5_read(&e->rows, f, "rows", &shape);
     e->rows_place = shape.offset;
     if (!rc && (e->rows < 0 || e->rows > e->count))

@@ -28,38 +28,30 @@ static status check_header(instruct_shard *s, hdf5 *f) {
     return status_fail(STATUS_FORMAT, "%s: unknown split %s", s->path, text);
 }
 
-// Reads a dataset of one dimension, COUNT (-1: any, then told), into a new allocation.
-static status load(void *target, hdf5 *f, const char *name, dtype type, int64_t *count) {
-    hdf5_shape shape;
-    status rc = hdf5_expect(&shape, f, name, type, 1, count);
-    if (!rc && shape.chunked)
-        rc = status_fail(STATUS_FORMAT, "%s: %s is stored in chunks", hdf5_path(f), name);
-    if (!rc && *count < 0) *count = shape.dim[0];
-    if (!rc) rc = mem_take((void **)target, shape.bytes, 1, name);
-    return rc ? rc : hdf5_read(*(void **)target, f, name, &shape);
-}
-
 static status load_tables(instruct_shard *s, hdf5 *f) {
-    int64_t *wide = NULL, records = -1, ends;
-    status rc = load(&s->length, f, "length", DTYPE_I32, &records);
+    const int64_t any = -1;
+    int64_t *wide = NULL;
+    hdf5_shape shape;
+    status rc = hdf5_load(&s->length, &shape, f, "length", DTYPE_I32, 1, &any);
     if (rc) return rc;
-    s->records = records;
-    ends = records + 1;
-    rc = load(&s->supervised, f, "supervised", DTYPE_I32, &records);
-    if (!rc) rc = load(&s->offset, f, "offsets", DTYPE_I64, &ends);
-    if (!rc) rc = load(&wide, f, "crc32", DTYPE_I64, &records);
-    if (!rc) rc = mem_new(&s->crc, records, "checksums");
-    for (int64_t i = 0; !rc && i < records; i++) s->crc[i] = (uint32_t)wide[i];
+    s->records = shape.dim[0];
+    const int64_t ends = s->records + 1;
+    rc = hdf5_load(&s->supervised, &shape, f, "supervised", DTYPE_I32, 1, &s->records);
+    if (!rc) rc = hdf5_load(&s->offset, &shape, f, "offsets", DTYPE_I64, 1, &ends);
+    if (!rc) rc = hdf5_load(&wide, &shape, f, "crc32", DTYPE_I64, 1, &s->records);
+    if (!rc) rc = mem_new(&s->crc, s->records, "checksums");
+    for (int64_t i = 0; !rc && i < s->records; i++) s->crc[i] = (uint32_t)wide[i];
     mem_free(wide);
     return rc;
 }
 
 static status load_skipped(instruct_shard *s, hdf5 *f) {
+    hdf5_shape shape;
     status rc = text_column_read(&s->skipped_reason, f, "skipped_reason", -1, true);
     int64_t count = rc ? 0 : (int64_t)s->skipped_reason.count;
     if (!rc) rc = text_column_read(&s->skipped_id, f, "skipped_id", count, true);
     if (!rc) rc = text_column_read(&s->skipped_detail, f, "skipped_detail", count, true);
-    return rc ? rc : load(&s->skipped_row, f, "skipped_row", DTYPE_I64, &count);
+    return rc ? rc : hdf5_load(&s->skipped_row, &shape, f, "skipped_row", DTYPE_I64, 1, &count);
 }
 
 static status damaged(const instruct_shard *s, const char *what) {

@@ -39,22 +39,10 @@ static status check_header(shard *s, hdf5 *f) {
     return status_fail(STATUS_FORMAT, "%s: unknown split %s", s->path, text);
 }
 
-// Reads a dataset of RANK dimensions DIM into a new allocation.
-static status load(void *target, hdf5 *f, const char *name, dtype type, int rank,
-                   const int64_t *dim) {
-    void **out = target;
-    hdf5_shape shape;
-    status rc = hdf5_expect(&shape, f, name, type, rank, dim);
-    if (!rc && shape.chunked)
-        rc = status_fail(STATUS_FORMAT, "%s: %s is stored in chunks", hdf5_path(f), name);
-    if (!rc) rc = mem_take(out, shape.bytes, 1, name);
-    if (!rc) rc = hdf5_read(*out, f, name, &shape);
-    return rc;
-}
-
 static status load_checksums(shard *s, hdf5 *f) {
     int64_t *wide = NULL;
-    status rc = load(&wide, f, "crc32", DTYPE_I64, 1, &s->records);
+    hdf5_shape shape;
+    status rc = hdf5_load(&wide, &shape, f, "crc32", DTYPE_I64, 1, &s->records);
     if (!rc) rc = mem_new(&s->crc, s->records, "checksums");
     if (!rc) rc = mem_new(&s->checked, s->records, "checksums");
     for (int64_t i = 0; !rc && i < s->records; i++) s->crc[i] = (uint32_t)wide[i];
@@ -63,11 +51,12 @@ static status load_checksums(shard *s, hdf5 *f) {
 }
 
 static status load_skipped(shard *s, hdf5 *f) {
+    hdf5_shape shape;
     status rc = text_column_read(&s->skipped_reason, f, "skipped_reason", -1, true);
     int64_t count = rc ? 0 : (int64_t)s->skipped_reason.count;
     if (!rc) rc = text_column_read(&s->skipped_id, f, "skipped_id", count, true);
     if (!rc) rc = text_column_read(&s->skipped_detail, f, "skipped_detail", count, true);
-    if (!rc) rc = load(&s->skipped_line, f, "skipped_line", DTYPE_I64, 1, &count);
+    if (!rc) rc = hdf5_load(&s->skipped_line, &shape, f, "skipped_line", DTYPE_I64, 1, &count);
     return rc;
 }
 
@@ -76,8 +65,8 @@ static status load_tables(shard *s, hdf5 *f) {
     const int64_t labels[] = {s->records, CLASS_COUNT}, sizes[] = {s->records, 2};
     hdf5_shape shape;
     status rc = hdf5_expect(&shape, f, "images", DTYPE_U8, 3, images);
-    if (!rc) rc = load(&s->labels, f, "labels", DTYPE_I8, 2, labels);
-    if (!rc) rc = load(&s->sizes, f, "sizes", DTYPE_I32, 2, sizes);
+    if (!rc) rc = hdf5_load(&s->labels, &shape, f, "labels", DTYPE_I8, 2, labels);
+    if (!rc) rc = hdf5_load(&s->sizes, &shape, f, "sizes", DTYPE_I32, 2, sizes);
     if (!rc) rc = load_checksums(s, f);
     for (int i = 0; !rc && i < ID_COUNT; i++)
         rc = text_column_read(&s->id[i], f, record_id_names[i], s->records, true);

@@ -51,13 +51,11 @@ status text_column_write(hdf5 *f, const char *name, const text_column *c) {
     return rc;
 }
 
-static status look_at_part(hdf5_shape *out, char path[PART_SIZE], hdf5 *f, const char *name,
-                           const char *part, dtype type, int64_t count) {
-    snprintf(path, PART_SIZE, "%s/%s", name, part);
-    status rc = hdf5_expect(out, f, path, type, 1, &count);
-    if (!rc && out->chunked)
-        rc = status_fail(STATUS_FORMAT, "%s: %s is stored in chunks", hdf5_path(f), path);
-    return rc;
+static status load_part(void *target, hdf5_shape *out, hdf5 *f, const char *name, const char *part,
+                        dtype type, int64_t count) {
+    char path[PART_SIZE];
+    snprintf(path, sizeof path, "%s/%s", name, part);
+    return hdf5_load(target, out, f, path, type, 1, &count);
 }
 
 static status check_offsets(const text_column *c, const hdf5 *f, const char *name, int64_t bytes) {
@@ -84,20 +82,16 @@ static status load_bytes(text_column *c, hdf5 *f, const char *path, const hdf5_s
 }
 
 status text_column_read(text_column *c, hdf5 *f, const char *name, int64_t count, bool load) {
+    const int64_t any = -1;
     char path[PART_SIZE];
     hdf5_shape shape;
     *c = (text_column){0};
-    status rc = look_at_part(&shape, path, f, name, "present", DTYPE_U8, count);
-    if (!rc) {
-        c->count = (size_t)shape.dim[0];
-        rc = mem_new(&c->present, c->count, "texts");
-    }
-    if (!rc) rc = hdf5_read(c->present, f, path, &shape);
+    snprintf(path, sizeof path, "%s/bytes", name);
+    status rc = load_part(&c->present, &shape, f, name, "present", DTYPE_U8, count);
+    if (!rc) c->count = (size_t)shape.dim[0];
     if (!rc)
-        rc = look_at_part(&shape, path, f, name, "offsets", DTYPE_I64, (int64_t)c->count + 1);
-    if (!rc) rc = mem_new(&c->offset, c->count + 1, "texts");
-    if (!rc) rc = hdf5_read(c->offset, f, path, &shape);
-    if (!rc) rc = look_at_part(&shape, path, f, name, "bytes", DTYPE_U8, -1);
+        rc = load_part(&c->offset, &shape, f, name, "offsets", DTYPE_I64, (int64_t)c->count + 1);
+    if (!rc) rc = hdf5_expect_whole(&shape, f, path, DTYPE_U8, 1, &any);
     if (!rc) rc = check_offsets(c, f, name, shape.dim[0]);
     if (!rc) c->place = shape.offset;
     if (!rc && load) rc = load_bytes(c, f, path, &shape);

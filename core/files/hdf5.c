@@ -529,10 +529,13 @@ status hdf5_look(hdf5_shape *out, hdf5 *f, const char *name) {
     return look(out, f, name, look_at_numbers);
 }
 
+static status refuse_chunks(const hdf5_shape *shape, const hdf5 *f, const char *name) {
+    return shape->chunked ? damaged(f, name, "is stored in chunks") : STATUS_OK;
+}
+
 status hdf5_expect_strings(hdf5_shape *out, hdf5 *f, const char *name) {
     status rc = look(out, f, name, look_at_strings);
-    if (!rc && out->chunked) rc = damaged(f, name, "is stored in chunks");
-    return rc;
+    return rc ? rc : refuse_chunks(out, f, name);
 }
 
 status hdf5_expect(hdf5_shape *out, hdf5 *f, const char *name, dtype type, int rank,
@@ -546,6 +549,20 @@ status hdf5_expect(hdf5_shape *out, hdf5 *f, const char *name, dtype type, int r
     return status_fail(STATUS_FORMAT, "%s: %s is %s %s, must be %s %s", f->path, name,
                        dtype_name(out->type), shape_text(found, out->rank, out->dim),
                        dtype_name(type), shape_text(want, rank, dim));
+}
+
+status hdf5_expect_whole(hdf5_shape *out, hdf5 *f, const char *name, dtype type, int rank,
+                         const int64_t *dim) {
+    status rc = hdf5_expect(out, f, name, type, rank, dim);
+    return rc ? rc : refuse_chunks(out, f, name);
+}
+
+status hdf5_load(void *target, hdf5_shape *out, hdf5 *f, const char *name, dtype type, int rank,
+                 const int64_t *dim) {
+    void **bytes = target;
+    status rc = hdf5_expect_whole(out, f, name, type, rank, dim);
+    if (!rc) rc = mem_take(bytes, out->bytes, 1, name);
+    return rc ? rc : hdf5_read(*bytes, f, name, out);
 }
 
 status hdf5_read(void *out, hdf5 *f, const char *name, const hdf5_shape *shape) {

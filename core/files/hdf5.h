@@ -68,6 +68,12 @@ status hdf5_look(hdf5_shape *out, hdf5 *f, const char *name);
 // As hdf5_look; fails unless type, rank and sizes are these (-1 fits any).
 status hdf5_expect(hdf5_shape *out, hdf5 *f, const char *name, dtype type, int rank,
                    const int64_t *dim);
+// The same; fails also where it is not in one piece.
+status hdf5_expect_whole(hdf5_shape *out, hdf5 *f, const char *name, dtype type, int rank,
+                         const int64_t *dim);
+// The same, and its bytes in *TARGET, a new allocation.
+status hdf5_load(void *target, hdf5_shape *out, hdf5 *f, const char *name, dtype type, int rank,
+                 const int64_t *dim);
 // A dataset of strings of one length (not of variable length) as U8 (strings, bytes of each), where
 // NUL ends a shorter one.
 status hdf5_expect_strings(hdf5_shape *out, hdf5 *f, const char *name);
