@@ -11,7 +11,7 @@ const bool clinical_five[CLASS_COUNT] = {
 
 // --- one report ----------------------------------------------------------------------------------
 
-static bool is_found(int8_t label, clinical_mapping mapping) {
+bool clinical_found(int8_t label, clinical_mapping mapping) {
     return label == LABEL_POSITIVE || (mapping == CLINICAL_UNCERTAIN && label == LABEL_UNCERTAIN);
 }
 
@@ -42,7 +42,8 @@ status clinical_statistics(double *out, const int8_t *predicted, const int8_t *t
         if (!rc) rc = check_labels(label, i, "truth");
         if (rc) return rc;
         for (int k = 0; k < CLASS_COUNT; k++) {
-            const bool wanted = is_found(label[k], mapping), found = is_found(guess[k], mapping);
+            const bool wanted = clinical_found(label[k], mapping),
+                       found = clinical_found(guess[k], mapping);
             row[3 * k] = wanted, row[3 * k + 1] = found, row[3 * k + 2] = wanted && found;
         }
         put_sample(row + CLINICAL_COUNTS, row, NULL);

@@ -15,6 +15,9 @@ typedef enum clinical_mapping {
 // "positive", "positive or uncertain": tables of results say which.
 extern const char *const clinical_mapping_names[CLINICAL_MAPPINGS];
 
+// Whether LABEL says so.
+bool clinical_found(int8_t label, clinical_mapping mapping);
+
 // The five findings that are scored apart: Cardiomegaly, Edema, Consolidation, Atelectasis, Pleural
 // Effusion.
 extern const bool clinical_five[CLASS_COUNT];

@@ -128,7 +128,7 @@ static void json_findings(buffer *out, const evaluator *v, const int8_t labels[C
     bool first = true;
     buffer_text(out, "[");
     for (int n = 0; n < CLASS_COUNT; n++) {
-        if (!evaluator_found(v, labels[n])) continue;
+        if (!clinical_found(labels[n], v->how.mapping)) continue;
         buffer_text(out, first ? "" : ",");
         buffer_json(out, class_names[n]);
         first = false;

@@ -118,8 +118,8 @@ static void add_tags(buffer *out, const evaluator *v, const int8_t *truth, const
     bool any = false;
     buffer_text(out, "<div class=\"tags\">");
     for (int n = 0; n < CLASS_COUNT; n++) {
-        const bool there = evaluator_found(v, truth[n]),
-                   found = said && evaluator_found(v, said[n]);
+        const bool there = clinical_found(truth[n], v->how.mapping),
+                   found = said && clinical_found(said[n], v->how.mapping);
         if (!there && !found) continue;
         const char *kind = !said ? "" : there && found ? "good" : found ? "bad" : "missed";
         buffer_print(out, "<span class=\"%s\">%s%s</span>", kind,

@@ -26,13 +26,9 @@ void evaluator_close(evaluator *v) {
     dataset_close(v->data);
 }
 
-bool evaluator_reads_truth(const evaluator *v) {
+// The findings of the real reports are those that the labeler reads in them.
+static bool reads_truth(const evaluator *v) {
     return config_choice(v->config, "evaluate.truth") == 1;
-}
-
-bool evaluator_found(const evaluator *v, int8_t label) {
-    return label == LABEL_POSITIVE ||
-           (v->how.mapping == CLINICAL_UNCERTAIN && label == LABEL_UNCERTAIN);
 }
 
 // --- opening ------------------------------------------------------------------------------------
@@ -178,7 +174,7 @@ static status tell_protocol(evaluator *v, const char *shards) {
          "macro F1 over 14 findings; one is there where the label is %s; the labeler's of the "
          "answers against %s",
          clinical_mapping_names[v->how.mapping],
-         evaluator_reads_truth(v) ? "the labeler's of the real reports" : "the shards'");
+         reads_truth(v) ? "the labeler's of the real reports" : "the shards'");
     status rc = tell_file(v, "labeler", "Labeler", v->labeler.inference.file);
     tell(v, "similarity", "Similarity",
          "mean cosine of the labeler's [CLS] vectors of answer and report");
@@ -209,7 +205,7 @@ status evaluator_open(evaluator *v, const arguments *a, const char *shards, bool
     *v = (evaluator){0};
     status rc = read_all(v, a, shards, constant);
     if (!rc) rc = tell_protocol(v, shards);
-    if (!rc) rc = evaluation_label(&v->e, &v->labeler, evaluator_reads_truth(v));
+    if (!rc) rc = evaluation_label(&v->e, &v->labeler, reads_truth(v));
     if (!rc && v->bert) rc = evaluation_bert(&v->e, v->bert);
     for (int k = 0; k < v->e.runs && !rc; k++) rc = score_run(v, k);
     return rc;

@@ -48,11 +48,6 @@ extern const struct paper_row {
     double score[PAPER_COLUMNS];
 } paper_rows[PAPER_ROWS];
 
-// Whether the findings of the real reports are those that the labeler reads in them.
-bool evaluator_reads_truth(const evaluator *v);
-// Whether LABEL says that a finding is there.
-bool evaluator_found(const evaluator *v, int8_t label);
-
 // Tables that are filled: the paper's, all clinical scores and controls, how the first run differs
 // from the others, the protocol.
 void evaluation_paper(table *t, const evaluator *v);
