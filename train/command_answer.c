@@ -87,9 +87,8 @@ static status open_mistakes(answerer *w, const arguments *a) {
 
 static status open_data(answerer *w, const arguments *a) {
     const config *c = w->language.inference.config;
-    static const record_text kinds[] = {TEXT_FINDINGS, TEXT_IMPRESSION, TEXT_LAST_PARAGRAPH};
     const report_choice all = {.split = SPLIT_TRAIN,
-                               .section = kinds[config_choice(c, "instruct.section")],
+                               .section = task_settings_section(c),
                                .limit = config_int(c, "data.limit")};
     if (!argument(a, "shards"))
         return status_fail(STATUS_USAGE,

@@ -138,11 +138,6 @@ static status open_all_findings(builder *b) {
 
 // --- sources ------------------------------------------------------------------------------------
 
-static record_text section_of(const config *c) {
-    static const record_text kinds[] = {TEXT_FINDINGS, TEXT_IMPRESSION, TEXT_LAST_PARAGRAPH};
-    return kinds[config_choice(c, "instruct.section")];
-}
-
 static status list_split(builder *b, int split) {
     const config *c = b->config;
     const bool train = split == SPLIT_TRAIN;
@@ -201,7 +196,7 @@ static status open_reports(builder *b, instruct_source *from, const char *path) 
     if (rc) return rc;
     s->set = b->data;
     s->prompts = b->prompts;
-    s->section = section_of(b->config);
+    s->section = task_settings_section(b->config);
     s->image_tokens = f->queries;
     for (int k = 0; k < SPLIT_COUNT && !rc; k++)
         if (b->split < 0 || b->split == k) rc = list_split(b, k);

@@ -1,27 +1,24 @@
 #include "train/generate_prompts.h"
-#include "data/prompts.h"
+#include "train/task_settings.h"
 
 #include <string.h>
 
 // --- findings -----------------------------------------------------------------------------------
 status generate_frame_open(generate_frame *f, const config *c, const instruct_facts *facts) {
     static const char mark[] = "\x01";
-    const prompts_files files = {.prompts = config_text(c, "instruct.prompts"),
-                                 .key = config_text(c, "instruct.prompt"),
-                                 .system = config_text(c, "instruct.system"),
-                                 .wrapper = config_text(c, "instruct.template")};
+    const char *file = config_text(c, "instruct.prompts");
     prompts *p = NULL;
     buffer text = {0};
     *f = (generate_frame){0};
-    status rc = prompts_open(&p, &files);
+    status rc = task_settings_prompts(&p, c);
     if (!rc && prompts_hash(p) != facts->prompts)
         rc = status_fail(STATUS_FORMAT, "instruct.prompts: %s is not what the conversations were made "
-                                        "with: their findings cannot be found", files.prompts);
+                                        "with: their findings cannot be found", file);
     if (!rc) prompts_report(&text, p, mark, facts->queries);
     if (!rc) rc = text.failed;
     const char *at = rc ? NULL : strstr(text.data, mark);
     if (!rc && !at)
-        rc = status_fail(STATUS_FORMAT, "%s: the prompt holds no findings", files.prompts);
+        rc = status_fail(STATUS_FORMAT, "%s: the prompt holds no findings", file);
     if (at) {
         buffer_append(&f->before, text.data, (size_t)(at - text.data));
         buffer_text(&f->behind, at + 1);

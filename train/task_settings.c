@@ -35,6 +35,10 @@ status task_settings_prompts(prompts **out, const config *c) {
                               : rc;
 }
 
+record_text task_settings_section(const config *c) {
+    return (record_text)config_choice(c, "instruct.section"); // as RECORD_TEXT_LIST begins
+}
+
 // --- rows ---------------------------------------------------------------------------------------
 
 static bool is_answered(int t) {

@@ -10,6 +10,9 @@ status task_settings_wanted(bool wanted[TASK_COUNT], const config *c);
 // The prompts of section "instruct", system text and roles among them. USAGE, IO, FORMAT, MEMORY.
 status task_settings_prompts(prompts **out, const config *c);
 
+// The section of reports that instruct.section names.
+record_text task_settings_section(const config *c);
+
 // Conversations of all tasks around a source of reports.
 typedef struct task_rows {
     task_prompts *words;
