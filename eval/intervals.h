@@ -1,6 +1,6 @@
 // How sure a score is: bootstrap intervals (Efron) of a run's scores and of the difference of two
 // runs, and a paired randomization test (Noreen) of that difference. Pure functions, seeded: the
-// same input gives the same bytes with any number of threads. Called by the evaluate and compare
+// same input gives the same bytes with any number of threads. Called by the evaluate and ask
 // commands.
 //
 // A report adds a row of statistics (counts of n-grams, of labels, ...) and every score is a

@@ -1,6 +1,6 @@
 // Scores of a report labeler: 14 observations, each blank, positive, negative or uncertain. Pure
 // functions on host arrays, as scikit-learn defines them. Called by the labeler's validation and by
-// the evaluate command. Scores of images' findings are those of eval/metrics.h.
+// the label command. Scores of images' findings are those of eval/metrics.h.
 #pragma once
 #include "data/labels.h"
 #include "eval/table.h"

@@ -29,8 +29,7 @@ void metric_average_divide(metric_average *sum, double count) {
     sum->f1 = divide(sum->f1, count);
 }
 
-// --- ranking
-// ---------------------------------------------------------------------------------------
+// --- ranking -------------------------------------------------------------------------------------
 
 typedef struct scored {
     float score;
@@ -63,8 +62,7 @@ static void ranking(class_metrics *c, scored *rows, int64_t count) {
     if (negatives) c->auc = pairs / ((double)positives * (double)negatives);
 }
 
-// --- one class, one row
-// ----------------------------------------------------------------------------
+// --- one class, one row --------------------------------------------------------------------------
 
 static void class_measure(class_metrics *c, scored *rows, const float *logits,
                           const uint8_t *targets, int64_t count, int classes) {
@@ -102,8 +100,7 @@ static void rows_measure(classify_metrics *out, const float *logits, const uint8
     out->exact_match = (double)exact / (double)out->count;
 }
 
-// --- all
-// -------------------------------------------------------------------------------------------
+// --- all -----------------------------------------------------------------------------------------
 
 static void classes_summarize(classify_metrics *out) {
     int64_t matched = 0, predicted = 0, support = 0;

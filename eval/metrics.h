@@ -1,6 +1,6 @@
 // Metrics of multi-label classification: pure functions on host arrays, as scikit-learn defines
-// them (zero_division = 0). They know no model and no device. Called by the classifier's validation
-// and by the evaluate command.
+// them (zero_division = 0). They know no model and no device. Called by the classifier's validation;
+// averages are those of eval/clinical.h as well.
 //
 // A label is predicted where its logit is > 0, that is where sigmoid(logit) > 0.5. Ranking metrics
 // are the same for logits and scores; for scores in [0, 1] subtract the threshold first.

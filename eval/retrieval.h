@@ -1,6 +1,6 @@
 // Scores of an aligner: how well images find their texts and texts their images, and how well
 // matched pairs are told from others. Pure functions on host arrays; they know no model and no
-// device. Called by the aligner's validation and by the evaluate command.
+// device. Called by the aligner's validation (train/aligner_score.c).
 //
 // An image and a text belong together, are a HIT, where their group numbers are equal. The rank of
 // an image is 1 + the texts of other groups that score at least as high as its best hit: an equal

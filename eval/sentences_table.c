@@ -2,7 +2,6 @@
 #include "eval/sentences_private.h"
 #include "core/files/fs.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { TABLE_MOST_BYTES = 64 << 20 };
@@ -79,7 +78,7 @@ static status read_capitals(punkt *p, const char *line, size_t length, const cha
 }
 
 static status read_lines(punkt *p, const char *folder, const char *name, line_reader *read) {
-    char path[4096];
+    char path[PATH_SIZE];
     buffer text = {0};
     status rc = path_join(path, sizeof path, folder, name);
     if (!rc) rc = file_read(path, TABLE_MOST_BYTES, &text);

@@ -1,5 +1,5 @@
 // The stem of an English word by the algorithm that Snowball publishes as "English (Porter2)", in
-// the form of 2002 to 2015 that METEOR 1.5 has. Called by eval/meteor_words.c.
+// the form of 2002 to 2015 that METEOR 1.5 has. Called by eval/meteor.c.
 #pragma once
 #include <stddef.h>
 

@@ -63,8 +63,7 @@ void table_rule(table *t) {
     if (t->columns) t->rule = (t->count + t->columns - 1) / t->columns;
 }
 
-// --- writing
-// ---------------------------------------------------------------------------------------
+// --- writing -------------------------------------------------------------------------------------
 
 typedef struct layout {
     const table *table;

@@ -1,7 +1,5 @@
 #include "train/aligner_data.h"
 
-#include <string.h>
-
 // --- from the configuration ---------------------------------------------------------------------
 status aligner_from_config(aligner_config *out, const config *c, const wordpiece *words) {
     qformer_config *q = &out->qformer;

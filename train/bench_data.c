@@ -6,7 +6,6 @@
 #include "train/classifier_data.h"
 #include "train/signals.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

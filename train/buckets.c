@@ -12,7 +12,7 @@ struct buckets {
     const params *params;
     const tape *tape;
     bucket *item;
-    int count, early;
+    int count;
 };
 
 static bool trains(const param *q) { return q->value.grad != NULL; }
@@ -56,7 +56,6 @@ void buckets_close(buckets *b) {
 
 void buckets_begin(buckets *b) {
     for (int i = 0; i < b->count; i++) b->item[i].ready = 0, b->item[i].started = false;
-    b->early = 0;
 }
 
 static void start(buckets *b, int64_t begin, int64_t end) {
@@ -87,7 +86,6 @@ void buckets_ready(void *context, gradient *g) {
     if (!g->written || ++own->ready < own->parameters || own->started) return;
     start(b, own->begin, own->end);
     own->started = true;
-    b->early++;
 }
 
 void buckets_finish(buckets *b, const optim_slice *slices, int n) {
@@ -102,7 +100,3 @@ void buckets_finish(buckets *b, const optim_slice *slices, int n) {
     }
     b->tape->comm->all_reduce_finish(b->tape->comm, b->tape->device);
 }
-
-int buckets_count(const buckets *b) { return b->count; }
-
-int buckets_early(const buckets *b) { return b->early; }

@@ -18,7 +18,3 @@ void buckets_begin(buckets *b);
 void buckets_ready(void *context, gradient *g);
 // Starts what is left of the slices that the step has touched, and has the stream wait for all sums.
 void buckets_finish(buckets *b, const optim_slice *slices, int n);
-
-int buckets_count(const buckets *b);
-// Buckets whose sum started before buckets_finish, in the latest step.
-int buckets_early(const buckets *b);

@@ -1,7 +1,8 @@
 // Checkpoints: RUN/checkpoints/step-00000040/ with model.safetensors (all parameters and running
 // statistics under their public names), optimizer.safetensors (both moments), config.json (the model's), vocab.txt (of
-// models that read text) and manifest.json (step, best score, checksums, what made it). Written beside, synced and renamed, so each one is whole. They
-// hold no time, host or path: equal runs write equal bytes. checkpoints/best is the best one by score.
+// models that read text) and manifest.json (step, best score, checksums, what made it). Written beside, synced and
+// renamed, so each one is whole. They hold no time, host or path: equal runs write equal bytes. checkpoints/best is the
+// best one by score.
 #pragma once
 #include "train/run.h"
 

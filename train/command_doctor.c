@@ -11,7 +11,6 @@ static const option options[] = {
     {0},
 };
 
-
 static status print_report(const doctor *d, bool json) {
     buffer out = {0};
     status rc = d->lines.failed ? d->lines.failed : d->facts.failed;

@@ -24,7 +24,6 @@ static const option options[] = {
     {0},
 };
 
-
 static const struct {
     const stage *stage;
     const config_key *const *tables;

@@ -15,16 +15,16 @@ typedef struct generate_prompts {
     size_t first_capacity, name_capacity; // where prompts are added one by one
 } generate_prompts;
 
-// The first LIMIT records (0: all) of SPLIT. WITHOUT: a text around which findings stand, its part
-// before them and behind (see generate_frame); NULL: prompts as they are. Errors: FORMAT (a record whose
-// prompt has no place for findings), IO, MEMORY.
+// What stands around the findings in a prompt.
 typedef struct generate_frame {
     buffer before, behind;
 } generate_frame;
-// What stands around the findings in a report's prompt by the templates of section "instruct".
+// That of a report's prompt by the templates of section "instruct".
 status generate_frame_open(generate_frame *f, const config *c, const instruct_facts *facts);
 void generate_frame_close(generate_frame *f);
 
+// The first LIMIT records (0: all) of SPLIT. WITHOUT: around which findings stand that are taken out; NULL: prompts
+// as they are. Errors: FORMAT (a record whose prompt has no place for findings), IO, MEMORY.
 status generate_prompts_open(generate_prompts *p, instruct_set *data, int split, int64_t limit,
                              const tokenizer *t, const generate_frame *without);
 // To prompts that are all zero at first: one more, TEXT (LENGTH) about the record NAME. MEMORY, and what

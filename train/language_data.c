@@ -1,6 +1,5 @@
 #include "train/language_data.h"
 
-#include <stdio.h>
 #include <string.h>
 
 // --- opening ------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ typedef struct report_labeler {
     bool patient; // goes on after a signal
 } report_labeler;
 
-// The checkpoint that --checkpoint names, with TABLES (chexbert_tables and more). To be closed also after a failure. USAGE, IO, FORMAT, MEMORY,
-// DEVICE.
+// The checkpoint that --checkpoint names, with TABLES (chexbert_tables and more). To be closed also after a failure.
+// USAGE, IO, FORMAT, MEMORY, DEVICE.
 status report_labeler_open(report_labeler *l, const arguments *a, const config_key *const *tables);
 // The checkpoint at PATH as it describes itself, on a device ("cpu", "cuda") of its own, in f32.
 status report_labeler_open_at(report_labeler *l, const char *path, const char *where);

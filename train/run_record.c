@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { NAME_MAX_SIZE = 256, SERIES_MAX = 4096, DEPTH = 6 };

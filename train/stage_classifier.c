@@ -1,6 +1,7 @@
 // Training the findings classifier (REFERENCE 3): sigmoid cross-entropy over 14 classes with positives
 // weighted by how rare they are, everything trained unless model.train_encoder is false.
 #include "train/stage_classifier.h"
+#include "core/files/fs.h"
 #include "core/log.h"
 #include "models/classifier_weights.h"
 #include "train/checkpoint.h"
@@ -9,7 +10,6 @@
 #include "train/config_keys.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef struct state {
@@ -103,7 +103,7 @@ static void choose_decay(params *p) {
 
 // model.init: a run, a checkpoint folder or a public file of weights.
 static status begin_from(run *r) {
-    char file[4096];
+    char file[PATH_SIZE];
     const char *path = config_text(r->config, "model.init");
     if (!*path) return STATUS_OK;
     bool projector = !strcmp(config_text(r->config, "model.init_projector"), "file");

@@ -2,8 +2,6 @@
 #include "core/files/fs.h"
 #include "core/log.h"
 
-#include <string.h>
-
 status vocabulary_open(wordpiece **out, buffer *text, const char *path, bool dec) {
     static const char *const extra[] = {"[DEC]"};
     const wordpiece_options options = {.extra = extra, .extras = dec ? 1 : 0};
