@@ -95,16 +95,17 @@ static status compute_all(embeddings_writer *w, int64_t written, const making *k
     int64_t step = written / loader_batch(l), done = step * loader_batch(l);
     if (!rc) rc = loader_seek(l, step);
     progress_begin(&bar, "features", "images", count, written);
-    for (; step < steps && !rc; step++) {
-        batch *b;
-        rc = loader_next(l, &b);
-        if (!rc) rc = compute(t, m, in, b, blank, rows);
-        if (rc) break;
+    // Ranks agree with the batch at hand, before any waits for another's rows, and once behind the last one.
+    for (;; step++) {
+        batch *b = NULL;
+        if (!rc && step < steps) rc = loader_next(l, &b);
+        rc = go_on(t->comm, w, rc);
+        if (rc || step == steps) break;
+        rc = compute(t, m, in, b, blank, rows);
         const int64_t skip = written > done ? written - done : 0;
-        if (w) rc = embeddings_add(w, rows + (size_t)skip * bytes, b->global_count - skip);
+        if (!rc && w) rc = embeddings_add(w, rows + (size_t)skip * bytes, b->global_count - skip);
         done += b->global_count;
         progress_update(&bar, done, k->facts.split);
-        rc = go_on(t->comm, w, rc);
     }
     progress_end(&bar);
     mem_free(rows);

@@ -14,8 +14,8 @@ status ranks_agree_value(comm *c, status rc, int *value) {
         *value = most;
         return STATUS_OK;
     }
-    // The lowest rank that failed has the largest of these.
-    int first = c->size - c->agree_max(c, rc ? c->size - c->rank : 0);
+    // The lowest rank that has a reason has the largest of these; who was told before of another's has none.
+    int first = c->size - c->agree_max(c, rc && rc != STATUS_ELSEWHERE ? c->size - c->rank : 0);
     return c->rank == first ? rc : STATUS_ELSEWHERE;
 }
 

@@ -8,6 +8,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { STEPS = 6 };
 
@@ -109,6 +110,27 @@ START_TEST(labeler_step_in_single) {
 }
 END_TEST
 
+// A shard that one rank cannot read, while features are made: nobody waits for its rows, and one line tells why.
+START_TEST(damaged_shard) {
+    char path[512];
+    size_t size;
+    snprintf(path, sizeof path, "%s/damaged/train-00000.h5", work);
+    program_expect(0, "ingest %s/data --out %s/damaged --quiet", work, work);
+    char *bytes = read_file(path, &size);
+    FILE *f = fopen(path, "r+b"); // in the middle of the pixels
+    ck_assert(bytes && f && !fseek(f, (long)(size / 2), SEEK_SET) && fputc(bytes[size / 2] ^ 0x55, f) >= 0 && !fclose(f));
+    free(bytes);
+    program_path = MPIRUN;
+    outcome o = program("2 %s train aligner %s --set data.shards=%s/damaged --set model.vocabulary=%s/vocab.txt "
+                        "--set run.dir=%s/apart --set run.watchdog=5 --set run.threads=1",
+                        RADIALOG_PROGRAM, tiny_aligner, work, work, work);
+    program_path = RADIALOG_PROGRAM;
+    ck_assert_msg(o.exit == 1 && count_text(o.err, "train-00000.h5") == 1 && !strstr(o.err, "all_gather"), "%d %s", o.exit,
+                  o.err);
+    outcome_free(&o);
+}
+END_TEST
+
 int main(void) {
     TCase *all = tcase_create("reports");
     tcase_add_unchecked_fixture(all, setup, teardown);
@@ -118,6 +140,7 @@ int main(void) {
     tcase_add_test(all, ranks_without_rows);
     tcase_add_test(all, labeler_in_double);
     tcase_add_test(all, labeler_step_in_single);
+    tcase_add_test(all, damaged_shard);
     Suite *suite = suite_create("training of what reads reports on ranks");
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
