@@ -32,6 +32,13 @@ static status fresh_folder(config *c) {
     return config_set(c, assignment);
 }
 
+// Ranks part in run_close: whoever launched them may end all when the first of those that have nothing to say is gone.
+static status say_before_parting(const run *r, const arguments *a, status rc) {
+    if (!r->comm || r->comm->size == 1 || rc == STATUS_ELSEWHERE || !*status_text()) return rc;
+    fprintf(stderr, "radialog %s: %s\n", a->command->name, status_text());
+    return status_carry(rc, "");
+}
+
 static status train_with(const arguments *a, const stage *s, const config_key *const *tables) {
     config *c = NULL;
     run r = {0};
@@ -40,6 +47,7 @@ static status train_with(const arguments *a, const stage *s, const config_key *c
     if (!rc) {
         rc = run_open(&r, s, c);
         if (!rc) rc = train_loop(&r);
+        if (rc) rc = say_before_parting(&r, a, rc);
         run_close(&r);
     }
     config_close(c);
