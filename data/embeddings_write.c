@@ -203,23 +203,12 @@ int64_t embeddings_written(const embeddings_writer *w) {
 
 // --- rows ---------------------------------------------------------------------------------------
 
-static status write_at(const embeddings_writer *w, const void *bytes, size_t size, int64_t offset) {
-    for (size_t done = 0; done < size;) {
-        ssize_t count =
-            pwrite(w->fd, (const char *)bytes + done, size - done, (off_t)offset + (off_t)done);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return file_failure(w->part, "write");
-        done += (size_t)count;
-    }
-    return STATUS_OK;
-}
-
 status embeddings_add(embeddings_writer *w, const void *rows, int64_t count) {
     if (count < 0 || count > w->count - w->rows)
         die("embeddings_add: %lld rows behind %lld of %lld", (long long)count, (long long)w->rows,
             (long long)w->count);
-    status rc =
-        write_at(w, rows, (size_t)(count * w->row_bytes), w->place + w->rows * w->row_bytes);
+    status rc = file_write_at(w->fd, w->part, rows, (size_t)(count * w->row_bytes),
+                              w->place + w->rows * w->row_bytes);
     if (rc) return rc;
     w->rows += count;
     return (w->rows - w->synced) * w->row_bytes < SYNC_BYTES ? STATUS_OK : embeddings_sync(w);
@@ -228,7 +217,7 @@ status embeddings_add(embeddings_writer *w, const void *rows, int64_t count) {
 status embeddings_sync(embeddings_writer *w) {
     if (w->rows == w->synced) return STATUS_OK;
     if (fdatasync(w->fd)) return file_failure(w->part, "sync");
-    status rc = write_at(w, &w->rows, sizeof w->rows, w->rows_place);
+    status rc = file_write_at(w->fd, w->part, &w->rows, sizeof w->rows, w->rows_place);
     if (!rc) w->synced = w->rows;
     return rc;
 }

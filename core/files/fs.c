@@ -93,6 +93,17 @@ status file_write_all(int fd, const char *path, const void *bytes, size_t count)
     return STATUS_OK;
 }
 
+status file_write_at(int fd, const char *path, const void *bytes, size_t count, int64_t offset) {
+    for (size_t done = 0; done < count;) {
+        ssize_t written =
+            pwrite(fd, (const char *)bytes + done, count - done, (off_t)offset + (off_t)done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return file_failure(path, "write");
+        done += (size_t)written;
+    }
+    return STATUS_OK;
+}
+
 status file_read_at(void *out, int fd, const char *path, size_t size, int64_t offset) {
     for (size_t done = 0; done < size;) {
         ssize_t count = pread(fd, (char *)out + done, size - done, (off_t)offset + (off_t)done);

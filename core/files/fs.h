@@ -22,6 +22,8 @@ status file_claim(int *fd, const char *path, mode_t mode);
 status file_failure(const char *path, const char *action);
 // All COUNT bytes to FD, which is open as PATH.
 status file_write_all(int fd, const char *path, const void *bytes, size_t count);
+// The same from OFFSET on, wherever FD stands.
+status file_write_at(int fd, const char *path, const void *bytes, size_t count, int64_t offset);
 // SIZE bytes from OFFSET on, whatever other threads read. IO; FORMAT where the file ends before.
 status file_read_at(void *out, int fd, const char *path, size_t size, int64_t offset);
 

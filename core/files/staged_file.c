@@ -2,7 +2,6 @@
 #include "core/buffer.h"
 #include "core/files/fs.h"
 
-#include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -29,16 +28,7 @@ status staged_write(staged_file *f, const void *bytes, size_t count) {
 }
 
 status staged_patch(staged_file *f, uint64_t place, const void *bytes, size_t count) {
-    const char *at = bytes;
-    while (count) {
-        ssize_t written = pwrite(f->fd, at, count, (off_t)place);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return file_failure(f->temporary, "write");
-        at += written;
-        place += (uint64_t)written;
-        count -= (size_t)written;
-    }
-    return STATUS_OK;
+    return file_write_at(f->fd, f->temporary, bytes, count, (int64_t)place);
 }
 
 status staged_finish(staged_file *f) {
