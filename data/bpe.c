@@ -4,6 +4,7 @@
 // Tokens are kept as they stand in files, where each byte is one of 256 characters (Radford et al.
 // 2019, encoder.py): printable ones stand for themselves, the others for U+0100 and up.
 #include "core/checksum.h"
+#include "core/hash.h"
 #include "core/utf8.h"
 #include "data/tokenizer_private.h"
 
@@ -63,14 +64,9 @@ void bpe_bytes(const char *text, buffer *out) {
 }
 
 // --- tables --------------------------------------------------------------------------------------
-static uint64_t hash_text(const char *text, size_t length) {
-    uint64_t hash = 0xcbf29ce484222325u; // FNV-1a
-    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
-    return hash >> 32;
-}
-
 static int32_t *token_slot(const bpe *b, const char *text, size_t length) {
-    for (size_t i = hash_text(text, length) & b->token_mask;; i = (i + 1) & b->token_mask) {
+    const uint64_t hash = hash_bytes(hash_start, text, length) >> 32;
+    for (size_t i = hash & b->token_mask;; i = (i + 1) & b->token_mask) {
         int32_t id = b->token_slot[i] - 1;
         if (id < 0) return &b->token_slot[i];
         const char *other = bpe_text(b, id);

@@ -1,4 +1,5 @@
 #include "data/ingest_plan.h"
+#include "core/hash.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -225,41 +226,35 @@ static status order_splits(ingest_plan *p) {
     return rc;
 }
 
-// FNV-1a, 64 bits: tells plans apart, protects against nothing else.
-static void hash_bytes(uint64_t *hash, const void *bytes, size_t size) {
-    const unsigned char *byte = bytes;
-    for (size_t i = 0; i < size; i++) *hash = (*hash ^ byte[i]) * 0x100000001b3u;
-}
-
 static void hash_skips(uint64_t *hash, const skip_list *s) {
     for (size_t i = 0; i < s->count; i++) {
         int64_t reason = (int64_t)s->list[i].reason;
-        hash_bytes(hash, &s->list[i].line, sizeof s->list[i].line);
-        hash_bytes(hash, &reason, sizeof reason);
+        *hash = hash_bytes(*hash, &s->list[i].line, sizeof s->list[i].line);
+        *hash = hash_bytes(*hash, &reason, sizeof reason);
     }
-    hash_bytes(hash, s->texts.data, s->texts.length);
+    *hash = hash_bytes(*hash, s->texts.data, s->texts.length);
 }
 
 static void hash_plan(ingest_plan *p, const ingest_options *o) {
     char text[256];
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = hash_start;
     int length = snprintf(text, sizeof text,
                           "radialog ingest 1 source %d compression %d shard %" PRId64 " keep %d "
                           "sections %d",
                           (int)o->source, (int)o->compression, o->shard_records,
                           (int)o->keep_without_findings, (int)o->sections);
-    hash_bytes(&hash, text, (size_t)length);
-    if (o->source == INGEST_DICOM) hash_bytes(&hash, &o->intensity, sizeof o->intensity);
+    hash = hash_bytes(hash, text, (size_t)length);
+    if (o->source == INGEST_DICOM) hash = hash_bytes(hash, &o->intensity, sizeof o->intensity);
     for (size_t i = 0; i < p->rows; i++) {
         const plan_row *row = &p->row[i];
         unsigned char flags[] = {row->split, row->view, row->report_inline};
-        hash_bytes(&hash, &row->line, sizeof row->line);
-        hash_bytes(&hash, flags, sizeof flags);
-        hash_bytes(&hash, row->labels, sizeof row->labels);
+        hash = hash_bytes(hash, &row->line, sizeof row->line);
+        hash = hash_bytes(hash, flags, sizeof flags);
+        hash = hash_bytes(hash, row->labels, sizeof row->labels);
     }
-    hash_bytes(&hash, p->texts.data, p->texts.length);
+    hash = hash_bytes(hash, p->texts.data, p->texts.length);
     for (size_t i = 0; i < p->views.count; i++)
-        hash_bytes(&hash, p->views.name[i], strlen(p->views.name[i]) + 1);
+        hash = hash_bytes(hash, p->views.name[i], strlen(p->views.name[i]) + 1);
     hash_skips(&hash, &p->skips);
     snprintf(p->hash, sizeof p->hash, "%016" PRIx64, hash);
 }

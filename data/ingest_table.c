@@ -1,4 +1,5 @@
 // What the sources of ingest share in reading their tables: columns, labels, splits of patients.
+#include "core/hash.h"
 #include "core/rng.h"
 #include "data/ingest_plan.h"
 
@@ -44,15 +45,9 @@ bool plan_is_text_file(const char *report) {
 
 // --- splits --------------------------------------------------------------------------------------
 
-static uint64_t hash_text(const char *text) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
-    return hash;
-}
-
 int plan_draw_split(const ingest_options *o, const char *patient) {
     rng_key key = {.seed = o->seed, .site = rng_site("ingest split")};
-    double at = (double)rng_uniform(key, 0, hash_text(patient));
+    double at = (double)rng_uniform(key, 0, hash_bytes(hash_start, patient, strlen(patient)));
     if (at < o->test) return SPLIT_TEST;
     return at < o->test + o->validate ? SPLIT_VALIDATE : SPLIT_TRAIN;
 }

@@ -1,6 +1,7 @@
 // See instruct_manifest.h.
 #include "data/instruct_manifest.h"
 #include "core/files/fs.h"
+#include "core/hash.h"
 #include "data/csv.h"
 #include "data/shard_folder.h"
 
@@ -17,19 +18,16 @@ void instruct_account_free(instruct_account *a) {
 
 // --- before the work ----------------------------------------------------------------------------
 
-// FNV-1a over all that the records depend on.
+// A hash of all that the records depend on.
 static status make_plan(instruct_account *a, const instruct_source *from,
                         const instruct_options *o) {
     buffer text = {0};
-    uint64_t hash = 0xcbf29ce484222325u;
     const tokenizer_ids named = tokenizer_named(o->tokenizer);
     instruct_facts_print(&text, &o->facts);
     buffer_print(&text, "\n%d %" PRId64 " %d %d", INSTRUCT_VERSION, o->shard_rows, named.begin,
                  named.end);
     for (int k = 0; k < SPLIT_COUNT; k++) buffer_print(&text, " %" PRId64, from->rows[k]);
-    for (size_t i = 0; i < text.length; i++)
-        hash = (hash ^ (unsigned char)text.data[i]) * 0x100000001b3u;
-    snprintf(a->plan, sizeof a->plan, "%016" PRIx64, hash);
+    snprintf(a->plan, sizeof a->plan, "%016" PRIx64, hash_bytes(hash_start, text.data, text.length));
     const status rc = text.failed;
     buffer_free(&text);
     return rc;

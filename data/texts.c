@@ -4,6 +4,7 @@
 // depends on its texts alone. The cleaned texts are kept until equal ones have been found, then
 // only ids stay.
 #include "data/texts.h"
+#include "core/hash.h"
 #include "core/memory.h"
 #include "data/sections.h"
 
@@ -68,12 +69,6 @@ static int64_t count_blocks(int64_t count) {
     return (count + BLOCK - 1) / BLOCK;
 }
 
-static uint64_t hash_text(const char *text, size_t length) { // FNV-1a
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
-    return hash;
-}
-
 static status read_text(buffer *raw, const source *from, int64_t i) {
     if (!from->text) return dataset_text(raw, from->set, from->records[i], from->kind);
     raw->length = 0;
@@ -106,7 +101,7 @@ static status add_text(block *b, reading *r, scratch *s, int64_t i) {
         rc = mem_grow((void **)&b->id, &b->capacity, b->count + count, sizeof *b->id, "tokens");
     if (rc) return rc;
     memcpy(b->id + b->count, s->ids.id, count * sizeof *b->id);
-    r->keys[i] = (key){.hash = hash_text(s->clean.data, length),
+    r->keys[i] = (key){.hash = hash_bytes(hash_start, s->clean.data, length),
                        .at = b->text.length,
                        .length = length,
                        .place = (uint32_t)i};
@@ -201,7 +196,7 @@ static void study_keys(reading *r) {
     for (int64_t i = 0; i < r->t->count; i++) {
         const char *id = r->from.text ? "" : dataset_id(r->from.set, r->from.records[i], ID_STUDY);
         size_t length = strlen(id);
-        r->keys[i] = (key){hash_text(id, length), id, 0, length, (uint32_t)i};
+        r->keys[i] = (key){hash_bytes(hash_start, id, length), id, 0, length, (uint32_t)i};
     }
 }
 

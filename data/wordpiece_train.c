@@ -1,18 +1,13 @@
 // Training of a WordPiece vocabulary: counting words, the alphabet, and the vocabulary's text.
 // data/wordpiece.h says which criterion and why; data/wordpiece_merge.c applies it.
 #include "data/wordpiece_train.h"
+#include "core/hash.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 // --- hash tables ---------------------------------------------------------------------------------
-static uint64_t hash_bytes(const char *bytes, size_t length) {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < length; i++) h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3u;
-    return h;
-}
-
 uint32_t *trainer_slot(const wordpiece_trainer *t, const number_table *table, const table_key *key,
                        same_key *same) {
     for (size_t i = (size_t)(key->hash >> 20) & table->mask;; i = (i + 1) & table->mask)
@@ -45,11 +40,11 @@ static bool same_word(const wordpiece_trainer *t, uint32_t i, const table_key *k
     return t->word[i].length == key->length && !memcmp(word_text(t, i), key->bytes, key->length);
 }
 static uint64_t word_hash(const wordpiece_trainer *t, uint32_t i) {
-    return hash_bytes(word_text(t, i), t->word[i].length);
+    return hash_bytes(hash_start, word_text(t, i), t->word[i].length);
 }
 
 static status count_word(wordpiece_trainer *t, const char *bytes, size_t length) {
-    const table_key key = {.hash = hash_bytes(bytes, length), .bytes = bytes, .length = length};
+    const table_key key = {.hash = hash_bytes(hash_start, bytes, length), .bytes = bytes, .length = length};
     status rc = trainer_reserve(t, &t->word_table, word_hash);
     if (rc) return rc;
     uint32_t *slot = trainer_slot(t, &t->word_table, &key, same_word);
@@ -156,12 +151,12 @@ static bool same_token(const wordpiece_trainer *t, uint32_t i, const table_key *
     return !strcmp(trainer_text(t, (int32_t)i), key->bytes);
 }
 static uint64_t token_hash(const wordpiece_trainer *t, uint32_t i) {
-    return hash_bytes(trainer_text(t, (int32_t)i), strlen(trainer_text(t, (int32_t)i)));
+    return hash_bytes(hash_start, trainer_text(t, (int32_t)i), strlen(trainer_text(t, (int32_t)i)));
 }
 
 status trainer_token(wordpiece_trainer *t, int32_t *id, const char *text) {
     size_t length = strlen(text);
-    const table_key key = {.hash = hash_bytes(text, length), .bytes = text, .length = length};
+    const table_key key = {.hash = hash_bytes(hash_start, text, length), .bytes = text, .length = length};
     status rc = trainer_reserve(t, &t->token_table, token_hash);
     if (rc) return rc;
     uint32_t *slot = trainer_slot(t, &t->token_table, &key, same_token);
@@ -184,7 +179,7 @@ int32_t trainer_letter(const wordpiece_trainer *t, const char *bytes, size_t len
     size_t used = inside ? 2 : 0;
     memcpy(text + used, bytes, length);
     text[used + length] = 0;
-    const table_key key = {.hash = hash_bytes(text, used + length), .bytes = text};
+    const table_key key = {.hash = hash_bytes(hash_start, text, used + length), .bytes = text};
     return (int32_t)*trainer_slot(t, &t->token_table, &key, same_token) - 1;
 }
 

@@ -4,6 +4,7 @@
 // with "##" by what follows, for the rest. The hash is taken byte by byte, so that one pass over a
 // word gives it for every prefix.
 #include "core/files/fs.h"
+#include "core/hash.h"
 #include "data/wordpiece_private.h"
 
 #include <stdarg.h>
@@ -30,12 +31,6 @@ struct wordpiece {
     int32_t id[WORDPIECE_SPECIALS + WORDPIECE_EXTRAS]; // of the rules' special tokens
 };
 
-// FNV-1a, with 64 bits. The tables take the upper half, where the multiplication has mixed.
-static uint64_t hash_step(uint64_t hash, char byte) {
-    return (hash ^ (unsigned char)byte) * 0x100000001b3u;
-}
-static const uint64_t hash_start = 0xcbf29ce484222325u;
-
 static size_t token_length(const wordpiece *w, int32_t id) {
     return w->begin[id + 1] - w->begin[id] - 1;
 }
@@ -54,8 +49,7 @@ static int32_t *table_slot(const wordpiece *w, const token_table *t, uint64_t ha
 
 static int32_t table_find(const wordpiece *w, const token_table *t, const char *key,
                           size_t length) {
-    uint64_t hash = hash_start;
-    for (size_t i = 0; i < length; i++) hash = hash_step(hash, key[i]);
+    const uint64_t hash = hash_bytes(hash_start, key, length);
     return *table_slot(w, t, hash, key, length) - 1;
 }
 
@@ -71,8 +65,7 @@ static status table_init(token_table *t, size_t count, size_t skip) {
 static bool table_add(wordpiece *w, token_table *t, int32_t id) {
     const char *key = w->text + w->begin[id] + t->skip;
     size_t length = token_length(w, id) - t->skip;
-    uint64_t hash = hash_start;
-    for (size_t i = 0; i < length; i++) hash = hash_step(hash, key[i]);
+    const uint64_t hash = hash_bytes(hash_start, key, length);
     int32_t *slot = table_slot(w, t, hash, key, length);
     if (*slot) return false;
     *slot = id + 1;
@@ -286,7 +279,7 @@ static int32_t longest_prefix(size_t *taken, const wordpiece *w, const token_tab
     uint64_t hash[WORDPIECE_WORD_BYTES + 1];
     if (length > t->longest) length = t->longest;
     hash[0] = hash_start;
-    for (size_t i = 0; i < length; i++) hash[i + 1] = hash_step(hash[i], key[i]);
+    for (size_t i = 0; i < length; i++) hash[i + 1] = hash_bytes(hash[i], key + i, 1);
     // A token ends where a character ends, so a prefix that does not is found in no slot.
     for (size_t end = length; end > 0; end--) {
         int32_t id = *table_slot(w, t, hash[end], key, end) - 1;
