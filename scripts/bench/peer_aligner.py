@@ -1,9 +1,10 @@
 """Peer of `radialog bench aligner`: a training step of RaDialog's Q-Former in PyTorch, from the frozen encoder's
-features and token ids to updated weights."""
+features and token ids to updated weights; --encoder: from the images, as the reference does in every epoch."""
 import argparse
 
 import torch
 
+from peer_model import Encoder, images_from_bytes
 from peer_pace import pace
 from peer_qformer import DEC, Aligner
 
@@ -27,6 +28,8 @@ def main():
                         help="of text: padded to 256 as published, to the batch's longest, or not at all")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--optimizer", choices=["plain", "foreach", "fused"], default="plain")
+    parser.add_argument("--encoder", type=int, metavar="SIZE", default=0,
+                        help="the frozen encoder over images of SIZE pixels in every step, not its features given")
     args = parser.parse_args()
 
     torch.manual_seed(1)
@@ -39,7 +42,18 @@ def main():
     optimizer = torch.optim.AdamW(groups, lr=1e-4, eps=1e-8, **kind)
 
     lengths = lengths_of(args.batch)
-    features = torch.rand(args.batch, 196, 512) * 2 - 1
+    side = args.encoder // 32 if args.encoder else 14
+    features = torch.rand(args.batch, side * side, 512) * 2 - 1
+    pixels = torch.randint(0, 256, (args.batch, args.encoder, args.encoder), dtype=torch.uint8)
+    encoder = Encoder().eval() if args.encoder else None
+
+    def features_of_step():
+        if not encoder:
+            return features
+        with torch.no_grad():
+            patches = encoder(images_from_bytes(pixels, False))[0]
+        return patches.flatten(2).transpose(1, 2).float()
+
     ids = torch.zeros(args.batch, 256 if args.rows == "full" else max(lengths), dtype=torch.long)
     for row, length in zip(ids, lengths):
         row[:length] = torch.randint(1000, DEC, (length,))
@@ -48,7 +62,7 @@ def main():
     def step():
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
-            loss = model(features, ids, lengths, args.rows == "packed")
+            loss = model(features_of_step(), ids, lengths, args.rows == "packed")
         loss.backward()
         optimizer.step()
 
