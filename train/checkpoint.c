@@ -403,7 +403,7 @@ static status load_folder(run *r, const char *folder, const manifest *m) {
     return point_to_best(r);
 }
 
-status checkpoint_resume(run *r, bool *found) {
+status checkpoint_resume(run *r, int keep, bool *found) {
     char all[PATH_SIZE], folder[PATH_SIZE];
     names list = {0};
     manifest m;
@@ -429,6 +429,8 @@ status checkpoint_resume(run *r, bool *found) {
         *found = !rc;
     }
     names_free(&list);
+    // A kill may have come before the oldest was removed, and no step may be left to do.
+    if (!rc && *found && !damaged) rc = remove_old(r, keep);
     if (!rc && damaged && !*found)
         rc = status_fail(STATUS_FORMAT, "%s: no checkpoint there is whole; --fresh starts over in a "
                                         "folder beside it", all);

@@ -11,8 +11,9 @@
 status checkpoint_save(run *r, int keep, bool best);
 
 // Loads the newest whole checkpoint of the run, if there is one, and sets r->step and r->best. A
-// damaged one is named in a warning and the one before it is taken. *FOUND tells whether any was.
-status checkpoint_resume(run *r, bool *found);
+// damaged one is named in a warning and the one before it is taken; where none is damaged, what a kill left
+// beyond the KEEP newest is removed. *FOUND tells whether any was.
+status checkpoint_resume(run *r, int keep, bool *found);
 
 // Parameters alone, from a checkpoint folder. Missing, unknown and misshapen tensors stand in one table.
 status checkpoint_load_model(params *p, const char *folder);

@@ -283,7 +283,8 @@ static status write_config(const run *r) {
 // Where the run begins: step 0, or its latest checkpoint.
 static status begin_or_resume(loop *l) {
     run *r = l->run;
-    status rc = ranks_lead(r) ? checkpoint_resume(r, &r->resumed) : STATUS_OK;
+    const int keep = (int)config_int(r->config, "train.keep");
+    status rc = ranks_lead(r) ? checkpoint_resume(r, keep, &r->resumed) : STATUS_OK;
     rc = ranks_agree(r->comm, rc);
     if (!rc) rc = ranks_share(r);
     if (rc) return rc;

@@ -46,7 +46,18 @@ class Drills:
     # --- kills ----------------------------------------------------------------------------------
 
     def kill(self, stage, folder):
-        """One kill -9 at a moment of the run, of all its processes or of one rank; then it goes on."""
+        """One kill -9; a moment that comes too late is drawn again."""
+        os.symlink("../in", os.path.join(folder, "in"))
+        for attempt in range(8):
+            inner = os.path.join(folder, str(attempt))
+            os.mkdir(inner)
+            note = self.kill_once(stage, inner)
+            if note != "had ended":
+                break
+        return note
+
+    def kill_once(self, stage, folder):
+        """At a moment of the run, of all its processes or of one of several; then it goes on."""
         begin, process = time.monotonic(), self.p.start(stage, folder)
         try:
             process.wait(self.random.uniform(0, 1) * self.p.seconds[stage.name])

@@ -135,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     r.step = 0;
     r.best = (best_score){0};
     status rc = flags & 2 ? checkpoint_load_model(&r.params, memory_folder_path(step_folder))
-                          : checkpoint_resume(&r, &found);
+                          : checkpoint_resume(&r, 2, &found);
     if (rc) demand_failure(rc);
     demand(size > 1 || flags & 2 || found); // all parts are the good ones
     rc = checkpoint_choose(memory_folder(), best, sizeof best);

@@ -114,16 +114,19 @@ START_TEST(stopped_by_a_signal) {
 }
 END_TEST
 
-// A kill while an old checkpoint is removed leaves nothing for ever, not even where no step is left to do.
+// A kill before or while an old checkpoint is removed leaves nothing for ever, not even where no step is left to do.
 START_TEST(rest_of_a_removal) {
-    char path[512];
+    char path[512], old[512];
     program_expect(0, "%s --set run.max_steps=2", command("rest", "--quiet"));
     snprintf(path, sizeof path, "%s/rest/checkpoints/removing.tmp", work);
     ck_assert_int_eq(mkdir(path, 0755), 0);
     snprintf(path, sizeof path, "%s/rest/checkpoints/removing.tmp/config.json", work);
     ck_assert_int_eq(close(open(path, O_CREAT | O_WRONLY, 0644)), 0);
-    program_expect(0, "%s --set run.max_steps=2", command("rest", "--quiet"));
+    snprintf(old, sizeof old, "%s/rest/checkpoints/step-00000000", work);
+    ck_assert_int_eq(mkdir(old, 0755), 0);
+    program_expect(0, "%s --set run.max_steps=2 --set train.keep=1", command("rest", "--quiet"));
     ck_assert_int_ne(access(path, F_OK), 0);
+    ck_assert_int_ne(access(old, F_OK), 0);
 }
 END_TEST
 
