@@ -1,5 +1,6 @@
 #include "data/dicom_folder.h"
 #include "core/log.h"
+#include "data/dicom_judge.h"
 
 #include <errno.h>
 #include <omp.h>
@@ -83,22 +84,10 @@ static bool is_one_of(const char *text, const char *const *list, size_t count) {
     return false;
 }
 
-static const char *known_modality(const char *text) {
-    static const char *const known[] = {
-        "CT", "MR", "US", "XA", "RF",  "MG",      "NM",     "PT",       "OT",    "ES",
-        "IO", "PX", "XC", "SC", "SR",  "PR",      "KO",     "SEG",      "DOC",   "RG",
-        "DR", "BI", "GM", "SM", "REG", "RTIMAGE", "RTDOSE", "RTSTRUCT", "RTPLAN"};
-    return is_one_of(text, known, sizeof known / sizeof *known) ? text : "unknown";
-}
-
 static void judge(header *h) {
-    const dicom_facts *f = &h->facts;
-    if (f->kind == DICOM_OTHER)
-        refuse(h, SKIP_NO_RADIOGRAPH, "modality %s, not CR or DX", known_modality(f->modality));
-    else if (!f->instance[0])
+    h->skip = dicom_judge(h->detail, sizeof h->detail, &h->facts);
+    if (h->skip != SKIP_NO_RADIOGRAPH && !h->facts.instance[0])
         refuse(h, SKIP_BAD_ROW, "%s", "no SOP instance UID");
-    else if (f->compression[0])
-        refuse(h, SKIP_COMPRESSION, "%s", f->compression);
 }
 
 static void read_header(header *h, const char *root, const char *name) {

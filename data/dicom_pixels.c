@@ -175,17 +175,18 @@ status dicom_image(image *out, const dicom_frame *f, const void *samples, dicom_
 }
 
 // Room is taken for an image of 16 bits: for the one that comes of it, too.
-static status read_file(image *out, buffer *bytes, dicom_file *file, dicom_recipe recipe) {
+status dicom_image_of(image *out, buffer *bytes, dicom_file *file, dicom_recipe recipe) {
     dicom_frame f;
     char why[DICOM_TEXT];
     if (dicom_read_frame(&f, file, why, sizeof why)) return status_fail(STATUS_FORMAT, "%s", why);
     status rc = image_take(out, "its image", f.width, f.height, 1, 16);
     size_t size = rc ? 0 : pixel_count(&f) * (size_t)(f.allocated / 8);
     if (!rc) rc = mem_grow((void **)&bytes->data, &bytes->capacity, size, 1, "samples");
-    if (rc) return rc;
-    if (dicom_read_pixels(bytes->data, size, file, why, sizeof why))
-        return status_fail(STATUS_FORMAT, "%s", why);
-    return dicom_image(out, &f, bytes->data, recipe);
+    if (!rc && dicom_read_pixels(bytes->data, size, file, why, sizeof why))
+        rc = status_fail(STATUS_FORMAT, "%s", why);
+    if (!rc) rc = dicom_image(out, &f, bytes->data, recipe);
+    if (rc) image_free(out);
+    return rc;
 }
 
 status dicom_image_read(image *out, buffer *bytes, const char *path, dicom_recipe recipe) {
@@ -193,7 +194,7 @@ status dicom_image_read(image *out, buffer *bytes, const char *path, dicom_recip
     char why[DICOM_TEXT];
     status rc = dicom_open(&file, path, why, sizeof why) ? status_fail(STATUS_FORMAT, "%s", why)
                                                          : STATUS_OK;
-    if (!rc) rc = read_file(out, bytes, file, recipe);
+    if (!rc) rc = dicom_image_of(out, bytes, file, recipe);
     dicom_close(file);
     if (rc) image_free(out);
     return rc;

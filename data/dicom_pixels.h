@@ -13,3 +13,5 @@ status dicom_image(image *out, const dicom_frame *f, const void *samples, dicom_
 // Reads the file at PATH so. BYTES is scratch. Errors: FORMAT for whatever the file is to blame
 // for, with a text that neither names nor quotes it; MEMORY.
 status dicom_image_read(image *out, buffer *bytes, const char *path, dicom_recipe recipe);
+// The same of an open FILE.
+status dicom_image_of(image *out, buffer *bytes, dicom_file *file, dicom_recipe recipe);

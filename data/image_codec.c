@@ -256,13 +256,25 @@ static status png_decode(image *out, const uint8_t *bytes, size_t count, const c
 
 // ---- both ----
 
+static bool is_jpeg(const uint8_t *bytes, size_t count) {
+    static const uint8_t mark[] = {0xff, 0xd8, 0xff};
+    return count >= sizeof mark && !memcmp(bytes, mark, sizeof mark);
+}
+
+static bool is_png(const uint8_t *bytes, size_t count) {
+    static const uint8_t mark[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    return count >= sizeof mark && !memcmp(bytes, mark, sizeof mark);
+}
+
+bool image_is_known(const uint8_t *bytes, size_t count) {
+    return is_jpeg(bytes, count) || is_png(bytes, count);
+}
+
 status image_decode_again(image *out, const uint8_t *bytes, size_t count, const char *name) {
-    static const uint8_t jpeg[] = {0xff, 0xd8, 0xff};
-    static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     status rc;
-    if (count >= sizeof jpeg && !memcmp(bytes, jpeg, sizeof jpeg))
+    if (is_jpeg(bytes, count))
         rc = jpeg_decode(out, bytes, count, name);
-    else if (count >= sizeof png && !memcmp(bytes, png, sizeof png))
+    else if (is_png(bytes, count))
         rc = png_decode(out, bytes, count, name);
     else if (!count)
         rc = status_fail(STATUS_FORMAT, "%s: the file is empty", name);

@@ -4,6 +4,8 @@
 #include "core/buffer.h"
 #include "core/version.h"
 
+#include <stdbool.h>
+
 // Pixels row by row without padding, channels interleaved: (height, width, channels).
 typedef struct image {
     int width, height;
@@ -24,6 +26,8 @@ status image_decode(image *out, const uint8_t *bytes, size_t count, const char *
 // blocks come from the system page by page, a tenth of the time of a decode. Freed if it fails.
 status image_decode_again(image *out, const uint8_t *bytes, size_t count, const char *name);
 status image_read(image *out, const char *path);
+// Whether the file begins as a JPEG or a PNG does.
+bool image_is_known(const uint8_t *bytes, size_t count);
 // Room for an image of that size in OUT, as above, for decoders that stand elsewhere; what the pixels are is
 // not said. Errors: FORMAT (a size that is refused), MEMORY.
 status image_take(image *out, const char *name, int width, int height, int channels, int depth);
