@@ -1,7 +1,8 @@
 // DICOM files: whatever they say, it is texts that end; pixels have the size that was announced and
 // become a square by both recipes; a report is read back. Images that name large sizes are passed
-// over: decoding them is correct and slow.
+// over: decoding them is correct and slow. The walk before it ends, whatever it is given.
 #include "data/dicom_pixels.h"
+#include "data/dicom_walk.h"
 #include "data/image.h"
 #include "tests/fuzz/helper_fuzz.h"
 
@@ -53,7 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     dicom_frame frame;
     char why[DICOM_TEXT];
     const char *path = memory_file(0, data, size);
-    int rc = dicom_open(&f, path, why, sizeof why);
+    int rc = dicom_walk(data, size, why, sizeof why);
+    demand_why(rc, why);
+    rc = dicom_open(&f, path, why, sizeof why);
     demand_why(rc, why);
     if (rc) {
         demand(!f);
