@@ -6,15 +6,17 @@
 // --- opening ------------------------------------------------------------------------------------
 static status open_eyes(assistant *a, const arguments *args) {
     const config *c = a->language.inference.config;
-    const image_models m = {argument(args, "aligner"), argument(args, "classifier"),
-                            config_text(c, "run.device")};
+    image_models m = {argument(args, "aligner"), argument(args, "classifier"),
+                      config_text(c, "run.device"), {0}};
+    status rc = radiograph_rules_given(&m.rules, args);
+    if (rc) return rc;
     a->sees = m.aligner != NULL;
     if (!a->sees && m.classifier)
         return status_fail(
             STATUS_USAGE,
             "--classifier %s: --aligner PATH is missing, without which nothing is seen",
             m.classifier);
-    status rc = a->sees ? image_reader_open(&a->eyes, &m) : STATUS_OK;
+    rc = a->sees ? image_reader_open(&a->eyes, &m) : STATUS_OK;
     if (!rc) rc = conversation_prompts(&a->words, c, &m, a->eyes.queries);
     if (!rc && config_choice(c, "generate.images") == 1)
         rc = mem_new(&a->blank, a->eyes.queries * a->eyes.width + 1, "image tokens");

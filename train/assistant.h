@@ -22,7 +22,8 @@ typedef struct assistant {
 #define OPTIONS_ASSISTANT                                                                          \
     {"aligner", "PATH", "who turns radiographs into image tokens, a run of train aligner"}, {      \
         "classifier", "PATH", "whose findings stand in the prompt; none are named without"         \
-    }
+    },                                                                                             \
+        OPTION_INTENSITY
 
 // PATH: as language_inference_open. SLOTS: conversations at a time; 0: as generate.slots says. To
 // be closed also after a failure. USAGE, IO, FORMAT, MEMORY, DEVICE.

@@ -12,6 +12,7 @@
 
 static const option options[] = {
     OPTION_CHECKPOINT,
+    OPTION_INTENSITY,
     {"split", "NAME", "of a shard directory: train, validate or test, or several with commas (default test)"},
     {"limit", "N", "only the first N records of each split"},
     {"out", "FILE", "write there instead of to stdout"},
@@ -104,6 +105,7 @@ static status classify_file(predictor *p, const char *path, image_file *image, f
 static status classify_files(predictor *p, const arguments *a, lines *out, int *bad) {
     image_file image;
     status rc = image_file_open(&image, p->crop, p->size);
+    if (!rc) rc = radiograph_rules_given(&image.rules, a);
     for (int i = 0; i < a->positionals && !rc; i++) {
         float logits[CLASS_COUNT];
         rc = classify_file(p, a->positional[i], &image, logits);

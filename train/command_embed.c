@@ -12,6 +12,7 @@
 
 static const option options[] = {
     OPTION_CHECKPOINT,
+    OPTION_INTENSITY,
     {"out", "FILE", "the embeddings, HDF5"},
     {"split", "NAME", "of a shard directory: train, validate, test or all (default all)"},
     {0},
@@ -119,6 +120,7 @@ static status embed_files(embedder *e, const arguments *a, const char *out) {
     const int count = a->positionals;
     status rc = image_file_open(&image, (int)config_int(e->inference.config, "data.crop"),
                                 (int)config_int(e->inference.config, "data.size"));
+    if (!rc) rc = radiograph_rules_given(&image.rules, a);
     if (!rc) rc = mem_new(&name, count, "names of images");
     if (!rc) rc = mem_new(&ids, count, "names of images");
     for (int i = 0; i < count && !rc; i++) {

@@ -12,6 +12,7 @@ static const option options[] = {
     {"out", "FILE", "JSON lines; those that are there are kept (default: stdout)"},
     {"aligner", "PATH", "of images in files: who turns them into image tokens, a run of train aligner"},
     {"classifier", "PATH", "of images in files: whose findings stand in the prompts; none are named without"},
+    OPTION_INTENSITY,
     {0},
 };
 
@@ -69,13 +70,15 @@ static status open_prompts(writer *w, const arguments *a) {
 // Images in files, behind the run.
 static status open_pictures(writer *w, const arguments *a) {
     const config *c = w->language.inference.config;
-    const image_models models = {argument(a, "aligner"), argument(a, "classifier"),
-                                 config_text(c, "run.device")};
+    image_models models = {argument(a, "aligner"), argument(a, "classifier"),
+                           config_text(c, "run.device"), {0}};
     if (!models.aligner)
         return status_fail(STATUS_USAGE, "--aligner PATH is missing: who turns %s into image tokens",
                            a->positional[1]);
-    status rc = image_prompts_open(&w->pictures, a->positional + 1, a->positionals - 1, &models, c,
-                                   w->language.tokens);
+    status rc = radiograph_rules_given(&models.rules, a);
+    if (!rc)
+        rc = image_prompts_open(&w->pictures, a->positional + 1, a->positionals - 1, &models, c,
+                                w->language.tokens);
     answer_source *s = &w->answers;
     s->prompts = w->pictures.prompts; // which closes them
     w->pictures.prompts = (generate_prompts){0};

@@ -1,9 +1,22 @@
 #include "train/image_files.h"
+#include "core/nearest.h"
 #include "data/augment.h"
 #include "data/image.h"
 
 #include <stdio.h>
 #include <string.h>
+
+status radiograph_rules_given(radiograph_rules *out, const arguments *a) {
+    const char *text = argument(a, "intensity");
+    *out = (radiograph_rules){.intensity = DICOM_MIMIC_CXR_JPG};
+    if (!text) return STATUS_OK;
+    for (int i = 0; i < DICOM_RECIPES; i++) {
+        out->intensity = (dicom_recipe)i;
+        if (!strcmp(text, dicom_recipe_names[i])) return STATUS_OK;
+    }
+    return status_fail(STATUS_USAGE, "--intensity %s is not known; did you mean %s?", text,
+                       nearest_name(text, dicom_recipe_names, DICOM_RECIPES));
+}
 
 status image_file_open(image_file *f, int crop, int size) {
     *f = (image_file){.crop = crop, .size = size};
@@ -28,7 +41,8 @@ void image_file_name(char *out, size_t size, const char *path) {
     const char *slash = strrchr(path, '/');
     snprintf(out, size, "%s", slash ? slash + 1 : path);
     char *dot = strrchr(out, '.');
-    if (dot && dot != out) *dot = 0;
+    // Files of DICOM are often called by a UID, whose end is none of a file's kind.
+    if (dot && dot != out && dot[1 + strspn(dot + 1, "0123456789")]) *dot = 0;
 }
 
 status image_file_square(image_file *f, const uint8_t *square) {
@@ -38,7 +52,7 @@ status image_file_square(image_file *f, const uint8_t *square) {
 
 status image_file_read(image_file *f, const char *path) {
     image picture = {0};
-    status rc = image_read(&picture, path);
+    status rc = radiograph_read(&picture, path, &f->rules);
     if (!rc) rc = image_square(f->square, &picture, STORED_SIDE);
     if (!rc) rc = image_file_square(f, f->square);
     image_free(&picture);

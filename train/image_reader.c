@@ -4,7 +4,7 @@
 #include <string.h>
 
 status image_reader_open(image_reader *r, const image_models *m) {
-    *r = (image_reader){.finds = m->classifier != NULL};
+    *r = (image_reader){.finds = m->classifier != NULL, .rules = m->rules};
     status rc = embedder_open_at(&r->aligner, m->aligner, m->where);
     r->queries = r->aligner.queries;
     r->width = r->aligner.width;
@@ -86,7 +86,7 @@ static status look(image_reader *r, const image *i, const picture **out) {
 
 status image_reader_file(image_reader *r, const char *path, const picture **out) {
     image i = {0};
-    status rc = image_read(&i, path);
+    status rc = radiograph_read(&i, path, &r->rules);
     if (!rc) rc = look(r, &i, out);
     image_free(&i);
     return rc;
@@ -95,7 +95,7 @@ status image_reader_file(image_reader *r, const char *path, const picture **out)
 status image_reader_bytes(image_reader *r, const void *bytes, size_t count, const char *name,
                           const picture **out) {
     image i = {0};
-    status rc = image_decode(&i, bytes, count, name);
+    status rc = radiograph_decode(&i, bytes, count, name, &r->rules);
     if (!rc) rc = look(r, &i, out);
     image_free(&i);
     return rc;

@@ -8,6 +8,7 @@ typedef struct image_models {
     const char *aligner;    // a run, a checkpoint or its weights
     const char *classifier; // the same; NULL: nothing is said of findings
     const char *where;      // run.device
+    radiograph_rules rules; // of files
 } image_models;
 
 typedef struct picture {
@@ -26,6 +27,7 @@ typedef struct image_reader {
     predictor classifier;
     bool finds; // there is a classifier
     int64_t queries, width;
+    radiograph_rules rules;
     image_file seen, judged; // by either
     uint8_t *square;
     picture kept[PICTURES_KEPT]; // so that a picture that comes again, turn by turn, is not
@@ -37,7 +39,8 @@ typedef struct image_reader {
 status image_reader_open(image_reader *r, const image_models *m);
 void image_reader_close(image_reader *r);
 
-// What there is in the file at PATH, or in COUNT bytes of a file, called NAME in errors. Borrowed
+// What there is in the file at PATH, or in COUNT bytes of a file from anybody, called NAME in errors:
+// JPEG, PNG or DICOM (data/radiograph.h). Borrowed
 // until the next call; one that fails changes nothing. IO, FORMAT, MEMORY, DEVICE.
 status image_reader_file(image_reader *r, const char *path, const picture **out);
 status image_reader_bytes(image_reader *r, const void *bytes, size_t count, const char *name,

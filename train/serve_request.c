@@ -108,7 +108,8 @@ static status take_image(serve_request *r, json_value part, bool first) {
     comma = strchr(url, ',');
     if (!comma || comma - url < (ptrdiff_t)sizeof base64 ||
         strncmp(comma + 2 - sizeof base64, base64, sizeof base64 - 1))
-        return json_fail(object, "must be data:image/jpeg;base64,... or data:image/png;base64,...");
+        return json_fail(object, "must be data:image/jpeg;base64,..., data:image/png;base64,... or "
+                                 "data:application/dicom;base64,...");
     rc = base64_decode(&r->image, comma + 1, strlen(comma + 1));
     if (rc == STATUS_FORMAT) return json_fail(object, "%s", status_text() + strlen("base64: "));
     return rc || r->image.length ? rc : json_fail(object, "holds no image");

@@ -1,5 +1,4 @@
 #include "core/log.h"
-#include "data/image_size.h"
 #include "train/service_private.h"
 #include "train/signals.h"
 
@@ -38,6 +37,8 @@ status service_open(service **out, assistant *a, const service_options *o) {
                    .o = *o,
                    .lock = PTHREAD_MUTEX_INITIALIZER,
                    .more = PTHREAD_COND_INITIALIZER};
+    a->eyes.rules.pixels = o->pixels;
+    a->eyes.rules.setting = "serve.megapixels";
     rc = mem_new(&s->slot, decoder_free(a->decoder), "slots");
     if (rc)
         service_close(s);
@@ -219,15 +220,7 @@ static status hear(void *context, const int32_t *ids, int32_t count, decoder_sta
 static status look(job *j) {
     const service *s = j->service;
     const buffer *image = &j->request.image;
-    int64_t width, height;
     if (!image->length) return STATUS_OK;
-    if (!image_size(&width, &height, (const uint8_t *)image->data, image->length))
-        return status_fail(STATUS_FORMAT, "the image is no JPEG or PNG");
-    if (width * height > s->o.pixels)
-        return status_fail(
-            STATUS_FORMAT,
-            "the image has %lld x %lld pixels; there may be %lld in all (serve.megapixels)",
-            (long long)width, (long long)height, (long long)s->o.pixels);
     status rc = image_reader_bytes(&s->assistant->eyes, image->data, image->length, "the image",
                                    &j->picture);
     return rc ? rc : job_find(j, j->picture);

@@ -2,6 +2,8 @@
 #include "core/files/fs.h"
 #include "data/dataset.h"
 #include "data/embeddings.h"
+#include "data/image_codec.h"
+#include "tests/data/helper_dicom.h"
 #include "tests/train/helper_program.h"
 
 #include <check.h>
@@ -94,4 +96,20 @@ char *radiograph_file(const char *id) {
     char *path = read_file(in_work("path"), NULL);
     path[strcspn(path, "\n")] = 0;
     return path;
+}
+
+const char *dicom_of(const char *name, const char *path) {
+    image i;
+    ck_assert_msg(!image_read(&i, path), "%s", status_text());
+    ck_assert(i.channels == 1 && i.depth == 8);
+    dicom_write(in_work(name), &(dicom_source){.instance = "1.2." DICOM_SECRET,
+                                               .study = "1.3." DICOM_SECRET,
+                                               .patient = DICOM_SECRET,
+                                               .name = "DOE^" DICOM_SECRET,
+                                               .accession = "A" DICOM_SECRET,
+                                               .width = i.width,
+                                               .height = i.height,
+                                               .samples = i.pixels});
+    image_free(&i);
+    return in_work(name);
 }

@@ -19,3 +19,8 @@ void language_teardown(void);
 void language_train_seer(void);
 // The file of the radiograph ID ("*": the first of all); free.
 char *radiograph_file(const char *id);
+
+// WORK/NAME: the radiograph at PATH as a DICOM file of the same 8 bits, with a patient whose name, number and
+// UIDs all hold DICOM_SECRET.
+#define DICOM_SECRET "47110815"
+const char *dicom_of(const char *name, const char *path);

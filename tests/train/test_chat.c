@@ -2,6 +2,7 @@
 // never seen gets; commands; what it refuses and goes on behind.
 #include "core/files/fs.h"
 #include "core/files/json.h"
+#include "data/dicom.h"
 #include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
 #include "train/assistant.h"
@@ -255,6 +256,40 @@ START_TEST(commands_do_what_they_say) {
 }
 END_TEST
 
+// The same pixels in a DICOM file say the same; what is no radiograph is told, and the conversation goes on.
+START_TEST(dicom_files) {
+    char words[1024], lines[2048];
+    size_t size;
+    if (!*dicom_built()) return;
+    const char *path = dicom_of("film", image);
+    outcome want = chat("Is there an effusion?\n/findings\n", image);
+    snprintf(words, sizeof words, "%s --intensity window", path);
+    outcome o = chat("Is there an effusion?\n/findings\n", words);
+    ck_assert_msg(!o.exit && *want.out, "%s", o.err);
+    ck_assert_str_eq(o.out, want.out);
+    ck_assert_ptr_null(strstr(o.err, DICOM_SECRET));
+    outcome_free(&want);
+    outcome_free(&o);
+    char *bytes = read_file(in_work("film"), &size);
+    ck_assert(!file_write(in_work("cut"), bytes, size / 2));
+    free(bytes);
+    snprintf(lines, sizeof lines, "/image %s/cut\n/image %s/film\n/save %s/said.txt\n", work, work, work);
+    o = chat(lines, image);
+    ck_assert_msg(!o.exit && strstr(o.err, "/cut: not a whole DICOM file"), "%d %s", o.exit, o.err);
+    char *said = read_file(in_work("said.txt"), NULL);
+    ck_assert(strstr(said, "/film\n") && !strstr(said, DICOM_SECRET) && !strstr(o.err, DICOM_SECRET));
+    free(said);
+    outcome_free(&o);
+    snprintf(words, sizeof words, "%s/cut", work);
+    o = chat("", words);
+    ck_assert_msg(o.exit == 1 && strstr(o.err, "/cut: not a whole DICOM file"), "%d %s", o.exit, o.err);
+    outcome_free(&o);
+    o = chat("", "--intensity widow");
+    ck_assert_msg(o.exit == 2 && strstr(o.err, "--intensity widow is not known; did you mean window?"), "%d %s", o.exit, o.err);
+    outcome_free(&o);
+}
+END_TEST
+
 START_TEST(mistakes_are_told_and_the_conversation_goes_on) {
     char lines[4096];
     snprintf(lines, sizeof lines, "/imagine\n/image %s/none.jpg\n/image\n/save\n/save %s/no/such/place\n/correct\n"
@@ -337,6 +372,7 @@ int main(void) {
     tcase_add_test(tests, the_first_message_is_the_prompt);
     tcase_add_test(tests, answers_come_in_whole_characters);
     tcase_add_test(tests, commands_do_what_they_say);
+    tcase_add_test(tests, dicom_files);
     tcase_add_test(tests, mistakes_are_told_and_the_conversation_goes_on);
     tcase_add_test(tests, texts_alone);
     tcase_add_test(tests, refusals);

@@ -204,6 +204,13 @@ START_TEST(bad_image_among_good_ones) {
     ck_assert_ptr_nonnull(strstr(o.err, "bad.jpg"));
     ck_assert_int_eq(count_text(o.out, "\n"), 1);
     outcome_free(&o);
+    // A name that is a UID has no ending.
+    char copy[2048];
+    snprintf(copy, sizeof copy, "cp %s %s/1.2.840.15", found, work);
+    ck_assert_int_eq(system(copy), 0);
+    o = program("classify %s/1.2.840.15 --checkpoint %s/mixed", work, work);
+    ck_assert_msg(!o.exit && strstr(o.out, "{\"dicom_id\":\"1.2.840.15\""), "%s%s", o.out, o.err);
+    outcome_free(&o);
 }
 END_TEST
 

@@ -156,7 +156,7 @@ static void expect_tokens(char *const path[2]) {
     char aligner_path[512], prompts_path[512];
     snprintf(aligner_path, sizeof aligner_path, "%s/aligner", work);
     snprintf(prompts_path, sizeof prompts_path, "instruct.prompts=%s/configs/prompts/report.json", SOURCE_ROOT);
-    const image_models models = {aligner_path, NULL, "cpu"};
+    const image_models models = {aligner_path, NULL, "cpu", {0}};
     ck_assert(!config_open(&c, generate_tables) && !config_set(c, prompts_path));
     ck_assert(!language_tokenizer(&t, TEST_DATA "/tokenizer/llama.model", "", &image_token));
     ck_assert_msg(!image_prompts_open(&pictures, (const char *const *)path, 2, &models, c, t), "%s", status_text());

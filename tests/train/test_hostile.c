@@ -146,7 +146,7 @@ static const hostile cases[] = {
     {make_nothing, "empty.jpg", CLASSIFY,
      "warning: @: the file is empty", 1, 2},
     {make_text, "text.jpg", CLASSIFY,
-     "warning: @: neither a JPEG nor a PNG file", 1, 2},
+     "warning: @: neither a JPEG, a PNG nor a DICOM file", 1, 2},
     {make_jpeg_cut, "cut.jpg", CLASSIFY,
      "warning: @: not a whole JPEG: Premature end of JPEG file", 1, 2},
     {make_jpeg_huge, "huge.jpg", CLASSIFY,

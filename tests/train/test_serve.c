@@ -1,6 +1,7 @@
 // radialog serve over real sockets: its endpoint whole and piece by piece, against `radialog chat`; many clients at
 // once; requests that are wrong, too large, too many; clients that leave; where it listens; how it ends.
 #include "core/files/fs.h"
+#include "data/dicom.h"
 #include "tests/train/helper_http.h"
 #include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
@@ -51,12 +52,12 @@ static void teardown(void) {
     language_teardown();
 }
 
-// A body: the radiograph, then by turns TEXTS (ended by NULL), with these MEMBERS before.
-static char *body_of(const char *members, const char *const *texts) {
+// A body: the radiograph at URL, then by turns TEXTS (ended by NULL), with these MEMBERS before.
+static char *body_about(const char *url, const char *members, const char *const *texts) {
     buffer b = {0};
     buffer_print(&b, "{%s\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"",
                  members);
-    buffer_text(&b, data_url);
+    buffer_text(&b, url);
     buffer_text(&b, "\"}}]}");
     for (int i = 0; texts && texts[i]; i++) {
         buffer_print(&b, ",{\"role\":\"%s\",\"content\":", i % 2 ? "user" : "assistant");
@@ -68,6 +69,10 @@ static char *body_of(const char *members, const char *const *texts) {
     char *copy = strdup(b.data);
     buffer_free(&b);
     return copy;
+}
+
+static char *body_of(const char *members, const char *const *texts) {
+    return body_about(data_url, members, texts);
 }
 
 static char *answer_to(const char *members, const char *const *texts) {
@@ -98,6 +103,64 @@ START_TEST(says_what_chat_says) {
         line = strchr(line, '\n') + 1;
     }
     free(chat), free(report), free(second);
+}
+END_TEST
+
+static reply ask_about(const char *path) {
+    char *url = url_of(path), *body = body_about(url, "", NULL);
+    reply r = http_chat(server.port, body);
+    free(url), free(body);
+    return r;
+}
+
+// A DICOM file's bytes are seen as chat sees the file; nobody is named.
+START_TEST(dicom_files) {
+    char words[8192];
+    if (!*dicom_built()) return;
+    reply r = ask_about(dicom_of("film", image));
+    ck_assert_msg(r.code == 200, "%d %s", r.code, r.body);
+    ck_assert_ptr_null(strstr(r.body, DICOM_SECRET));
+    snprintf(words, sizeof words, "%s chat %s/seer %s/film --json --quiet %s --set generate.max_new_tokens=12 "
+                                  "< /dev/null > %s/chat", program_path, work, work, models, work);
+    ck_assert_int_eq(system(words), 0);
+    char *text = reply_text(&r, "choices.0.message.content");
+    reply chat = {.body = read_file(in_work("chat"), NULL)};
+    char *said = reply_text(&chat, "text");
+    ck_assert_str_eq(text, said);
+    free(text), free(said);
+    reply_free(&chat);
+    reply_free(&r);
+    char *err = read_file(in_work("out.err"), NULL);
+    ck_assert_ptr_null(strstr(err, DICOM_SECRET));
+    free(err);
+}
+END_TEST
+
+static void expect_refusal(const reply *r, int code, const char *says, const char *what);
+
+START_TEST(broken_dicom_files) {
+    size_t size;
+    if (!*dicom_built()) return;
+    char *bytes = read_file(dicom_of("film", image), &size);
+    buffer deep = {0};
+    ck_assert(!file_write(in_work("cut"), bytes, size - 100));
+    reply r = ask_about(in_work("cut"));
+    expect_refusal(&r, 400, "the image: not a whole DICOM file", "cut");
+    ck_assert_ptr_null(strstr(r.body, DICOM_SECRET));
+    reply_free(&r);
+    // Sequences in sequences, where the library's stack would end: the server does not.
+    buffer_append(&deep, bytes, (size_t)((char *)memmem(bytes, size, "\x28\0\x02\0US", 6) - bytes));
+    for (int i = 0; i < 30000; i++)
+        buffer_append(&deep, "\x40\0\x30\xa7SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff", 20);
+    ck_assert(!deep.failed && !file_write(in_work("deep"), deep.data, deep.length));
+    r = ask_about(in_work("deep"));
+    expect_refusal(&r, 400, "sequences in sequences", "deep");
+    reply_free(&r);
+    r = ask_about(in_work("film"));
+    ck_assert_int_eq(r.code, 200);
+    reply_free(&r);
+    buffer_free(&deep);
+    free(bytes);
 }
 END_TEST
 
@@ -269,7 +332,7 @@ START_TEST(malformed_requests) {
         {USER("\"<IMG>\""), "a message holds <IMG>", 400},
         {IMAGE_AT("http://x/y.png"), "must be a data: URL", 400},
         {IMAGE_AT("data:image/png;base64,AAA"), "no multiple of 4", 400},
-        {IMAGE_AT("data:image/png;base64,AAAA"), "no JPEG or PNG", 400},
+        {IMAGE_AT("data:image/png;base64,AAAA"), "the image: neither a JPEG, a PNG nor a DICOM file", 400},
         {IMAGE_AT("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA="), "the image", 400},
         {huge, "32768 x 32768 pixels; there may be 1048576", 400},
         {"{\"model\":\"gpt\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", "no such model", 404},
@@ -511,6 +574,8 @@ int main(void) {
     tcase_set_timeout(tests, 600);
     tcase_add_unchecked_fixture(tests, setup, teardown);
     tcase_add_test(tests, says_what_chat_says);
+    tcase_add_test(tests, dicom_files);
+    tcase_add_test(tests, broken_dicom_files);
     tcase_add_test(tests, streams_add_up_to_the_answer);
     tcase_add_test(tests, settings_are_followed);
     tcase_add_test(tests, facts_and_page);
