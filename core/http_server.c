@@ -234,8 +234,10 @@ static status start(http_server *s) {
     if (rc) return rc;
     const unsigned six = address.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0;
     errno = 0;
+    // Not by epoll: libmicrohttpd 0.9.75 then does not see that who was let in has left already, and
+    // where many came and left, answers nobody until their time is over.
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | six,
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | six,
         (uint16_t)s->o.port, NULL, NULL, handle, s, MHD_OPTION_SOCK_ADDR, &address.any,
         MHD_OPTION_NOTIFY_COMPLETED, completed, s, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)s->o.connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->o.seconds,

@@ -169,6 +169,24 @@ START_TEST(clients_that_leave) {
 }
 END_TEST
 
+// More than there is room for, some of whom begin a request and leave before they were let in: their places are
+// free at once, not when their time is over.
+START_TEST(clients_that_leave_the_queue) {
+    enum { ROOM = 8, MORE = 24 };
+    static const char begun[] = "POST /late HTTP/1.1\r\nHost: h\r\nCont";
+    int in[ROOM];
+    open_server(30, 10000);
+    for (int i = 0; i < ROOM; i++) in[i] = dial(begun);
+    usleep(200000);
+    for (int i = 0; i < MORE; i++) close(dial(begun));
+    for (int i = 0; i < ROOM; i++) close(in[i]);
+    const double start = clock_seconds();
+    expect("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "HTTP/1.1 200", "GET / h");
+    ck_assert_double_lt(clock_seconds() - start, 10);
+    http_server_close(server, 1);
+}
+END_TEST
+
 START_TEST(time_has_a_limit) {
     open_server(1, 10000);
     const double begin = clock_seconds();
@@ -194,5 +212,6 @@ END_TEST
 
 int main(void) {
     return run_suite(suite_of("http_server", (const TTest *const[]){whole_answers, bodies_have_limits, pieces,
-                                                                    clients_that_leave, time_has_a_limit, addresses, NULL}));
+                                                                    clients_that_leave, clients_that_leave_the_queue,
+                                                                    time_has_a_limit, addresses, NULL}));
 }
