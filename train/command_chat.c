@@ -173,7 +173,18 @@ static status tell(const char *what) {
     return STATUS_OK;
 }
 
-static status do_image(chat *c, const char *path) {
+// What stands around a file's name where a terminal writes one that is dropped on it: quotes.
+static const char *unquoted(char *out, const char *path) {
+    const size_t length = strlen(path);
+    const bool quoted =
+        length > 1 && (*path == '\'' || *path == '"') && path[length - 1] == *path;
+    snprintf(out, PATH_SIZE, "%.*s", (int)(quoted ? length - 2 : length), path + quoted);
+    return out;
+}
+
+static status do_image(chat *c, const char *text) {
+    char name[PATH_SIZE];
+    const char *path = unquoted(name, text);
     const picture *p;
     if (!*path) return tell("/image FILE: which radiograph?");
     if (!c->assistant.sees)
@@ -254,16 +265,18 @@ static status do_correct(chat *c, const char *text) {
     return rc;
 }
 
-static status do_save(chat *c, const char *path) {
+static status do_save(chat *c, const char *text) {
+    char name[PATH_SIZE];
+    const char *path = unquoted(name, text);
     buffer out = {0};
     if (!*path) return tell("/save FILE: where to?");
     if (c->picture) buffer_print(&out, "Radiograph: %s\n", c->image);
     if (c->picture && c->assistant.eyes.finds)
         buffer_print(&out, "Classifier: %s\n", c->picture->findings.data);
     for (size_t i = 0; i < c->turns.count; i++) {
-        const char *text = c->turns.name[i];
-        if (i == 0 && c->picture && !*text) text = "(report)";
-        buffer_print(&out, "\n%s: %s\n", i % 2 ? "Assistant" : "User", text + strspn(text, " "));
+        const char *said = c->turns.name[i];
+        if (i == 0 && c->picture && !*said) said = "(report)";
+        buffer_print(&out, "\n%s: %s\n", i % 2 ? "Assistant" : "User", said + strspn(said, " "));
     }
     buffer_text(&out, "");
     status rc = out.failed;
@@ -307,13 +320,13 @@ static status do_help(chat *c, const char *text) {
 // A line that begins with '/'.
 static status run_command(chat *c, const char *line, bool *quit) {
     const char *known[COMMANDS];
-    const size_t length = strcspn(line, " ");
+    const size_t length = strcspn(line, " \t");
     char typed[32];
     for (int i = 0; i < COMMANDS; i++) {
         known[i] = commands[i].name;
         if (strlen(known[i]) != length || strncmp(line, known[i], length)) continue;
         *quit = !commands[i].run;
-        return *quit ? STATUS_OK : commands[i].run(c, line + length + strspn(line + length, " "));
+        return *quit ? STATUS_OK : commands[i].run(c, line + length + strspn(line + length, " \t"));
     }
     snprintf(typed, sizeof typed, "%.*s", (int)(length < 31 ? length : 31), line);
     fprintf(stderr, "unknown command %s; did you mean %s? (/help)\n", typed,
@@ -357,14 +370,25 @@ static status read_line(chat *c, bool *there) {
     return c->line.failed;
 }
 
+// Without blanks at its ends; false where it holds a NUL, behind which nothing would be read.
+static bool tidy(buffer *line) {
+    if (memchr(line->data, 0, line->length)) return false;
+    while (line->length && strchr(" \t", line->data[line->length - 1]))
+        line->data[--line->length] = 0;
+    return true;
+}
+
 static status talk(chat *c) {
     bool there = true, quit = false;
     status rc = STATUS_OK;
     while (!rc && !quit) {
         rc = read_line(c, &there);
         if (rc || !there) break;
+        const bool sound = tidy(&c->line);
         const char *text = c->line.data + strspn(c->line.data, " \t");
-        if (*text == '/')
+        if (!sound)
+            rc = tell("a line with a NUL in it is no text");
+        else if (*text == '/')
             rc = run_command(c, text, &quit);
         else if (*text)
             rc = say(c, text);
@@ -402,6 +426,8 @@ static status run(const arguments *a) {
     chat c = {.machine = argument_given(a, "json"),
               .terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
     status rc = open_all(&c, a);
+    if (!rc && signals_pending()) // while models were read
+        rc = status_fail(STATUS_INTERRUPTED, "stopped by signal %d", signals_pending());
     if (!rc && c.terminal) rc = do_help(&c, "");
     if (!rc) rc = begin(&c);
     if (!rc) rc = talk(&c);

@@ -230,12 +230,13 @@ END_TEST
 // --- commands -----------------------------------------------------------------------------------
 START_TEST(commands_do_what_they_say) {
     char lines[4096], words[1024];
-    snprintf(lines, sizeof lines, "/findings\n/correct The heart is large.\n/save %s/said.txt\n/image %s\n/reset\n"
-                                  "/save %s/later.txt\n", work, other, work);
+    snprintf(lines, sizeof lines, "/findings\n/correct The heart is large.\n/save %s/said.txt\n/image '%s' \t\n/reset\n"
+                                  "/save\t\"%s/later.txt\"\n", work, other, work);
     outcome o = chat(lines, image);
     ck_assert_msg(!o.exit, "%s", o.err);
     char *said = read_file(in_work("said.txt"), NULL), *later = read_file(in_work("later.txt"), NULL);
     ck_assert_ptr_nonnull(said);
+    ck_assert_ptr_nonnull(later);
     ck_assert_msg(strstr(said, image) && strstr(said, "\nUser: (report)\n") &&
                       strstr(said, "\nUser: Correct the report: The heart is large.\n") && strstr(said, "Classifier: "),
                   "%s", said);
@@ -320,6 +321,19 @@ START_TEST(mistakes_are_told_and_the_conversation_goes_on) {
 }
 END_TEST
 
+START_TEST(a_line_with_a_nul) {
+    static const char bytes[] = "Is there\0 an effusion?\nAnd the heart?\n";
+    ck_assert(!file_write(in_work("nul"), bytes, sizeof bytes - 1));
+    char words[8192];
+    snprintf(words, sizeof words, "%s chat %s/seer %s --json %s < %s/nul > %s/said 2> %s/told", program_path, work, image,
+             models, work, work, work);
+    ck_assert_int_eq(system(words), 0);
+    char *said = read_file(in_work("said"), NULL), *told = read_file(in_work("told"), NULL);
+    ck_assert(strstr(told, "a line with a NUL") && !strstr(said, "Is there") && strstr(said, "And the heart?"));
+    free(said), free(told);
+}
+END_TEST
+
 START_TEST(texts_alone) {
     outcome o = program("chat %s/base %s --quiet --set generate.max_new_tokens=5 --set "
                         "instruct.prompts=%s/configs/prompts/report.json", work, common, SOURCE_ROOT);
@@ -374,6 +388,7 @@ int main(void) {
     tcase_add_test(tests, commands_do_what_they_say);
     tcase_add_test(tests, dicom_files);
     tcase_add_test(tests, mistakes_are_told_and_the_conversation_goes_on);
+    tcase_add_test(tests, a_line_with_a_nul);
     tcase_add_test(tests, texts_alone);
     tcase_add_test(tests, refusals);
     tcase_add_test(tests, a_signal_ends_it);
