@@ -88,7 +88,7 @@ static status take_settings(serve_request *r, json_value root) {
 
 // --- messages -----------------------------------------------------------------------------------
 // data:image/jpeg;base64,...
-static status take_image(serve_request *r, json_value part, bool first) {
+static status take_image(serve_request *r, json_value part, int number, bool first) {
     static const char base64[] = ";base64,";
     json_value object;
     const char *url, *comma;
@@ -100,9 +100,13 @@ static status take_image(serve_request *r, json_value part, bool first) {
     if (rc) return rc;
     if (!first)
         return json_fail(part,
-                         "a radiograph stands in the first message; begin another conversation");
+                         "messages[%d]: has an image; a radiograph stands in the first message: "
+                         "begin another conversation",
+                         number);
     if (r->image.length)
-        return json_fail(part, "is a second image; a conversation is about one radiograph");
+        return json_fail(
+            part, "messages[%d]: has a second image; a conversation is about one radiograph",
+            number);
     if (strncmp(url, "data:", 5))
         return json_fail(object, "must be a data: URL with the image itself; nothing is fetched");
     comma = strchr(url, ',');
@@ -115,7 +119,8 @@ static status take_image(serve_request *r, json_value part, bool first) {
     return rc || r->image.length ? rc : json_fail(object, "holds no image");
 }
 
-static status take_part(serve_request *r, buffer *text, json_value part, bool user, bool first) {
+static status take_part(serve_request *r, buffer *text, json_value part, int number, bool user,
+                        bool first) {
     const char *type, *words;
     status rc = json_member_text(&type, part, "type");
     if (rc) return rc;
@@ -127,13 +132,16 @@ static status take_part(serve_request *r, buffer *text, json_value part, bool us
     }
     if (!user || strcmp(type, "image_url"))
         return json_fail(
-            part, "has the type '%.40s'; there are text and, in a user's message, image_url", type);
-    return take_image(r, part, first);
+            part,
+            "messages[%d]: has a part of type '%.40s'; there are text and, in a user's message, "
+            "image_url",
+            number, type);
+    return take_image(r, part, number, first);
 }
 
 // A string, or a list of parts.
-static status take_content(serve_request *r, buffer *text, json_value message, bool user,
-                           bool first) {
+static status take_content(serve_request *r, buffer *text, json_value message, int number,
+                           bool user, bool first) {
     json_value content;
     const char *words;
     buffer_text(text, "");
@@ -141,10 +149,11 @@ static status take_content(serve_request *r, buffer *text, json_value message, b
     if (!rc && json_kind_of(content) == JSON_TEXT) {
         rc = json_text(&words, content);
         if (!rc) buffer_text(text, words);
+    } else if (!rc && json_kind_of(content) != JSON_LIST) {
+        rc = json_fail(content, "of messages[%d] must be a text or a list of parts", number);
     } else if (!rc) {
-        rc = json_list(content);
         for (json_value part = json_first(content); part.node && !rc; part = json_next(part))
-            rc = take_part(r, text, part, user, first);
+            rc = take_part(r, text, part, number, user, first);
     }
     return rc ? rc : text->failed;
 }
@@ -153,7 +162,7 @@ static status keep_message(serve_request *r, json_value message, int number, con
     buffer text = {0};
     const bool user = !strcmp(role, "user"), first = !r->message.count;
     const bool system = !user && strcmp(role, "assistant");
-    status rc = take_content(r, &text, message, user, first);
+    status rc = take_content(r, &text, message, number, user, first);
     if (!rc && system)
         rc = mem_string(&r->system, text.data);
     else if (!rc && !text.length && !(first && r->image.length))

@@ -328,7 +328,7 @@ START_TEST(malformed_requests) {
         {"[1]", "must be an object", 400},
         {"\xff", "body:1:", 400},
         {"{}", "lacks the key \"messages\"", 400},
-        {USER("1"), "must be a list", 400},
+        {USER("1"), "of messages[0] must be a text or a list of parts", 400},
         {USER("\"<IMG>\""), "a message holds <IMG>", 400},
         {IMAGE_AT("http://x/y.png"), "must be a data: URL", 400},
         {IMAGE_AT("data:image/png;base64,AAA"), "no multiple of 4", 400},
