@@ -175,6 +175,7 @@ new MutationObserver(() => { const all = document.querySelectorAll(".assistant")
   if (all.length) seen.push(all[all.length - 1].textContent); })
   .observe(document.querySelector("#talk"), { childList: true, subtree: true, characterData: true });"""
 TURNS = "[...document.querySelectorAll('.turn')].map(t => [t.className, t.textContent])"
+HIDDEN = "getComputedStyle(document.querySelector('#image')).display == 'none'"
 DONE = "!document.querySelector('.writing') && document.querySelectorAll('.assistant').length == %d"
 
 
@@ -188,6 +189,7 @@ def check_page(server, program, image):
     browser.call("Page.navigate", url=server.url)
     check(browser.until("document.readyState == 'complete' && !!document.querySelector('#model').textContent"),
           "the page is there and names the model")
+    check(browser.run(HIDDEN), "no picture stands there before one is chosen")
     browser.run(WATCH)
     root = browser.call("DOM.getDocument")["root"]["nodeId"]
     field = browser.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
