@@ -115,11 +115,11 @@ static status collect_all(collected *k, tape *t, const aligner *m, aligner_input
     status rc = STATUS_OK;
     const uint32_t step_before = t->step;
     t->step = UINT32_MAX; // the same draws in every validation
-    for (int64_t step = 0; step < k->steps && !rc; step++) {
+    for (int64_t step = 0;; step++) { // ranks agree before each step, whose sums wait for all, and once behind the last
         aligner_losses losses;
-        rc = aligner_step_load(in, t->device, images, texts, step, c, begin);
+        if (!rc && step < k->steps) rc = aligner_step_load(in, t->device, images, texts, step, c, begin);
         rc = ranks_agree(t->comm, rc);
-        if (rc) break;
+        if (rc || step == k->steps) break;
         const int64_t first = texts->step.first_sample + texts->step.first;
         tape_begin(t, false);
         t->training = false;
@@ -129,7 +129,6 @@ static status collect_all(collected *k, tape *t, const aligner *m, aligner_input
         rc = tape_failed(t);
     }
     t->step = step_before;
-    rc = ranks_agree(t->comm, rc);
     if (!rc) rc = ranks_sum(t->comm, t->device, k->images, k->count * k->Q * k->E);
     if (!rc) rc = ranks_sum(t->comm, t->device, k->texts, k->count * k->E);
     if (!rc) rc = ranks_sum(t->comm, t->device, k->logits, 6 * k->count);
@@ -218,7 +217,7 @@ status aligner_score(aligner_scores *out, tape *t, const aligner *m, aligner_inp
                      const aligner_images *images, text_split *texts, const config *c,
                      int32_t begin) {
     collected k = {0};
-    status rc = collected_open(&k, m, texts, 6 * order_most(texts->order));
+    status rc = ranks_agree(t->comm, collected_open(&k, m, texts, 6 * order_most(texts->order)));
     if (!rc) rc = collect_all(&k, t, m, in, images, texts, c, begin);
     if (!rc) rc = measure(out, &k, t);
     collected_close(&k);

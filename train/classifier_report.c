@@ -50,6 +50,7 @@ static status score_test(run *r, const classifier *m, const dataset *data, class
     int64_t rows = rc ? 0 : loader_records(l);
     if (!rc) rc = mem_new(&logits, rows * CLASS_COUNT, "test scores");
     if (!rc) rc = mem_new(&targets, rows * CLASS_COUNT, "test labels");
+    rc = ranks_agree(r->comm, rc);
     if (!rc)
         rc = classifier_score(&r->tape, m, l, in, config_bool(r->config, "data.blank"), logits);
     if (!rc) classifier_targets(targets, l, data);
@@ -122,7 +123,7 @@ status classifier_report(run *r, const classifier *m, const dataset *data, class
         return STATUS_OK;
     }
     if (compare) {
-        rc = params_init(&r->params, r->seed);
+        rc = ranks_agree(r->comm, params_init(&r->params, r->seed));
         if (!rc) rc = score_test(r, m, data, in, &before);
     }
     rc = ranks_agree(r->comm, rc);

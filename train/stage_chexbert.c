@@ -133,7 +133,7 @@ static tensor *loss(run *r) {
 static status measure(run *r, state *s, text_split *texts, labeler_metrics *out) {
     labeler_counts counts = {0};
     int8_t *labels = NULL;
-    status rc = mem_new(&labels, texts->count * CLASS_COUNT, "labels");
+    status rc = ranks_agree(r->comm, mem_new(&labels, texts->count * CLASS_COUNT, "labels"));
     if (!rc)
         rc = chexbert_label(&r->tape, &s->model, &s->inputs, texts->texts, texts->record,
                             texts->count, s->batch, labels, NULL);
@@ -183,8 +183,8 @@ static status report(run *r) {
     }
     status rc = checkpoint_take_best(r);
     if (!rc)
-        rc = text_split_open(&test, s->data, NULL, r->config, SPLIT_TEST, false, r->comm, s->words,
-                             TEXT_REPORT);
+        rc = ranks_agree(r->comm, text_split_open(&test, s->data, NULL, r->config, SPLIT_TEST, false, r->comm,
+                                                  s->words, TEXT_REPORT));
     if (!rc) rc = measure(r, s, &test, &m);
     text_split_close(&test);
     if (rc || !ranks_lead(r)) return rc;

@@ -426,7 +426,7 @@ static status report(run *r) {
         return STATUS_OK;
     }
     status rc = checkpoint_take_best(r);
-    if (!rc) rc = language_split_open(&test, s->data, SPLIT_TEST, &o);
+    if (!rc) rc = ranks_agree(r->comm, language_split_open(&test, s->data, SPLIT_TEST, &o));
     if (!rc) rc = score_split(r, s, &test, &mean, &tokens);
     if (!rc && ranks_lead(r)) {
         printf("test split, %lld conversations, checkpoint of step %lld: loss %.4f, perplexity %.3f "
