@@ -47,16 +47,18 @@ typedef struct gradient {
 // A frozen matrix (N, K) in few bits, in the device's memory (borrowed), as models/nn/quantise.h makes
 // it.
 //   INT8: w[n, k] = codes[n, k] * scale[n].
+//   FP8: the same of numbers in E4M3 (core/e4m3.h), scales being powers of two. The other factor of a product, x or
+//   the gradient of the output, is rounded to E4M3 as well, each of its rows with a scale of its own.
 //   NF4 (Dettmers et al. 2023, QLoRA): numbers in the order of rows, in blocks of NF4_BLOCK, whose
 //   largest sizes are coded too: w = table[code] * size, and of block b
 //   size = table[16 + sizes[b]] * scale[b / NF4_SIZES] + offset.
 //   Two codes are in a byte, the first in its upper half; rows are whole blocks.
-typedef enum quantisation { QUANT_INT8, QUANT_NF4 } quantisation;
+typedef enum quantisation { QUANT_INT8, QUANT_NF4, QUANT_FP8 } quantisation;
 enum { NF4_BLOCK = 64, NF4_SIZES = 256, NF4_TABLE = 16 + 256 };
 typedef struct quantised {
     quantisation how;
-    const void *codes;    // int8 (N, K), or two in a byte (N * K / 2)
-    const float *scale;   // INT8 (N); NF4 (blocks / 256, rounded up)
+    const void *codes;    // a byte each (N, K); NF4: two in a byte (N * K / 2)
+    const float *scale;   // (N); NF4 (blocks / 256, rounded up)
     const uint8_t *sizes; // NF4 (N * K / 64)
     const float *table;   // NF4: the 16 values, then the 256 that code sizes
     float offset;

@@ -23,7 +23,7 @@ static const option options[] = {
      "of peft: adapter_model.bin with the image projection in it, as PEFT 0.3.0 and RaDialog have it"},
     {"type", "f32|f16", "numbers of a GGUF file; f32 where it is not given"},
     {"storage", "NAME",
-     "of merged weights: how the base was kept in training (plain, int8, nf4), where a folder of PEFT's does not "
+     "of merged weights: how the base was kept in training (plain, fp8, int8, nf4), where a folder of PEFT's does not "
      "say it"},
     {"shard-mb", "N", "most MiB in one file of merged weights; 4096 where it is not given"},
     {"aligner", "PATH", "of a bundle: the aligner's run or checkpoint, with the image encoder"},

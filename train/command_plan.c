@@ -5,6 +5,7 @@
 #include "train/commands.h"
 #include "train/config_keys.h"
 #include "train/doctor_facts.h"
+#include "train/language_model.h"
 #include "train/memory_plan.h"
 #include "train/pack_choice.h"
 #include "train/settings.h"
@@ -44,9 +45,6 @@ typedef struct need {
     bool cuda, recompute;
 } need;
 
-static const char *const storages[] = {"plain", "int8", "nf4"}; // as model.storage has them
-enum { STORAGES = sizeof storages / sizeof *storages };
-
 typedef struct planner {
     const arguments *given;
     int stage, ranks;
@@ -56,7 +54,7 @@ typedef struct planner {
     int64_t room;      // bytes that may be taken of the device, -1: unknown
     int64_t host_room; // and of host memory
     buffer advice;
-    need storage[STORAGES]; // of the base of lora; device 0: the model cannot be kept so
+    need storage[LANGUAGE_STORAGES]; // of the base of lora; device 0: the model cannot be kept so
 } planner;
 
 // --- needs ---------------------------------------------------------------------------------------
@@ -178,8 +176,8 @@ static status advise_language(planner *p) {
     char set[64], words[128];
     const bool lora = stages[p->stage].stage == &stage_lora;
     status rc = try_change(p, "train.pack_tokens=0", NULL, p->now.ranks, "--set train.pack_tokens=0");
-    for (int i = 1; i < STORAGES && lora && !rc; i++) {
-        snprintf(set, sizeof set, "model.storage=%s", storages[i]);
+    for (int i = 1; i < LANGUAGE_STORAGES && lora && !rc; i++) {
+        snprintf(set, sizeof set, "model.storage=%s", language_storages[i]);
         snprintf(words, sizeof words, "--set %s --set train.pack_tokens=0", set);
         rc = try_change(p, set, "train.pack_tokens=0", p->now.ranks, words);
     }
@@ -193,8 +191,8 @@ static status advise_language(planner *p) {
 static status find_storages(planner *p) {
     char set[64];
     status rc = STATUS_OK;
-    for (int i = 0; i < STORAGES && !rc; i++) {
-        snprintf(set, sizeof set, "model.storage=%s", storages[i]);
+    for (int i = 0; i < LANGUAGE_STORAGES && !rc; i++) {
+        snprintf(set, sizeof set, "model.storage=%s", language_storages[i]);
         rc = need_of(&p->storage[i], p, set, "train.pack_tokens=0", p->ranks);
         if (rc == STATUS_USAGE) p->storage[i] = (need){0}, rc = STATUS_OK;
     }
@@ -258,10 +256,10 @@ static void write_storages(buffer *out, const planner *p) {
     table_column(&t, "train.recompute");
     table_column(&t, "MB");
     table_column(&t, "fits");
-    for (int i = 0; i < STORAGES; i++) {
+    for (int i = 0; i < LANGUAGE_STORAGES; i++) {
         const need *n = &p->storage[i];
         if (!n->device) continue;
-        table_text(&t, storages[i]);
+        table_text(&t, language_storages[i]);
         table_integer(&t, n->rows);
         table_text(&t, n->recompute ? "true" : "false");
         table_number(&t, 1e-6 * wanted(n), 1);
@@ -311,11 +309,11 @@ static void write_text(buffer *out, const planner *p, const config *c) {
 static void json_storages(buffer *out, const planner *p) {
     const char *comma = "";
     buffer_text(out, "\"storages\":[");
-    for (int i = 0; i < STORAGES; i++) {
+    for (int i = 0; i < LANGUAGE_STORAGES; i++) {
         const need *n = &p->storage[i];
         if (!n->device) continue;
         buffer_print(out, "%s{\"storage\":\"%s\",\"pack_tokens\":%lld,\"recompute\":%s,\"device_bytes\":%zu,"
-                          "\"fits\":%s}", comma, storages[i], (long long)n->rows,
+                          "\"fits\":%s}", comma, language_storages[i], (long long)n->rows,
                      n->recompute ? "true" : "false", n->device,
                      p->room < 0 ? "null" : fits(n, p) ? "true" : "false");
         comma = ",";

@@ -114,9 +114,9 @@ const config_key lora_keys[] = {
      .help = "the frozen language model: a Hugging Face folder, or a checkpoint of train lm"},
     {.section = "model", .name = "weights", .type = CONFIG_CHOICE, .choices = "file|random", .standard = "\"file\"",
      .help = "of the base; random: only its config.json is read, for measurements"},
-    {.section = "model", .name = "storage", .type = CONFIG_CHOICE, .choices = "plain|int8|nf4",
-     .standard = "\"plain\"", .help = "of the base's linear layers: as run.precision, 8 bits with a scale per row, or "
-                                      "QLoRA's 4 bits with double quantisation"},
+    {.section = "model", .name = "storage", .type = CONFIG_CHOICE, .choices = "plain|fp8|int8|nf4",
+     .standard = "\"plain\"", .help = "of the base's linear layers: as run.precision; 8 bits with a scale per row, floating "
+                                      "(what meets them as well) or whole; or QLoRA's 4 bits with double quantisation"},
     {.section = "model", .name = "image_width", .type = CONFIG_INT, .min = 0, .max = 65536, .standard = "768",
      .help = "of image tokens, where plan has no embeddings at hand"},
     {.section = "lora", .name = "rank", .type = CONFIG_INT, .min = 1, .max = 256, .standard = "8",

@@ -31,7 +31,7 @@ typedef struct adapter {
     char file[PATH_SIZE], folder[PATH_SIZE]; // the weights, and where they stand
     weights *weights, *beside; // beside: of the image projection, where it has a file of its own
     lora_config lora;
-    char storage[8]; // of the base in training: "plain", "int8", "nf4"
+    char storage[8]; // of the base in training: one of language_storages
     buffer names;    // of lora.target
     lora_pair *pair;
     size_t pairs, room;
@@ -42,7 +42,7 @@ typedef struct adapter {
 // are not finite. To be closed also after a failure.
 status adapter_open(adapter *a, const char *path);
 void adapter_close(adapter *a);
-// Says how the base was kept in training: "plain", "int8" or "nf4". FORMAT for anything else.
+// Says how the base was kept in training, by a name of language_storages. FORMAT for anything else.
 status adapter_storage(adapter *a, const char *text);
 // The file that E, one of A's, stands in.
 weights *adapter_source(const adapter *a, const weight_entry *e);

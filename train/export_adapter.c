@@ -2,6 +2,7 @@
 #include "core/files/json.h"
 #include "train/checkpoint.h"
 #include "train/export.h"
+#include "train/language_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -46,10 +47,12 @@ static status find_files(adapter *a, const char *path) {
 
 // --- configuration ------------------------------------------------------------------------------
 status adapter_storage(adapter *a, const char *text) {
-    if (strcmp(text, "plain") != 0 && strcmp(text, "int8") != 0 && strcmp(text, "nf4") != 0)
-        return status_fail(STATUS_FORMAT, "storage %.20s: there is plain, int8 and nf4", text);
-    snprintf(a->storage, sizeof a->storage, "%s", text);
-    return STATUS_OK;
+    for (int i = 0; i < LANGUAGE_STORAGES; i++)
+        if (!strcmp(text, language_storages[i])) {
+            snprintf(a->storage, sizeof a->storage, "%s", text);
+            return STATUS_OK;
+        }
+    return status_fail(STATUS_FORMAT, "storage %.20s: there is plain, fp8, int8 and nf4", text);
 }
 
 static status read_targets(adapter *a, json_value list) {

@@ -1,4 +1,4 @@
-// The base of an adapter that was trained beside int8 or NF4: its numbers as the training computed with them,
+// The base of an adapter that was trained beside FP8, int8 or NF4: its numbers as the training computed with them,
 // made anew from the base's files matrix by matrix.
 #pragma once
 #include "core/files/weights.h"

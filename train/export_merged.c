@@ -1,5 +1,5 @@
 // A base with an adapter merged into it: W + scale B A in place of W, a Hugging Face folder. Where the adapter
-// was trained beside int8 or NF4, W is what those codes mean, in all layers that were kept so.
+// was trained beside FP8, int8 or NF4, W is what those codes mean, in all layers that were kept so.
 //
 // Tensor goes by tensor and row by row, so that memory stays small whatever the model's size; all
 // other tensors are copied byte by byte.

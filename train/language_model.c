@@ -90,14 +90,17 @@ status language_lora_config(llama_config *out, const config *c, int32_t vocabula
     return check_targets(&out->lora);
 }
 
+const char *const language_storages[LANGUAGE_STORAGES] = {"plain", "fp8", "int8", "nf4"};
+
 void language_freeze_base(params *p, const char *storage) {
     static const char *const base[] = {"model.", "lm_head."};
     for (int i = 0; i < 2; i++) {
         params_freeze(p, base[i]);
         params_apart(p, base[i]);
     }
-    if (!strcmp(storage, "int8")) params_quantise(p, "_proj.", QUANT_INT8);
-    if (!strcmp(storage, "nf4")) params_quantise(p, "_proj.", QUANT_NF4);
+    static const quantisation how[LANGUAGE_STORAGES] = {[1] = QUANT_FP8, QUANT_INT8, QUANT_NF4};
+    for (int i = 1; i < LANGUAGE_STORAGES; i++)
+        if (!strcmp(storage, language_storages[i])) params_quantise(p, "_proj.", how[i]);
 }
 
 status language_begin_base(params *p, const char *base, bool drawn, uint64_t seed) {

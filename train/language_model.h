@@ -20,6 +20,10 @@ status language_lm_config(llama_config *out, const config *c, int32_t vocabulary
 // 0: no image projection. The names of targets are borrowed from C.
 status language_lora_config(llama_config *out, const config *c, int32_t vocabulary,
                             int64_t image_width);
+// How a frozen base's linear layers can be kept, as model.storage has it: "plain", "fp8", "int8", "nf4".
+enum { LANGUAGE_STORAGES = 4 };
+extern const char *const language_storages[LANGUAGE_STORAGES];
+
 // Freezes the base and sets it apart; its linear layers are kept as STORAGE (model.storage) says.
 void language_freeze_base(params *p, const char *storage);
 // Its values: those of the folder BASE, but for added tokens' rows, which no file holds; DRAWN: all are

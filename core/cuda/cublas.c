@@ -126,6 +126,7 @@ static cudaDataType_t number_of(int64_t type) {
     if (type == DTYPE_F32) return CUDA_R_32F;
     if (type == DTYPE_BF16) return CUDA_R_16BF;
     if (type == DTYPE_F16) return CUDA_R_16F;
+    if (type == DTYPE_U8) return CUDA_R_8F_E4M3;
     die("cuBLASLt: a product of %s", dtype_name((dtype)type));
 }
 
@@ -152,6 +153,22 @@ static cublasStatus_t make_layouts(const functions *f, product *p, const cublas_
     return e;
 }
 
+static bool has_bias(const cublas_product *z) {
+    return z->epilogue == CUBLAS_BIAS || z->epilogue == CUBLAS_BIAS_GELU || z->epilogue == CUBLAS_BIAS_GRADIENT;
+}
+
+// A scale for each row of either factor.
+static cublasStatus_t set_scaled(const functions *f, product *p) {
+#if CUBLAS_VER_MAJOR > 12 || (CUBLAS_VER_MAJOR == 12 && CUBLAS_VER_MINOR >= 9)
+    const int32_t mode = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    cublasStatus_t e = set(f, p, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &mode, sizeof mode);
+    return e ? e : set(f, p, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &mode, sizeof mode);
+#else
+    (void)f, (void)p;
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+#endif
+}
+
 static cublasStatus_t set_epilogue(const functions *f, product *p, const cublas_product *z) {
     // Our rows are cuBLAS's columns: a bias along N is along its rows, the sums of a's rows are
     // those of its B.
@@ -161,22 +178,27 @@ static cublasStatus_t set_epilogue(const functions *f, product *p, const cublas_
         [CUBLAS_BIAS_GELU] = CUBLASLT_EPILOGUE_GELU_AUX_BIAS,
         [CUBLAS_GELU_GRADIENT] = CUBLASLT_EPILOGUE_DGELU,
         [CUBLAS_BIAS_GRADIENT] = CUBLASLT_EPILOGUE_BGRADB,
+        [CUBLAS_SCALED] = CUBLASLT_EPILOGUE_DEFAULT,
     };
     const int32_t side = (int32_t)number_of(z->side_type), kept = (int32_t)number_of(z->out_type);
     const int64_t columns = z->N;
     cublasStatus_t e =
         set(f, p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue[z->epilogue], sizeof *epilogue);
-    bool has_side = z->epilogue != CUBLAS_PLAIN && z->epilogue != CUBLAS_GELU_GRADIENT;
-    if (!e && has_side) e = set(f, p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &side, sizeof side);
+    if (!e && z->epilogue == CUBLAS_SCALED) e = set_scaled(f, p);
+    if (!e && has_bias(z)) e = set(f, p, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &side, sizeof side);
     if (z->epilogue != CUBLAS_BIAS_GELU && z->epilogue != CUBLAS_GELU_GRADIENT) return e;
     if (!e) e = set(f, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &columns, sizeof columns);
     if (!e) e = set(f, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, &kept, sizeof kept);
     return e;
 }
 
-static cublasStatus_t set_sides(const functions *f, product *p, const void *side,
+static cublasStatus_t set_sides(const functions *f, product *p, const cublas_product *z, const void *side,
                                 const void *side2) {
     cublasStatus_t e = CUBLAS_STATUS_SUCCESS;
+    if (z->epilogue == CUBLAS_SCALED) { // its B is our a
+        e = set(f, p, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &side, sizeof side);
+        return e ? e : set(f, p, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &side2, sizeof side2);
+    }
     if (side) e = set(f, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &side, sizeof side);
     if (!e && side2) e = set(f, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &side2, sizeof side2);
     return e;
@@ -237,7 +259,7 @@ static cublasStatus_t choose(const cublas *b, product *p, int64_t alignment) {
 
 static void fail(stream *s, const cublas_product *z, const char *why) {
     static const char *const also[] = {"", " + bias", " + bias, GELU", " by GELU's gradient",
-                                       " with a bias's gradient"};
+                                       " with a bias's gradient", " with scales"};
     stream_fail(s, status_fail(STATUS_DEVICE,
                                "cuBLASLt: product (%lld, %lld) by (%lld, %lld)%s of %s to %s: %s",
                                (long long)z->M, (long long)z->K, (long long)z->K, (long long)z->N,
@@ -253,17 +275,18 @@ static product *product_find(stream *s, const recipe *r) {
     if (p) return p;
     // Pointers are part of what heuristics look at; any that is as aligned will do.
     const void *side = (const void *)(uintptr_t)(r->alignment << 20);
-    bool has_side = r->sizes.epilogue != CUBLAS_PLAIN && r->sizes.epilogue != CUBLAS_GELU_GRADIENT;
-    bool has_side2 =
-        r->sizes.epilogue == CUBLAS_BIAS_GELU || r->sizes.epilogue == CUBLAS_GELU_GRADIENT;
+    const cublas_product *z = &r->sizes;
+    bool has_side = has_bias(z) || z->epilogue == CUBLAS_SCALED;
+    bool has_side2 = z->epilogue == CUBLAS_BIAS_GELU || z->epilogue == CUBLAS_GELU_GRADIENT ||
+                     z->epilogue == CUBLAS_SCALED;
     status rc =
         keyed_add(&b->products, r, sizeof *r, sizeof *p, "a product of cuBLASLt", (void **)&p);
     if (rc) {
         stream_fail(s, rc);
         return NULL;
     }
-    cublasStatus_t e = describe(&b->f, p, &r->sizes, stream_cuda(s)->tf32);
-    if (!e) e = set_sides(&b->f, p, has_side ? side : NULL, has_side2 ? side : NULL);
+    cublasStatus_t e = describe(&b->f, p, z, stream_cuda(s)->tf32);
+    if (!e) e = set_sides(&b->f, p, z, has_side ? side : NULL, has_side2 ? side : NULL);
     if (!e) e = choose(b, p, r->alignment);
     p->takes = !e;
     return p;
@@ -321,7 +344,7 @@ void cublas_product_run(void *out, const void *a, const void *b, void *side, voi
         return;
     }
     const functions *f = &c->cublas->f;
-    cublasStatus_t e = set_sides(f, p, side, side2);
+    cublasStatus_t e = set_sides(f, p, z, side, side2);
     if (!e)
         e = f->cublasLtMatmul(c->cublas->handle, p->described, &one, b, p->a, a, p->b, &beta, out,
                               p->out, out, p->out, &p->algorithm, c->cublas->workspace,

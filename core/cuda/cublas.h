@@ -22,6 +22,8 @@ typedef enum cublas_epilogue {
     CUBLAS_BIAS_GELU,     // the same, then GELU in its tanh form; side2 (M, N) keeps what GELU saw
     CUBLAS_GELU_GRADIENT, // multiplies by GELU's derivative (tanh form) at side2 (M, N)
     CUBLAS_BIAS_GRADIENT, // side: (M) becomes the sum over K of a's rows (written, also where ACC)
+    CUBLAS_SCALED,        // a (M, K) and b (N, K), B_TRANSPOSED, are E4M3 (TYPE is u8); element (m, n) of their
+                          // product is multiplied by side[m] * side2[n], f32: Hopper's FP8 with cuBLAS 12.9 or later
 } cublas_epilogue;
 
 // out (M, N) = op(a) op(b), row-major, + what is in out if ACC. Sums run in f32.
@@ -31,7 +33,7 @@ typedef enum cublas_epilogue {
 typedef struct cublas_product {
     int64_t M, N, K;
     int64_t a_transposed, b_transposed, acc;
-    int64_t type, out_type; // a dtype each: f32, bf16, f16
+    int64_t type, out_type; // a dtype each: f32, bf16, f16; u8 stands for E4M3
     int64_t epilogue;       // a cublas_epilogue
     int64_t side_type;      // of the bias or its gradient, a dtype; f32 where it is left out
     int64_t a_row, out_row; // from a row to the next in a longer one; 0: they lie behind each other

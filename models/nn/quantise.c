@@ -1,4 +1,5 @@
 #include "models/nn/quantise.h"
+#include "core/e4m3.h"
 
 #include <math.h>
 #include <string.h>
@@ -49,11 +50,11 @@ static int64_t blocks_of(int64_t N, int64_t K) {
 }
 
 static int64_t scales_of(quantisation how, int64_t N, int64_t K) {
-    return how == QUANT_INT8 ? N : (blocks_of(N, K) + NF4_SIZES - 1) / NF4_SIZES;
+    return how == QUANT_NF4 ? (blocks_of(N, K) + NF4_SIZES - 1) / NF4_SIZES : N;
 }
 
 static size_t code_bytes(quantisation how, int64_t N, int64_t K) {
-    return (size_t)(how == QUANT_INT8 ? N * K : N * K / 2);
+    return (size_t)(how == QUANT_NF4 ? N * K / 2 : N * K);
 }
 
 status quantise_open(quantise *q, quantisation how, int64_t N, int64_t K) {
@@ -61,7 +62,7 @@ status quantise_open(quantise *q, quantisation how, int64_t N, int64_t K) {
     if (how == QUANT_NF4 && K % NF4_BLOCK)
         return status_fail(
             STATUS_USAGE,
-            "NF4 takes rows of whole blocks of %d numbers; these have %lld: take int8", NF4_BLOCK,
+            "NF4 takes rows of whole blocks of %d numbers; these have %lld: take int8 or fp8", NF4_BLOCK,
             (long long)K);
     status rc = mem_new((uint8_t **)&q->codes, code_bytes(how, N, K) + 1, "codes of a weight");
     if (!rc) rc = mem_new(&q->scale, scales_of(how, N, K) + 1, "scales of a weight");
@@ -115,7 +116,7 @@ static float reciprocal_of(float largest) {
     return 1 / (largest > 1e-38f ? largest : 1e-38f);
 }
 
-static void code_row(quantise *q, const float *x, int64_t row, float largest) {
+static void code_row_int8(quantise *q, const float *x, int64_t row, float largest) {
     int8_t *codes = (int8_t *)q->codes + row * q->K;
     const float scale = largest / 127, part = scale > 0 ? 1 / scale : 0;
     q->scale[row] = scale;
@@ -123,6 +124,13 @@ static void code_row(quantise *q, const float *x, int64_t row, float largest) {
         const float code = rintf(x[k] * part);
         codes[k] = (int8_t)(code > 127 ? 127 : code < -127 ? -127 : code);
     }
+}
+
+static void code_row_fp8(quantise *q, const float *x, int64_t row, float largest) {
+    uint8_t *codes = (uint8_t *)q->codes + row * q->K;
+    const float scale = e4m3_scale(largest), part = e4m3_reciprocal(scale);
+    q->scale[row] = scale;
+    for (int64_t k = 0; k < q->K; k++) codes[k] = e4m3_code(e4m3_round(x[k] * part));
 }
 
 static void code_block(quantise *q, const float *x, int64_t block, float largest) {
@@ -135,7 +143,7 @@ static void code_block(quantise *q, const float *x, int64_t block, float largest
 }
 
 status quantise_rows(quantise *q, const float *values, int64_t first, int64_t count) {
-    const int64_t run = q->how == QUANT_INT8 ? q->K : NF4_BLOCK,
+    const int64_t run = q->how == QUANT_NF4 ? NF4_BLOCK : q->K,
                   runs = run ? count * q->K / run : 0;
     const int64_t from = run ? first * q->K / run : 0;
     bool finite = true;
@@ -144,10 +152,9 @@ status quantise_rows(quantise *q, const float *values, int64_t first, int64_t co
         const float *x = values + i * run, largest = largest_of(x, run);
         finite = finite && isfinite(largest);
         if (!isfinite(largest)) continue;
-        if (q->how == QUANT_INT8)
-            code_row(q, x, from + i, largest);
-        else
-            code_block(q, x, from + i, largest);
+        if (q->how == QUANT_INT8) code_row_int8(q, x, from + i, largest);
+        if (q->how == QUANT_FP8) code_row_fp8(q, x, from + i, largest);
+        if (q->how == QUANT_NF4) code_block(q, x, from + i, largest);
     }
     if (!finite)
         return status_fail(STATUS_USAGE,
@@ -175,14 +182,15 @@ void quantise_end(quantise *q) {
 
 void quantise_plain(const quantise *q, float *values, int64_t first, int64_t count) {
     const int8_t *whole = q->codes;
-    const uint8_t *pairs = q->codes;
+    const uint8_t *bytes = q->codes;
     for (int64_t i = 0; i < count * q->K; i++) {
         const int64_t at = first * q->K + i, block = at / NF4_BLOCK;
-        if (q->how == QUANT_INT8) {
-            values[i] = (float)whole[at] * q->scale[at / q->K];
+        if (q->how != QUANT_NF4) {
+            const float code = q->how == QUANT_INT8 ? (float)whole[at] : e4m3_value(bytes[at]);
+            values[i] = code * q->scale[at / q->K];
             continue;
         }
-        const int code = at % 2 ? pairs[at / 2] & 15 : pairs[at / 2] >> 4;
+        const int code = at % 2 ? bytes[at / 2] & 15 : bytes[at / 2] >> 4;
         const float size = q->table[16 + q->sizes[block]] * q->scale[block / NF4_SIZES] + q->offset;
         values[i] = q->table[code] * size;
     }

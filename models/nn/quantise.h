@@ -2,7 +2,8 @@
 // a file's tensor need not be in memory as a whole; what comes out is put on a device for linear
 // layers (struct quantised, core/tensor.h), or made plain again for export and tests.
 //
-// INT8 is symmetric, a scale for each row: code = round(w / scale), scale = largest |w| / 127. NF4
+// INT8 is symmetric, a scale for each row: code = round(w / scale), scale = largest |w| / 127. FP8 is
+// E4M3, a power of two as scale for each row (core/e4m3.h): what tensor cores multiply. NF4
 // is that of QLoRA (Dettmers et al. 2023) with double quantisation, in the rule of bitsandbytes
 // (blocks of 64, sizes in its signed dynamic code in blocks of 256 after their mean is subtracted):
 // plain numbers equal its own.

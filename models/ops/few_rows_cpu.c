@@ -4,6 +4,7 @@
 // vectors, in an order that K decides, so that an output does not depend on the rows beside it.
 // Built with fused multiply-adds (product_cpu.h).
 #include "models/ops/few_rows_cpu.h"
+#include "core/e4m3.h"
 #include "models/ops/few_rows_avx512_cpu.h"
 #include "models/ops/ops_cpu.h"
 #include "models/ops/product_cpu.h"
@@ -63,6 +64,11 @@ static void read_int8(float *restrict to, const int8_t *restrict codes, float sc
     for (int64_t i = 0; i < n; i++) to[i] = (float)codes[i] * scale;
 }
 
+static void read_fp8(float *restrict to, const uint8_t *restrict codes, float scale, int64_t n) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) to[i] = e4m3_value(codes[i]) * scale;
+}
+
 static void read_block(float *restrict to, const uint8_t *restrict codes, const float *table,
                        float size) {
     for (int i = 0; i < NF4_BLOCK / 2; i++) {
@@ -76,6 +82,10 @@ void quantised_read(float *to, const quantised *q, int64_t row, int64_t K, int64
     const int64_t at = row * K + first;
     if (q->how == QUANT_INT8) {
         read_int8(to, (const int8_t *)q->codes + at, q->scale[row], n);
+        return;
+    }
+    if (q->how == QUANT_FP8) {
+        read_fp8(to, (const uint8_t *)q->codes + at, q->scale[row], n);
         return;
     }
     for (int64_t i = 0; i < n; i += NF4_BLOCK) {
@@ -150,7 +160,8 @@ size_t few_rows_scratch(int64_t M, int64_t K) {
 
 void few_rows_quantised(void *out, const void *inp, const quantised *q, const float *bias,
                         int64_t M, int64_t N, int64_t K, dtype type, void *scratch) {
-    const bool avx512 = few_avx512_has_codes() && (q->how == QUANT_NF4 || K % 16 == 0);
+    const bool avx512 =
+        few_avx512_has_codes() && (q->how == QUANT_NF4 || (q->how == QUANT_INT8 && K % 16 == 0));
     float *x = scratch;
     const few f = {x, padded(K), NULL, q, M, N, K, bias, out, type};
     for (int64_t m = 0; m < M; m++) {

@@ -1,5 +1,6 @@
 // Linear layers with weights in few bits. A few rows of x read the codes themselves; for more, the
-// weight becomes plain tile by tile, each in the type that the library multiplies.
+// weight becomes plain tile by tile, each in the type that the library multiplies. FP8's products are so, too: x (and
+// dout) rounded to E4M3 by kernels of our own, what it then is multiplied in a wider type.
 #include "core/onednn.h"
 #include "models/ops/few_rows_cpu.h"
 #include "models/ops/ops_cpu.h"
@@ -17,6 +18,41 @@ static void make_plain(void *out, const quantised *q, int64_t first, int64_t row
             quantised_read(to, q, first + r, K, k, n);
             row_end(out, at, to, n, type);
         }
+}
+
+static float largest_of(const float *x, const float *weigh, int64_t n) {
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float size = fabsf(weigh ? x[i] * weigh[i] : x[i]);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+// out (M, C) = x, each row rounded to E4M3 by a scale of its own, its columns multiplied by WEIGH (C) before and
+// divided by it behind: powers of two, so that this rounds nothing. WEIGH may be NULL.
+static void round_rows(void *out, const void *x, const float *weigh, int64_t M, int64_t C, dtype type) {
+#pragma omp parallel for schedule(static)
+    for (int64_t m = 0; m < M; m++) {
+        float largest = 0, buffer[ROW];
+        for (int64_t c = 0; c < C; c += ROW) {
+            const int64_t n = row_length(c, C);
+            const float most = largest_of(row_read(buffer, x, m * C + c, n, type), weigh ? weigh + c : NULL, n);
+            largest = most > largest ? most : largest;
+        }
+        const float scale = e4m3_scale(largest), part = e4m3_reciprocal(scale);
+        for (int64_t c = 0; c < C; c += ROW) {
+            const int64_t n = row_length(c, C), at = m * C + c;
+            const float *from = row_read(buffer, x, at, n, type);
+            float *to = row_begin(buffer, out, at, n, 0, type);
+            if (weigh)
+                for (int64_t i = 0; i < n; i++)
+                    to[i] = e4m3_round(from[i] * weigh[c + i] * part) * scale * e4m3_reciprocal(weigh[c + i]);
+            else
+                for (int64_t i = 0; i < n; i++) to[i] = e4m3_round(from[i] * part) * scale;
+            row_end(out, at, to, n, type);
+        }
+    }
 }
 
 // A tile's product: columns of out, or a sum over columns of dout.
@@ -45,13 +81,18 @@ size_t linear_quantised_scratch_cpu(const quantised *q, int64_t M, int64_t N, in
     }
     most += quantised_tile_bytes(q, N, K, type);
     const size_t few = M <= QUANTISED_FEW ? few_rows_scratch(M, K) : 0;
-    return few > most ? few : most;
+    return quantised_rounded_bytes(q, M, N, K, type) + (few > most ? few : most);
 }
 
 void linear_quantised_forward_cpu(void *out, const void *inp, const quantised *q, const void *bias,
                                   int64_t M, int64_t N, int64_t K, dtype type, void *scratch,
                                   stream *s) {
     cpu_expect("linear_quantised", type);
+    if (q->how == QUANT_FP8) {
+        round_rows(scratch, inp, NULL, M, K, type);
+        inp = scratch;
+        scratch = (char *)scratch + quantised_rounded_bytes(q, M, N, K, type);
+    }
     if (M <= QUANTISED_FEW) {
         few_rows_quantised(out, inp, q, bias, M, N, K, type, scratch);
         return;
@@ -71,6 +112,11 @@ void linear_quantised_backward_input_cpu(void *dinp, const void *dout, const qua
                                          int64_t M, int64_t N, int64_t K, int acc, dtype type,
                                          void *scratch, stream *s) {
     cpu_expect("linear_quantised", type);
+    if (q->how == QUANT_FP8) {
+        round_rows(scratch, dout, q->scale, M, N, type);
+        dout = scratch;
+        scratch = (char *)scratch + quantised_rounded_bytes(q, M, N, K, type);
+    }
     const int64_t step = quantised_tile(q, N, K, type);
     char *rest = (char *)scratch + quantised_tile_bytes(q, N, K, type);
     for (int64_t n = 0; n < N; n += step) {

@@ -1,6 +1,7 @@
 // Sizes of quantised weights that the devices' kernels share. For models/ops/*_cpu.c and *_cuda.cu
 // only.
 #pragma once
+#include "core/e4m3.h"
 #include "models/ops/kernels.h"
 
 // Up to so many rows of x a weight's codes are read by the product itself; for more of them tiles
@@ -19,4 +20,11 @@ static inline int64_t quantised_tile(const quantised *q, int64_t N, int64_t K, d
 
 static inline size_t quantised_tile_bytes(const quantised *q, int64_t N, int64_t K, dtype type) {
     return ((size_t)(quantised_tile(q, N, K, type) * K) * dtype_size(type) + 63) / 64 * 64;
+}
+
+// Where the weight is FP8: room for x (M, K) or dout (M, N) as rounded to E4M3, in TYPE, which holds that exactly (f16
+// but for what is far below a row's largest).
+static inline size_t quantised_rounded_bytes(const quantised *q, int64_t M, int64_t N, int64_t K, dtype type) {
+    if (q->how != QUANT_FP8) return 0;
+    return ((size_t)(M * (N > K ? N : K)) * dtype_size(type) + 63) / 64 * 64;
 }

@@ -85,6 +85,8 @@ step_stages() {
         bench_stage "lora" lora --config configs/paper/lora.json --batch $texts $rounds $base || failed=1
         bench_stage "lora, base in NF4" lora --config configs/paper/lora.json --batch $texts $rounds $base \
             --set model.storage=nf4 || failed=1
+        bench_stage "lora, base in FP8" lora --config configs/paper/lora.json --batch $texts $rounds $base \
+            --set model.storage=fp8 || failed=1
         bench_stage "generate, one answer" generate --batch 1 --tokens $tokens $rounds $base \
             --set generate.merge=true || failed=1
         bench_stage "generate, $texts answers" generate --batch $texts --tokens $tokens $rounds $base \

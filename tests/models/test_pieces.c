@@ -125,8 +125,8 @@ END_TEST
 
 // What a linear layer makes of coded weights is near what it makes of the plain ones.
 START_TEST(few_bits) {
-    static const double most[] = {0.01, 0.12}; // int8, NF4
-    for (int how = QUANT_INT8; how <= QUANT_NF4; how++) {
+    static const double most[] = {[QUANT_INT8] = 0.01, [QUANT_NF4] = 0.12, [QUANT_FP8] = 0.05};
+    for (int how = QUANT_INT8; how <= QUANT_FP8; how++) {
         fixture f;
         fixture_open(&f, true, how);
         write_base(false);

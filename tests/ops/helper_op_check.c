@@ -409,13 +409,14 @@ static void check_oracle(const op_case *c, double **values, const run_result *ex
     run_result twice = run_case(c, values, ON_ORACLE, 2, true, -1);
     for (int i = 0; i < c->inputs; i++) {
         if (!c->input[i].gradient) continue;
-        double error = difference_error(c, values, i, exact->gradient[i]);
+        double error = c->steps ? 0 : difference_error(c, values, i, exact->gradient[i]);
         ck_assert_msg(error <= tolerance,
                       "%s: gradient of input %d is off by %g from central differences", c->op, i,
                       error);
         error = relative_error(twice.gradient[i], exact->gradient[i], input_count(&c->input[i]), 2);
         ck_assert_msg(error <= 1e-12, "%s: the oracle does not add up input %d (%g)", c->op, i,
                       error);
+        if (c->steps) continue;
         run_result wrong = run_case(c, values, ON_ORACLE, 1, true, i);
         error = difference_error(c, values, i, wrong.gradient[i]);
         ck_assert_msg(!(error <= tolerance),

@@ -34,6 +34,7 @@ typedef struct op_case {
     const void *context;
     double tolerance; // of 2, as ||a-b|| <= tolerance * ||b||; 0: 2e-6 * sqrt(largest input count)
     bool training;    // tape.training
+    bool steps;       // the output is a staircase of the inputs: differences say nothing, 1 is left out
 } op_case;
 
 // Fails the running test with a message that names the op, the input and the numbers.

@@ -57,12 +57,17 @@ static const quantised_case cases[] = {
     {7, 8, 1216, QUANT_NF4, 0, false, 0}, {16, 13, 192, QUANT_NF4, 0, true, 0},
     {21, 13, 64, QUANT_NF4, 5, true, 0},  {33, 24, 128, QUANT_NF4, 0, false, 0},
     {9, 16, 64, QUANT_NF4, 0, false, 4},  {20, 16, 40, QUANT_INT8, 6, false, 8},
+    {1, 1, 1, QUANT_FP8, 0, false, 0},    {3, 7, 37, QUANT_FP8, 0, true, 0},
+    {16, 12, 1104, QUANT_FP8, 0, true, 0}, {17, 13, 37, QUANT_FP8, 5, true, 0},
+    {40, 24, 48, QUANT_FP8, 7, false, 0}, {18, 16, 32, QUANT_FP8, 0, true, 0},
+    {37, 80, 144, QUANT_FP8, 0, false, 0}, {20, 32, 48, QUANT_FP8, 0, false, 4},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
 START_TEST(quantised_shapes) {
     const quantised_case *c = &cases[_i];
     op_case k = {.op = c->rank ? "linear_lora" : "linear", .run = run, .context = c, .inputs = 1};
+    k.steps = c->how == QUANT_FP8;
     k.input[0] = (op_input){.rank = 2, .dim = {c->M, c->K}, .gradient = true};
     if (c->bias) k.input[k.inputs++] = (op_input){.rank = 1, .dim = {c->N}, .gradient = true};
     if (c->rank) {
@@ -79,16 +84,16 @@ END_TEST
 // says, rounded to the device's type. In tiles of a size that leaves a shorter last one.
 START_TEST(plain_equals_the_host) {
     enum { N = 9, K = 128, TILE = 4 };
-    static const quantisation hows[] = {QUANT_INT8, QUANT_NF4};
+    static const quantisation hows[] = {QUANT_INT8, QUANT_NF4, QUANT_FP8};
     static double x[K * K], got[K * N];
     static float want[N * K];
-    device *d = test_device(_i / 2);
+    device *d = test_device(_i / 3);
     quantise q;
     quantised u;
     void *block, *scratch;
     if (!d) return;
-    make(&q, hows[_i % 2], N, K);
-    ck_assert_int_eq(d->take(d, quantise_bytes(hows[_i % 2], N, K), "a test", &block), STATUS_OK);
+    make(&q, hows[_i % 3], N, K);
+    ck_assert_int_eq(d->take(d, quantise_bytes(hows[_i % 3], N, K), "a test", &block), STATUS_OK);
     quantise_upload(&u, &q, d, block);
     u.tile = TILE;
     quantise_plain(&q, want, 0, N);
@@ -112,7 +117,7 @@ END_TEST
 // A row's output on the CPU does not depend on how many rows are beside it.
 START_TEST(rows_alone) {
     enum { M = 16, N = 12, K = 1216 };
-    static const quantisation hows[] = {QUANT_INT8, QUANT_NF4};
+    static const quantisation hows[] = {QUANT_INT8, QUANT_NF4, QUANT_FP8};
     static float all[M * N], one[N];
     device *d = test_device(ON_CPU);
     float *x = random_floats(M * K, 3, -1, 1);
@@ -155,8 +160,8 @@ int main(void) {
     TCase *tests = tcase_create("linear_quantised");
     tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, quantised_shapes, 0, CASES);
-    tcase_add_loop_test(tests, plain_equals_the_host, 0, 2 * TEST_DEVICES);
-    tcase_add_loop_test(tests, rows_alone, 0, 2);
+    tcase_add_loop_test(tests, plain_equals_the_host, 0, 3 * TEST_DEVICES);
+    tcase_add_loop_test(tests, rows_alone, 0, 3);
     tcase_add_test(tests, quantised_does_not_train);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -93,6 +93,38 @@ START_TEST(int8_by_definition) {
 }
 END_TEST
 
+// Of all that E4M3 can say, the nearest to w / scale, with the smallest power of two that suits the row's largest.
+START_TEST(fp8_by_definition) {
+    enum { ROWS = 9, WIDTH = 37 };
+    static const float sizes[ROWS] = {1, 448, 449, 1e-30f, 0, 3e30f, 0.4375f, 1e-3f, 7};
+    float *x = random_floats(ROWS * WIDTH, 3, -1, 1), plain[WIDTH];
+    quantise q;
+    for (int i = 0; i < ROWS * WIDTH; i++) x[i] *= sizes[i / WIDTH] * (i % WIDTH % 3 ? 1 : 1e-3f);
+    for (int r = 0; r < ROWS; r++) x[r * WIDTH] = -sizes[r];
+    make(&q, QUANT_FP8, x, ROWS, WIDTH, 2);
+    for (int r = 0; r < ROWS; r++) {
+        int exponent;
+        const double scale = (double)q.scale[r], size = (double)sizes[r];
+        ck_assert(frexp(scale, &exponent) == 0.5);
+        if (size > 0) ck_assert(size / scale <= 448 && size / scale > 224);
+        quantise_plain(&q, plain, r, 1);
+        for (int k = 0; k < WIDTH; k++) {
+            const double want = (double)x[r * WIDTH + k], got = (double)plain[k];
+            for (int code = 0; code < 256; code++) {
+                const int power = code >> 3 & 15, fraction = code & 7;
+                if ((code & 127) == 127) continue; // NaN
+                double other = power ? ldexp(8 + fraction, power - 10) : ldexp(fraction, -9);
+                other *= code & 128 ? -scale : scale;
+                ck_assert(fabs(got - want) <= fabs(other - want));
+                if ((uint8_t)code == ((uint8_t *)q.codes)[r * WIDTH + k]) ck_assert(other == got);
+            }
+        }
+    }
+    free(x);
+    quantise_close(&q);
+}
+END_TEST
+
 // What a device gets is what the host has.
 START_TEST(uploaded) {
     static const quantisation how[] = {QUANT_INT8, QUANT_NF4};
@@ -125,8 +157,8 @@ START_TEST(bad_input) {
     float x[128] = {0};
     ck_assert_int_eq(quantise_open(&q, QUANT_NF4, 3, 100), STATUS_USAGE);
     ck_assert_ptr_nonnull(strstr(status_text(), "these have 100"));
-    for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(quantise_open(&q, i ? QUANT_NF4 : QUANT_INT8, 2, 64), STATUS_OK);
+    for (int how = QUANT_INT8; how <= QUANT_FP8; how++) {
+        ck_assert_int_eq(quantise_open(&q, (quantisation)how, 2, 64), STATUS_OK);
         for (int bad = 0; bad < 2; bad++) {
             x[70] = bad ? NAN : INFINITY;
             ck_assert_int_eq(quantise_rows(&q, x, 0, 2), STATUS_USAGE);
@@ -143,6 +175,7 @@ int main(void) {
     TCase *tests = tcase_create("quantise");
     tcase_add_loop_test(tests, nf4_equals_the_reference, 1, 4);
     tcase_add_test(tests, int8_by_definition);
+    tcase_add_test(tests, fp8_by_definition);
     tcase_add_loop_test(tests, uploaded, 0, 2);
     tcase_add_test(tests, bad_input);
     suite_add_tcase(suite, tests);

@@ -240,7 +240,7 @@ START_TEST(beside_int8) {
     weights_close(w);
     refused(2, "whole blocks of 64", words_of("%s --format merged --base %s --out %s --storage nf4",
                                               in_work("run"), in_work("base"), in_work("merged4")));
-    refused(1, "there is plain, int8 and nf4", words_of("%s --format merged --base %s --out %s --storage int4",
+    refused(1, "there is plain, fp8, int8 and nf4", words_of("%s --format merged --base %s --out %s --storage int4",
                                                         in_work("run"), in_work("base"), in_work("merged4")));
 }
 END_TEST

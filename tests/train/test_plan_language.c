@@ -7,6 +7,7 @@
 #include "tests/train/helper_program.h"
 #include "tests/train/helper_run.h"
 #include "train/config_keys.h"
+#include "train/language_model.h"
 #include "train/pack_choice.h"
 #include "train/stage_language.h"
 #include "train/step.h"
@@ -117,9 +118,10 @@ static void expect_used(const stage *s, config *c) {
 START_TEST(said_is_used) {
     static const char *const more[] = {
         "train.pack_tokens=1500", "train.pack_tokens=1500 train.recompute=true",
-        "train.pack_tokens=1500 model.storage=int8", "train.pack_tokens=1500 train.share_prefix=false lora.dropout=0",
+        "train.pack_tokens=1500 model.storage=int8", "train.pack_tokens=1500 model.storage=fp8",
+        "train.pack_tokens=1500 train.share_prefix=false lora.dropout=0",
         "train.pack_tokens=1500 run.precision=bf16", "train.pack_tokens=1500 run.precision=bf16 train.recompute=true"};
-    for (int i = 0; i < (has_bf16 ? 6 : 4); i++) expect_used(&stage_lora, lora_settings(more[i]));
+    for (int i = 0; i < (has_bf16 ? 7 : 5); i++) expect_used(&stage_lora, lora_settings(more[i]));
     expect_used(&stage_lm, lm_settings("train.pack_tokens=1500"));
     expect_used(&stage_lm, lm_settings("train.pack_tokens=1500 train.recompute=true"));
 }
@@ -256,8 +258,9 @@ static bool is_true(json_value object, const char *key) {
 static const char seven[] = "--config " SOURCE_ROOT "/configs/paper/lora.json --set run.threads=2 --set model.base="
                             SOURCE_ROOT "/configs/models/llama-7b --device cuda";
 
-// Rows of "plain", "int8" and "nf4" in GIB; exit 1 where the first does not fit.
-static void expect_storages(int gib, int exit, const bool fits[3], const bool recompute[3]) {
+// Rows of each storage in GIB; exit 1 where the first does not fit.
+static void expect_storages(int gib, int exit, const bool fits[LANGUAGE_STORAGES],
+                            const bool recompute[LANGUAGE_STORAGES]) {
     char words[1024];
     int i = 0;
     int64_t rows = 0;
@@ -274,18 +277,18 @@ static void expect_storages(int gib, int exit, const bool fits[3], const bool re
         rows = number(v, "pack_tokens");
         if (!i) ck_assert(rows == number(root, "pack_tokens"));
     }
-    ck_assert_int_eq(i, 3);
+    ck_assert_int_eq(i, LANGUAGE_STORAGES);
     json_close(j);
 }
 
 START_TEST(cards_that_are_not_here) {
-    static const bool yes[] = {true, true, true}, no[] = {false, false, false}, few[] = {false, true, true},
-                      first[] = {true, false, false}, two[] = {true, true, false};
+    static const bool yes[] = {true, true, true, true}, no[LANGUAGE_STORAGES], first[LANGUAGE_STORAGES] = {true},
+                      few[] = {false, true, true, true}, three[] = {true, true, true, false};
     if (has_bf16) {
         expect_storages(139, 0, yes, no);
         expect_storages(24, 0, yes, no);
         expect_storages(15, 0, yes, first); // 14.6 GB of 16.1
-        expect_storages(10, 1, few, two);   // int8 with regions, NF4 without
+        expect_storages(10, 1, few, three); // 8 bits with regions, NF4 without
         expect_storages(2, 1, no, yes);
     }
     char words[1024];
