@@ -110,6 +110,10 @@ static __device__ __forceinline__ int lowest_bit(uint32_t bits) {
 static __device__ __forceinline__ uint32_t multiply_high(uint32_t a, uint32_t b) {
     return __umulhi(a, b);
 }
+// a * b + c with a rounding of its own for each, where a number must equal the host's.
+static __device__ __forceinline__ float multiply_then_add(float a, float b, float c) {
+    return __fadd_rn(__fmul_rn(a, b), c);
+}
 // exp with an error of a few units in the last place of a float, in two instructions.
 static __device__ __forceinline__ float fast_exp(float x) {
     return __expf(x);

@@ -4,7 +4,6 @@
 // vectors, in an order that K decides, so that an output does not depend on the rows beside it.
 // Built with fused multiply-adds (product_cpu.h).
 #include "models/ops/few_rows_cpu.h"
-#include "core/e4m3.h"
 #include "models/ops/few_rows_avx512_cpu.h"
 #include "models/ops/ops_cpu.h"
 #include "models/ops/product_cpu.h"
@@ -55,43 +54,6 @@ static void add_rows(int rows, sums_of sums, const float *x, int64_t x_row, cons
     case 4: add_products(4, sums, x, x_row, w, w_row, n); break;
     case 5: add_products(5, sums, x, x_row, w, w_row, n); break;
     default: add_products(INPUTS, sums, x, x_row, w, w_row, n); break;
-    }
-}
-
-// --- numbers in few bits ------------------------------------------------------------------------
-static void read_int8(float *restrict to, const int8_t *restrict codes, float scale, int64_t n) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) to[i] = (float)codes[i] * scale;
-}
-
-static void read_fp8(float *restrict to, const uint8_t *restrict codes, float scale, int64_t n) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) to[i] = e4m3_value(codes[i]) * scale;
-}
-
-static void read_block(float *restrict to, const uint8_t *restrict codes, const float *table,
-                       float size) {
-    for (int i = 0; i < NF4_BLOCK / 2; i++) {
-        to[2 * i] = table[codes[i] >> 4] * size;
-        to[2 * i + 1] = table[codes[i] & 15] * size;
-    }
-}
-
-void quantised_read(float *to, const quantised *q, int64_t row, int64_t K, int64_t first,
-                    int64_t n) {
-    const int64_t at = row * K + first;
-    if (q->how == QUANT_INT8) {
-        read_int8(to, (const int8_t *)q->codes + at, q->scale[row], n);
-        return;
-    }
-    if (q->how == QUANT_FP8) {
-        read_fp8(to, (const uint8_t *)q->codes + at, q->scale[row], n);
-        return;
-    }
-    for (int64_t i = 0; i < n; i += NF4_BLOCK) {
-        const int64_t block = (at + i) / NF4_BLOCK;
-        const float size = q->table[16 + q->sizes[block]] * q->scale[block / NF4_SIZES] + q->offset;
-        read_block(to + i, (const uint8_t *)q->codes + (at + i) / 2, q->table, size);
     }
 }
 

@@ -5,7 +5,8 @@
 
 enum { FEW_ROWS = 16 }; // the most
 
-// N numbers of row ROW (of K) from column FIRST on, as floats; FIRST is a multiple of 64.
+// N numbers of row ROW (of K) from column FIRST on, as floats, bit by bit what models/nn/quantise.c says (no
+// multiplication is fused with an addition there); FIRST is a multiple of 64. In linear_quantised_cpu.c.
 void quantised_read(float *to, const quantised *q, int64_t row, int64_t K, int64_t first,
                     int64_t n);
 

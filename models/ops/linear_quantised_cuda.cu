@@ -19,7 +19,7 @@ template <quantisation HOW> struct code_source {
         const int64_t at = n * K + k;
         if constexpr (HOW == QUANT_NF4) {
             const int64_t block = at / NF4_BLOCK;
-            const float size = q.table[16 + q.sizes[block]] * q.scale[block / NF4_SIZES] + q.offset;
+            const float size = multiply_then_add(q.table[16 + q.sizes[block]], q.scale[block / NF4_SIZES], q.offset);
             const pack<uint8_t, V / 2> bytes = *(const pack<uint8_t, V / 2> *)((const uint8_t *)q.codes + at / 2);
             UNROLL for (int v = 0; v < V / 2; v++) {
                 w[2 * v] = q.table[bytes.x[v] >> 4] * size;

@@ -147,6 +147,9 @@ static inline uint32_t shim_lanes_where(int yes, shim_place place) {
 static inline int lowest_bit(uint32_t bits) {
     return __builtin_ffs((int)bits) - 1;
 }
+static inline float multiply_then_add(float a, float b, float c) {
+    return a * b + c; // kernels are built for the shim without contraction
+}
 static inline uint32_t multiply_high(uint32_t a, uint32_t b) {
     return (uint32_t)(((uint64_t)a * b) >> 32);
 }
