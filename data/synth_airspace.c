@@ -15,7 +15,7 @@ static void place_in(const scene *s, int lung, synth_zone zone, float depth, flo
     float bottom = s->a.dome[lung] - 0.02f;
     *y = s->a.apex + share[zone] * (bottom - s->a.apex);
     float inner = lung_inner(&s->a, lung, *y) + 0.08f, outer = lung_outer(&s->a, *y) - 0.12f;
-    *x = lung_sign(lung) * (inner + fmaxf(outer - inner, 0) * depth);
+    *x = lung_sign(lung) * (inner + larger(outer - inner, 0) * depth);
 }
 
 static void draw_opacity(scene *s, int lung) {
@@ -110,7 +110,7 @@ static void draw_bronchogram(scene *s, int lung, synth_zone zone, draws *d) {
     }
     // Outside the lobe there is nothing for them to stand out from.
     size_t pixels = (size_t)s->c.side * (size_t)s->c.side;
-    for (size_t i = 0; i < pixels; i++) s->c.plane[PLANE_FILL][i] = fmaxf(s->c.plane[PLANE_FILL][i], 0);
+    for (size_t i = 0; i < pixels; i++) s->c.plane[PLANE_FILL][i] = larger(s->c.plane[PLANE_FILL][i], 0);
 }
 
 static void draw_consolidation(scene *s, int lung) {

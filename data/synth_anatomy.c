@@ -79,9 +79,9 @@ static void film_measures(anatomy *a, const synth_study *s) {
 float lung_outer(const anatomy *a, float y) {
     float t = (y - a->apex) / 0.92f;
     if (t <= 0) return a->apex_x;
-    float below = t > 1 ? 0.03f * fminf(t - 1, 0.5f) : 0, s = 1 - fminf(t, 1);
+    float below = t > 1 ? 0.03f * smaller(t - 1, 0.5f) : 0, s = 1 - smaller(t, 1);
     s *= s * (1.15f - 0.15f * s);
-    return a->apex_x + (a->chest - a->apex_x) * sqrtf(fmaxf(1 - s, 0)) + below;
+    return a->apex_x + (a->chest - a->apex_x) * sqrtf(larger(1 - s, 0)) + below;
 }
 
 // A smooth bump of height 1 over |t| < 1.
@@ -140,10 +140,10 @@ static float body_half_width(const anatomy *a, float y) {
 static float body_at(const anatomy *a, float x, float y, float half) {
     float t = fabsf(x), neck_edge = 0.29f + 0.05f * a->fat;
     float slope = -0.30f + 0.36f * sqrtf(clamp01((t - neck_edge) / 0.85f)) + a->shoulder;
-    float depth = y - slope, q = t / half, thickness = 0, neck = fminf(t / neck_edge, 1);
+    float depth = y - slope, q = t / half, thickness = 0, neck = smaller(t / neck_edge, 1);
     if (q < 1 && depth > 0) {
         // The shoulders begin with a round edge, but not where the neck stands on them.
-        float u = sqrtf(1 - q * q), deep = fminf(depth / 0.4f, 1), edge = neck * neck * neck;
+        float u = sqrtf(1 - q * q), deep = smaller(depth / 0.4f, 1), edge = neck * neck * neck;
         thickness = (0.45f * u + 0.55f * sqrtf(u)) * (edge * sqrtf(deep) + (1 - edge) * ramp(deep));
     }
     float round = 0.62f * sqrtf(1 - neck * neck) * (1 - ramp((y + 0.40f) / 0.45f));
@@ -156,6 +156,7 @@ static void draw_body(scene *s) {
     for (int row = 0; row < c->side; row++) {
         float y = canvas_y(c, row), half = body_half_width(&s->a, y);
         float *out = c->plane[PLANE_BODY] + (size_t)row * (size_t)c->side;
+#pragma omp simd
         for (int column = 0; column < c->side; column++) {
             float x = canvas_x(c, column);
             out[column] = body_at(&s->a, x, y, half) *
@@ -208,13 +209,14 @@ static void draw_lungs(scene *s) {
     for (int row = rows.first; row < rows.last; row++) {
         float y = canvas_y(c, row);
         float *air = c->plane[PLANE_AIR] + (size_t)row * (size_t)c->side;
+#pragma omp simd
         for (int column = 0; column < c->side; column++) {
             float x = canvas_x(c, column), t = fabsf(x);
             int lung = x < 0 ? RIGHT : LEFT;
             float outside = s->outer[lung][row] - t, below = s->floor[column] - y;
             float inside = t - s->inner[lung][row];
             if (outside <= 0) continue;
-            float e = fminf(outside / 0.34f, 1), depth = sqrtf(e * (2 - e));
+            float e = smaller(outside / 0.34f, 1), depth = sqrtf(e * (2 - e));
             // Behind the dome and behind the thinner edge of the heart there is lung, too.
             float recess = 0.30f * ramp((below + 0.20f) / 0.24f);
             float behind = 0.10f + 0.24f * ramp((inside + 0.26f) / 0.26f);

@@ -70,8 +70,8 @@ void canvas_start(canvas *c, int side, draws d) {
 
 static span span_of(const canvas *c, float low, float high, float origin) {
     float first = floorf((low - origin) * c->scale), last = ceilf((high - origin) * c->scale);
-    span s = {first < 0 ? 0 : (int)fminf(first, (float)c->side), 0};
-    s.last = last < 0 ? 0 : (int)fminf(last, (float)c->side);
+    span s = {first < 0 ? 0 : (int)smaller(first, (float)c->side), 0};
+    s.last = last < 0 ? 0 : (int)smaller(last, (float)c->side);
     return s;
 }
 
@@ -112,37 +112,50 @@ static float profile_at(profile shape, float q) {
     return 0;
 }
 
-// Keeps, for each pixel near the segment from A to B, the smallest distance in radii and its amount.
+// What a row of pixels near a segment needs. By value: nothing that is written can change it.
+typedef struct segment {
+    float left, scale, x, y; // of the canvas; A, its y from the row on
+    float dx, dy, inverse;   // to B; 1 over the square of that
+    float radius, thicker, amount, more; // at A, and what comes to it on the way to B
+    float least;             // radius in units of the thinnest line that is drawn
+} segment;
+
+// Keeps, for pixels FIRST to LAST of a row, the smallest distance in radii and its amount.
+static void stroke_row(float *restrict near, float *restrict weight, int first, int last, segment z) {
+#pragma omp simd
+    for (int column = first; column < last; column++) {
+        float px = z.left + ((float)column + 0.5f) / z.scale - z.x;
+        float t = clamp01((px * z.dx + z.y * z.dy) * z.inverse);
+        float ex = px - t * z.dx, ey = z.y - t * z.dy, radius = z.radius + z.thicker * t;
+        float drawn = larger(radius, z.least), faint = smaller(radius / z.least, 1);
+        float q2 = (ex * ex + ey * ey) / (drawn * drawn), before = near[column];
+        near[column] = q2 < before ? q2 : before;
+        weight[column] = q2 < before ? faint * (z.amount + z.more * t) : weight[column];
+    }
+}
+
+// The same for all pixels near the segment from A to B.
 static void stroke_segment(canvas *c, const stroke_point *a, const stroke_point *b) {
-    float least = 1.1f / c->scale; // radius in units of the thinnest line that is drawn
-    float reach = fmaxf(fmaxf(a->radius, b->radius), least);
-    span rows = canvas_rows(c, fminf(a->y, b->y) - reach, fmaxf(a->y, b->y) + reach);
-    span columns = canvas_columns(c, fminf(a->x, b->x) - reach, fmaxf(a->x, b->x) + reach);
+    float least = 1.1f / c->scale;
+    float reach = larger(larger(a->radius, b->radius), least);
+    span rows = canvas_rows(c, smaller(a->y, b->y) - reach, larger(a->y, b->y) + reach);
+    span columns = canvas_columns(c, smaller(a->x, b->x) - reach, larger(a->x, b->x) + reach);
     float dx = b->x - a->x, dy = b->y - a->y, square = dx * dx + dy * dy;
-    float inverse = square > 0 ? 1 / square : 0;
+    segment z = {c->left, c->scale, a->x, 0, dx, dy, square > 0 ? 1 / square : 0,
+                 a->radius, b->radius - a->radius, a->amount, b->amount - a->amount, least};
     for (int row = rows.first; row < rows.last; row++) {
-        float py = canvas_y(c, row) - a->y;
-        for (int column = columns.first; column < columns.last; column++) {
-            float px = canvas_x(c, column) - a->x;
-            float t = clamp01((px * dx + py * dy) * inverse);
-            float ex = px - t * dx, ey = py - t * dy;
-            float radius = a->radius + (b->radius - a->radius) * t, faint = 1;
-            if (radius < least) faint = radius / least, radius = least;
-            float q2 = (ex * ex + ey * ey) / (radius * radius);
-            size_t at = (size_t)row * (size_t)c->side + (size_t)column;
-            if (q2 >= c->near[at]) continue;
-            c->near[at] = q2;
-            c->weight[at] = faint * (a->amount + (b->amount - a->amount) * t);
-        }
+        const size_t start = (size_t)row * (size_t)c->side;
+        z.y = canvas_y(c, row) - a->y;
+        stroke_row(c->near + start, c->weight + start, columns.first, columns.last, z);
     }
 }
 
 void canvas_stroke(canvas *c, int plane, const stroke_point *p, int count, profile shape) {
     float x0 = 1e9f, x1 = -1e9f, y0 = 1e9f, y1 = -1e9f;
     for (int i = 0; i < count; i++) {
-        float reach = fmaxf(p[i].radius, 1.1f / c->scale);
-        x0 = fminf(x0, p[i].x - reach), x1 = fmaxf(x1, p[i].x + reach);
-        y0 = fminf(y0, p[i].y - reach), y1 = fmaxf(y1, p[i].y + reach);
+        float reach = larger(p[i].radius, 1.1f / c->scale);
+        x0 = smaller(x0, p[i].x - reach), x1 = larger(x1, p[i].x + reach);
+        y0 = smaller(y0, p[i].y - reach), y1 = larger(y1, p[i].y + reach);
         if (i) stroke_segment(c, p + i - 1, p + i);
     }
     span rows = canvas_rows(c, y0, y1), columns = canvas_columns(c, x0, x1);
@@ -168,7 +181,7 @@ void stroke_curve(stroke_point *out, int count, const float xy[8], float radius_
 
 void canvas_blob(canvas *c, int plane, const blob *b) {
     float cosine = cosf(b->angle), sine = sinf(b->angle);
-    float reach = fmaxf(b->width, b->height) * (1 + b->rough);
+    float reach = larger(b->width, b->height) * (1 + b->rough);
     span rows = canvas_rows(c, b->y - reach, b->y + reach);
     span columns = canvas_columns(c, b->x - reach, b->x + reach);
     for (int row = rows.first; row < rows.last; row++) {

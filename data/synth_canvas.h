@@ -87,6 +87,13 @@ typedef struct blob {
 void canvas_blob(canvas *c, int plane, const blob *b);
 
 // 0 below 0, 1 above 1, smooth between.
+// As fminf and fmaxf of what is no NaN, without a call.
+static inline float smaller(float a, float b) {
+    return a < b ? a : b;
+}
+static inline float larger(float a, float b) {
+    return a > b ? a : b;
+}
 static inline float ramp(float t) {
     t = t < 0 ? 0 : t > 1 ? 1 : t;
     return t * t * (3 - 2 * t);

@@ -72,7 +72,7 @@ static exposure film_exposure(const synth_study *s, int image, int width, int he
     exposure e = {0};
     bool portable = s->portable;
     float wide = 2.02f / (float)width, high = 1.98f / (float)height;
-    e.unit = fmaxf(wide, high) * draw_range(&d, 0.95f, 1.08f);
+    e.unit = larger(wide, high) * draw_range(&d, 0.95f, 1.08f);
     e.x = draw_range(&d, -0.05f, 0.05f);
     e.y = draw_range(&d, 0.66f, 0.76f) - 0.03f * (float)portable;
     float turn = draw_range(&d, -0.035f, 0.035f) * (portable ? 1.8f : 1.0f);
@@ -159,16 +159,18 @@ static void develop(film *f, const exposure *e) {
         tone[i] = e->black + (e->white - e->black) * (1 - expf(-e->slope * powf(t, e->power)));
     }
     size_t pixels = (size_t)c->side * (size_t)c->side;
+    float *restrict value = f->value;
+#pragma omp simd
     for (size_t i = 0; i < pixels; i++) {
         float body = c->plane[PLANE_BODY][i], air = c->plane[PLANE_AIR][i], fill = c->plane[PLANE_FILL][i];
-        fill = fminf(fmaxf(fill, -0.3f), 1);
+        fill = smaller(larger(fill, -0.3f), 1);
         float lung = air * (1.0f / 0.70f), clear = 1 - c->plane[PLANE_CLEAR][i];
-        float solid = fmaxf(body - air * (1 - fill), 0.13f * fmaxf(body, 0));
+        float solid = larger(body - air * (1 - fill), 0.13f * larger(body, 0));
         solid += c->plane[PLANE_VESSEL][i] * lung * clear;
-        solid += c->plane[PLANE_BONE][i] * fminf(fmaxf(body, 0) * 4, 1) + c->plane[PLANE_METAL][i];
+        solid += c->plane[PLANE_BONE][i] * smaller(larger(body, 0) * 4, 1) + c->plane[PLANE_METAL][i];
         float at = clamp01(solid * (1.0f / 3)) * TONES;
         int k = at >= TONES ? TONES - 1 : (int)at;
-        f->value[i] = tone[k] + (tone[k + 1] - tone[k]) * (at - (float)k);
+        value[i] = tone[k] + (tone[k + 1] - tone[k]) * (at - (float)k);
     }
 }
 
@@ -243,36 +245,41 @@ static void grain_row(float *out, rng_key key, uint32_t row, int width) {
 // 1 inside the collimator's opening, 0 outside.
 static float opening(const exposure *e, float u, float v) {
     float tilt_u = e->tilt * (v - 0.5f), tilt_v = -e->tilt * (u - 0.5f);
-    float inside = fminf(fminf(u + tilt_u - e->edge[0], 1 - e->edge[2] - u - tilt_u),
-                         fminf(v + tilt_v - e->edge[1], 1 - e->edge[3] - v - tilt_v));
+    float inside = smaller(smaller(u + tilt_u - e->edge[0], 1 - e->edge[2] - u - tilt_u),
+                         smaller(v + tilt_v - e->edge[1], 1 - e->edge[3] - v - tilt_v));
     return ramp(inside / 0.006f + 0.5f);
 }
 
-static float canvas_sample(const film *f, float x, float y) {
-    const canvas *c = &f->s.c;
+static float canvas_sample(const canvas *c, const float *value, float x, float y) {
     float u = (x - c->left) * c->scale - 0.5f, v = (y - c->top) * c->scale - 0.5f, most = (float)(c->side - 1);
-    u = fminf(fmaxf(u, 0), most - 0.001f), v = fminf(fmaxf(v, 0), most - 0.001f);
+    u = smaller(larger(u, 0), most - 0.001f), v = smaller(larger(v, 0), most - 0.001f);
     int i = (int)u, j = (int)v;
     float du = u - (float)i, dv = v - (float)j;
-    const float *p = f->value + (size_t)j * (size_t)c->side + (size_t)i;
-    float above = p[0] + (p[1] - p[0]) * du, below = p[c->side] + (p[c->side + 1] - p[c->side]) * du;
+    int at = j * c->side + i, under = at + c->side;
+    float above = value[at] + (value[at + 1] - value[at]) * du;
+    float below = value[under] + (value[under + 1] - value[under]) * du;
     return above + (below - above) * dv;
 }
 
-// GRAIN: (width), scratch.
-static void print_row(uint8_t *out, film *f, const exposure *e, float *grain, int row, int width, int height) {
-    float dy = ((float)row + 0.5f - 0.5f * (float)height) * e->unit;
-    bool collimated = e->edge[0] > -1;
+// LINE: (width), the row's grain; scratch. Exposure and canvas are copies, which nothing that is written can change.
+static void print_row(uint8_t *out, const film *f, exposure e, float *restrict line, int row, int width, int height) {
+    const canvas c = f->s.c;
+    const float *value = f->value;
+    float dy = ((float)row + 0.5f - 0.5f * (float)height) * e.unit;
+    bool collimated = e.edge[0] > -1;
+#pragma omp simd
     for (int column = 0; column < width; column++) {
-        float dx = ((float)column + 0.5f - 0.5f * (float)width) * e->unit;
-        float x = e->x + dx * e->cosine - dy * e->sine, y = e->y + dx * e->sine + dy * e->cosine;
-        float v = canvas_sample(f, x, y);
-        v *= 1 - e->vignette * (dx * dx + dy * dy);
-        v += grain[column] * e->grain * (0.5f + v);
+        float dx = ((float)column + 0.5f - 0.5f * (float)width) * e.unit;
+        float x = e.x + dx * e.cosine - dy * e.sine, y = e.y + dx * e.sine + dy * e.cosine;
+        float v = canvas_sample(&c, value, x, y);
+        v *= 1 - e.vignette * (dx * dx + dy * dy);
+        v += line[column] * e.grain * (0.5f + v);
         if (collimated)
-            v *= opening(e, ((float)column + 0.5f) / (float)width, ((float)row + 0.5f) / (float)height);
-        out[column] = (uint8_t)(255 * clamp01(v) + 0.5f);
+            v *= opening(&e, ((float)column + 0.5f) / (float)width, ((float)row + 0.5f) / (float)height);
+        line[column] = v;
     }
+#pragma omp simd
+    for (int column = 0; column < width; column++) out[column] = (uint8_t)(255 * clamp01(line[column]) + 0.5f);
 }
 
 void film_render(film *f, uint8_t *out, const synth_study *study, int image, int width, int height) {
@@ -294,6 +301,6 @@ void film_render(film *f, uint8_t *out, const synth_study *study, int image, int
     float grain[FILM_HEIGHT + 4];
     for (int row = 0; row < height; row++) {
         grain_row(grain, key, (uint32_t)row, width);
-        print_row(out + (size_t)row * (size_t)width, f, &e, grain, row, width, height);
+        print_row(out + (size_t)row * (size_t)width, f, e, grain, row, width, height);
     }
 }

@@ -17,7 +17,7 @@ static void draw_fluid(scene *s, int lung, float height, float fall) {
     for (int row = rows.first; row < rows.last; row++) {
         float y = canvas_y(c, row);
         for (int column = columns.first; column < columns.last; column++) {
-            float x = canvas_x(c, column), inwards = fmaxf(wall - fabsf(x), 0);
+            float x = canvas_x(c, column), inwards = larger(wall - fabsf(x), 0);
             float level = top + fall * (1 - expf(-inwards / 0.16f)) + 0.08f * fall * inwards;
             float depth = y - level + 0.02f * (canvas_noise(c, x, y, 0.8f) - 0.5f);
             if (depth < -0.1f) continue;
@@ -25,7 +25,7 @@ static void draw_fluid(scene *s, int lung, float height, float fall) {
             float fluid = 0.25f * ramp((depth + 0.1f) / 0.1f) + 0.75f * ramp(depth / 0.07f + 0.5f);
             float *fill = &c->plane[PLANE_FILL][at];
             *fill += (1 - *fill) * fluid;
-            c->plane[PLANE_CLEAR][at] = fmaxf(c->plane[PLANE_CLEAR][at], 0.8f * fluid);
+            c->plane[PLANE_CLEAR][at] = larger(c->plane[PLANE_CLEAR][at], 0.8f * fluid);
             c->plane[PLANE_BODY][at] += 0.05f * fluid * (c->plane[PLANE_AIR][at] > 0.02f);
         }
     }
@@ -78,11 +78,11 @@ static void clear_lung(scene *s, int lung, float most, float length) {
         float outer = collapsed_outer(&s->a, y, most, length), roof = collapsed_roof(&s->a, y, most);
         float below = y - collapsed_apex(&s->a, most);
         for (int column = columns.first; column < columns.last; column++) {
-            float t = fabsf(canvas_x(c, column)), edge = fminf(outer - t, fminf(t - roof, below));
+            float t = fabsf(canvas_x(c, column)), edge = smaller(outer - t, smaller(t - roof, below));
             float inside = gap <= 0 ? 1 : ramp(edge / 0.012f + 0.5f);
             size_t at = (size_t)row * (size_t)c->side + (size_t)column;
             float *fill = &c->plane[PLANE_FILL][at], *clear = &c->plane[PLANE_CLEAR][at];
-            *clear = fmaxf(*clear, 1 - inside);
+            *clear = larger(*clear, 1 - inside);
             *fill = inside * (*fill + 0.35f * most) - (1 - inside) * 0.27f;
         }
     }
