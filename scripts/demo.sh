@@ -23,7 +23,7 @@ done
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh
-scripts/build.sh cpu-release
+scripts/build.sh cpu-release radialog
 build/cpu-release/radialog run configs/demo/pipeline.json --dir "$out" "${short[@]}"
 
 echo "== three of the reports"
