@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { STEPS = 24 };
+enum { STEPS = 12 };
 
 // Rows of whole blocks, as NF4 wants them.
 static void setup(void) {
