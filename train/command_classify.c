@@ -83,14 +83,16 @@ static status classify_shards(predictor *p, const arguments *a, const char *path
     int64_t limit;
     status rc = argument_int(a, "limit", 0, INT64_MAX, 0, &limit);
     if (!rc) rc = dataset_open(&data, path);
-    for (const char *s = asked ? asked : "test"; !rc && *s;) {
+    const char *s = asked ? asked : "test";
+    while (!rc) {
         const size_t length = strcspn(s, ",");
         int split = 0;
         while (split < SPLIT_COUNT && (strncmp(split_names[split], s, length) || split_names[split][length])) split++;
         rc = split < SPLIT_COUNT ? classify_split(p, data, split, limit, out)
-                                 : status_fail(STATUS_USAGE, "--split %.*s; there are train, validate and test",
+                                 : status_fail(STATUS_USAGE, "--split \"%.*s\"; there are train, validate and test",
                                                (int)length, s);
-        s += length + (s[length] == ',');
+        s += length;
+        if (!*s++) break;
     }
     dataset_close(data);
     return rc;

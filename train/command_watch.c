@@ -101,6 +101,12 @@ static double recent_ms(const run_record *r) {
     return few ? sum / (double)few : (double)NAN;
 }
 
+// A run that was continued with fewer steps than it had gone has none left.
+static double seconds_left(const run_record *r) {
+    if (!r->total) return (double)NAN;
+    return r->total > r->step ? (double)(r->total - r->step) * recent_ms(r) / 1e3 : 0;
+}
+
 static void show_speed(buffer *out, const run_record *r, int width) {
     const double ms = recent_ms(r), samples = run_record_latest(r, "samples_per_second"),
                  tokens = run_record_latest(r, "tokens_per_second");
@@ -118,7 +124,7 @@ static void show_speed(buffer *out, const run_record *r, int width) {
     duration(out, r->ms / 1e3);
     if (r->total) {
         buffer_text(out, " in steps, ");
-        duration(out, (double)(r->total - r->step) * ms / 1e3);
+        duration(out, seconds_left(r));
         buffer_text(out, " left");
     }
     end(out, start, width);
@@ -172,8 +178,7 @@ static void draw_json(buffer *out, const run_record *r) {
     buffer_text(out, ",\"seconds\":");
     buffer_json_number(out, r->ms / 1e3);
     buffer_text(out, ",\"seconds_left\":");
-    buffer_json_number(out,
-                       r->total ? (double)(r->total - r->step) * recent_ms(r) / 1e3 : (double)NAN);
+    buffer_json_number(out, seconds_left(r));
     buffer_text(out, "}\n");
 }
 

@@ -214,6 +214,17 @@ START_TEST(bad_image_among_good_ones) {
 }
 END_TEST
 
+START_TEST(splits_that_are_not) {
+    static const char *const wrong[] = {"exam", "", ",", "test,", "test,exam"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        outcome o = program("classify %s/shards --checkpoint %s/run --split=%s", work, work, wrong[i]);
+        ck_assert_msg(o.exit == 2 && strstr(o.err, "there are train, validate and test"), "%s: %d, %s", wrong[i],
+                      o.exit, o.err);
+        outcome_free(&o);
+    }
+}
+END_TEST
+
 // What would be silent failures elsewhere.
 START_TEST(training_fails_loudly) {
     char words[2048], path[512];
@@ -328,6 +339,7 @@ int main(void) {
     tcase_add_test(tests, train_classify_inspect);
     tcase_add_test(tests, files_of_weights);
     tcase_add_test(tests, bad_image_among_good_ones);
+    tcase_add_test(tests, splits_that_are_not);
     tcase_add_test(tests, training_fails_loudly);
     tcase_add_test(tests, damaged_shard);
     tcase_add_test(tests, threads_do_not_spin);

@@ -149,6 +149,11 @@ START_TEST(commands) {
     ck_assert_ptr_nonnull(strstr(o.out, "█"));
     ck_assert_ptr_null(strstr(o.out, "\x1b"));
     outcome_free(&o);
+    put("log.txt", "starting at step 0 of 2\n", "", ""); // continued with fewer steps than there are
+    o = program("watch %s", folder);
+    ck_assert_msg(o.exit == 0 && strstr(o.out, "0:00:00 left"), "%s%s", o.out, o.err);
+    outcome_free(&o);
+    put("log.txt", "starting at step 0 of 9\n", "", "");
     o = program("report %s --tensorboard", folder);
     ck_assert_msg(o.exit == 0 && strstr(o.out, "report.html"), "%s", o.err);
     outcome_free(&o);
