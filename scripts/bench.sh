@@ -29,7 +29,7 @@ if [ -z "$python" ] || ! "$python" -c "import $imports" 2>/dev/null; then
     exit 2
 fi
 
-scripts/build.sh cpu-release >/dev/null
+scripts/build.sh cpu-release radialog >/dev/null
 radialog=$PWD/build/cpu-release/radialog
 data=${RADIALOG_BENCH_DATA:-} name="the radiographs of RADIALOG_BENCH_DATA"
 if [ -z "$data" ] && [ "$images" ]; then

@@ -38,7 +38,7 @@ parts=(
 system='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libresolv|libutil|libgcc_s|libstdc\+\+|libgomp)[.-]'
 
 scripts/setup.sh
-scripts/build.sh cpu-release >/dev/null
+scripts/build.sh cpu-release radialog >/dev/null
 multiarch=$(gcc -print-multiarch)
 prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
