@@ -68,13 +68,19 @@ START_TEST(a_step_in_single) {
 END_TEST
 
 // --- the program -----------------------------------------------------------------------------------------
-static const char *command(int ranks, const char *run, int steps, const char *extra) {
+static const char *rank_command(const char *run, int steps, const char *extra) {
     static char text[4096];
     snprintf(text, sizeof text,
-             "%d %s train classifier %s --set data.shards=%s/shards --set run.dir=%s/%s "
+             "%s train classifier %s --set data.shards=%s/shards --set run.dir=%s/%s "
              "--set run.max_steps=%d --set train.checkpoint_every=5 --set train.validate_every=20 "
              "--set run.threads=1 %s",
-             ranks, RADIALOG_PROGRAM, tiny_settings, work, work, run, steps, extra);
+             RADIALOG_PROGRAM, tiny_settings, work, work, run, steps, extra);
+    return text;
+}
+
+static const char *command(int ranks, const char *run, int steps, const char *extra) {
+    static char text[4200];
+    snprintf(text, sizeof text, "%d %s", ranks, rank_command(run, steps, extra));
     return text;
 }
 
@@ -238,9 +244,9 @@ END_TEST
 // Rank 0 as A says, rank 1 as B says: nobody trains, and one line with WORDS tells why.
 static void expect_refusal(const char *a, const char *b, const char *words) {
     char first[4096];
-    snprintf(first, sizeof first, "%s", command(1, "apart", 2, a));
+    snprintf(first, sizeof first, "%s", rank_command("apart", 2, a));
     program_path = MPIRUN;
-    outcome o = program("%s : -n %s", first, command(1, "apart", 2, b));
+    outcome o = program("2 %s %s @ %s", BY_RANK, first, rank_command("apart", 2, b));
     program_path = RADIALOG_PROGRAM;
     ck_assert_int_ne(o.exit, 0);
     ck_assert_msg(count_text(o.err, words) == 1, "%s", o.err);
@@ -261,9 +267,10 @@ START_TEST(ranks_of_one_configuration) {
     // Folders and threads are each machine's own.
     snprintf(here, sizeof here, "%s", "--set run.threads=1 --set data.threads=1 --quiet");
     char first[4096];
-    snprintf(first, sizeof first, "%s", command(1, "same", 2, here));
+    snprintf(first, sizeof first, "%s", rank_command("same", 2, here));
     program_path = MPIRUN;
-    program_expect(0, "%s : -n %s", first, command(1, "elsewhere", 2, "--set run.threads=2 --quiet"));
+    program_expect(0, "2 %s %s @ %s", BY_RANK, first,
+                   rank_command("elsewhere", 2, "--set run.threads=2 --quiet"));
     program_path = RADIALOG_PROGRAM;
 }
 END_TEST
