@@ -191,12 +191,14 @@ END_TEST
 // each other.
 static void expect_equal(const speaker *s, const double *plain, const char *name) {
     const params *p = &s->base.params;
+    // The library's products without AVX-512 sum in an order that depends more on where a row stands: 1.07e-5 there.
+    const double most = __builtin_cpu_supports("avx512f") ? 1e-5 : 2e-5;
     for (size_t i = 0; i < p->count; i++) {
         const param *q = p->item[i];
         if (!q->value.grad) continue;
         double *got = reference_gradient(&s->base, q);
         const double error = reference_error(got, plain, tensor_count(&q->value));
-        ck_assert_msg(error <= 2e-5, "%s, %s: %.2e from the plain layout", name, q->name, error);
+        ck_assert_msg(error <= most, "%s, %s: %.2e from the plain layout", name, q->name, error);
         plain += tensor_count(&q->value);
         mem_free(got);
     }

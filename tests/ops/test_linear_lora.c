@@ -207,11 +207,13 @@ START_TEST(lora_any_packing) {
         x = tape_view(&n.t, x, 2, (int64_t[]){TOKENS, K});
         read_back(&n, out[pack], layer(&n, x, map_of(&n, rows[pack], TOKENS), 0.4));
     }
+    // Without AVX-512 the library's order depends on a row's place; what is above 1 may then differ by its own last bits.
+    const bool exact = __builtin_cpu_supports("avx512f");
     for (int a = 0; a < TOKENS; a++)
         for (int b = 0; b < TOKENS; b++)
             for (int c = 0; c < O && !memcmp(rows[0][a], rows[1][b], sizeof rows[0][a]); c++) {
                 const double y = out[0][a * O + c];
-                ck_assert_double_eq_tol(y, out[1][b * O + c], order * fmax(1, fabs(y)));
+                ck_assert_double_eq_tol(y, out[1][b * O + c], exact ? order : order * fmax(1, fabs(y)));
             }
     net_close(&n);
 }

@@ -273,7 +273,9 @@ static void expect_storages(int gib, int exit, const bool fits[LANGUAGE_STORAGES
         ck_assert_int_eq(is_true(v, "fits"), fits[i]);
         ck_assert_int_eq(is_true(v, "recompute"), recompute[i]);
         ck_assert(fits[i] == (number(v, "device_bytes") <= ((int64_t)gib << 30) / 100 * 95));
-        if (i && fits[i] && recompute[i] == recompute[i - 1]) ck_assert_int_gt(number(v, "pack_tokens"), rows);
+        // Int8 takes as many bits as FP8 before it, which rounds x in memory of its own; the others take fewer.
+        if (i && fits[i] && recompute[i] == recompute[i - 1])
+            ck_assert_int_gt(number(v, "pack_tokens"), i == 2 ? rows - 1 : rows);
         rows = number(v, "pack_tokens");
         if (!i) ck_assert(rows == number(root, "pack_tokens"));
     }
