@@ -1,16 +1,32 @@
-// Ranks on CPUs, by MPI. The only file that includes its header; called through core/comm.h's table.
+// Ranks on CPUs, by MPI. Called through core/comm.h's table.
 //
 // MPI is initialised by the first communicator and finalised by its closing, so a program has one at a
 // time, once. All calls come from one thread; the watchdog's never calls MPI. What MPI does within one
 // reduction is its own choice, but it is chosen by sizes, never by time of arrival.
 #include "core/comm.h"
 #include "core/comm_facts.h"
+#include "core/mpi_library.h"
 #include "core/mpi_private.h"
 #include "core/watchdog.h"
 
-#include <mpi.h>
 #include <stdio.h>
 #include <string.h>
+
+// What Open MPI's header means by MPI_FLOAT is the library's variable, where that was found.
+#define ompi_mpi_byte          (*mpi.ompi_mpi_byte)
+#define ompi_mpi_comm_world    (*mpi.ompi_mpi_comm_world)
+#define ompi_mpi_datatype_null (*mpi.ompi_mpi_datatype_null)
+#define ompi_mpi_double        (*mpi.ompi_mpi_double)
+#define ompi_mpi_errors_return (*mpi.ompi_mpi_errors_return)
+#define ompi_mpi_float         (*mpi.ompi_mpi_float)
+#define ompi_mpi_int           (*mpi.ompi_mpi_int)
+#define ompi_mpi_int8_t        (*mpi.ompi_mpi_int8_t)
+#define ompi_mpi_int32_t       (*mpi.ompi_mpi_int32_t)
+#define ompi_mpi_int64_t       (*mpi.ompi_mpi_int64_t)
+#define ompi_mpi_op_max        (*mpi.ompi_mpi_op_max)
+#define ompi_mpi_op_sum        (*mpi.ompi_mpi_op_sum)
+#define ompi_mpi_uint8_t       (*mpi.ompi_mpi_uint8_t)
+#define ompi_mpi_uint16_t      (*mpi.ompi_mpi_uint16_t)
 
 int mpi_largest_piece = 1 << 26;
 
@@ -37,7 +53,7 @@ static bool check(mpi_comm *m, const char *operation, int code) {
     char text[MPI_MAX_ERROR_STRING];
     int length;
     if (code == MPI_SUCCESS) return true;
-    if (MPI_Error_string(code, text, &length)) snprintf(text, sizeof text, "MPI error %d", code);
+    if (mpi.MPI_Error_string(code, text, &length)) snprintf(text, sizeof text, "MPI error %d", code);
     comm_fail(&m->base, operation, text);
     return false;
 }
@@ -93,13 +109,13 @@ static void mpi_all_reduce_sum(comm *c, void *data, int64_t count, dtype type, d
     const char *name = "all_reduce_sum";
     if (!begin(m, name, d)) return;
     for (int64_t i = 0; i < count && !c->failed; i += mpi_largest_piece)
-        check(m, name, MPI_Allreduce(MPI_IN_PLACE, element_at(data, i, type), piece_at(count, i),
-                                     mpi_type(type), sum_of(m, type), m->world));
+        check(m, name, mpi.MPI_Allreduce(MPI_IN_PLACE, element_at(data, i, type), piece_at(count, i),
+                                         mpi_type(type), sum_of(m, type), m->world));
     end(m);
 }
 
 static void wait_for_sums(mpi_comm *m, const char *name) {
-    check(m, name, MPI_Waitall(m->requests, m->request, MPI_STATUSES_IGNORE));
+    check(m, name, mpi.MPI_Waitall(m->requests, m->request, MPI_STATUSES_IGNORE));
     m->requests = 0;
 }
 
@@ -109,9 +125,9 @@ static void mpi_all_reduce_start(comm *c, void *data, int64_t count, dtype type,
     if (!begin(m, name, d)) return;
     for (int64_t i = 0; i < count && !c->failed; i += mpi_largest_piece) {
         if (m->requests == MOST_REQUESTS) wait_for_sums(m, name);
-        check(m, name, MPI_Iallreduce(MPI_IN_PLACE, element_at(data, i, type), piece_at(count, i),
-                                      mpi_type(type), sum_of(m, type), m->world,
-                                      &m->request[m->requests]));
+        check(m, name, mpi.MPI_Iallreduce(MPI_IN_PLACE, element_at(data, i, type), piece_at(count, i),
+                                          mpi_type(type), sum_of(m, type), m->world,
+                                          &m->request[m->requests]));
         m->requests += !c->failed;
     }
     end(m);
@@ -130,11 +146,11 @@ static int block_type(MPI_Datatype *out, int64_t count, dtype type) {
     int whole = (int)(count / mpi_largest_piece), rest = (int)(count % mpi_largest_piece);
     int lengths[2] = {whole, rest};
     MPI_Aint starts[2] = {0, (MPI_Aint)((size_t)(count - rest) * dtype_size(type))};
-    int code = MPI_Type_contiguous(mpi_largest_piece, mpi_type(type), &piece);
+    int code = mpi.MPI_Type_contiguous(mpi_largest_piece, mpi_type(type), &piece);
     MPI_Datatype types[2] = {piece, mpi_type(type)};
-    if (!code) code = MPI_Type_create_struct(2, lengths, starts, types, out);
-    if (!code) code = MPI_Type_commit(out);
-    if (piece != MPI_DATATYPE_NULL) MPI_Type_free(&piece);
+    if (!code) code = mpi.MPI_Type_create_struct(2, lengths, starts, types, out);
+    if (!code) code = mpi.MPI_Type_commit(out);
+    if (piece != MPI_DATATYPE_NULL) mpi.MPI_Type_free(&piece);
     return code;
 }
 
@@ -145,13 +161,13 @@ static void mpi_all_gather(comm *c, void *recv, const void *send, int64_t count,
     if (!begin(m, name, d)) return;
     if (send == element_at(recv, c->rank * count, type)) send = MPI_IN_PLACE;
     if (count <= mpi_largest_piece) {
-        check(m, name, MPI_Allgather(send, (int)count, mpi_type(type), recv, (int)count,
-                                     mpi_type(type), m->world));
+        check(m, name, mpi.MPI_Allgather(send, (int)count, mpi_type(type), recv, (int)count,
+                                         mpi_type(type), m->world));
     } else {
         MPI_Datatype block;
         if (check(m, name, block_type(&block, count, type))) {
-            check(m, name, MPI_Allgather(send, 1, block, recv, 1, block, m->world));
-            MPI_Type_free(&block);
+            check(m, name, mpi.MPI_Allgather(send, 1, block, recv, 1, block, m->world));
+            mpi.MPI_Type_free(&block);
         }
     }
     end(m);
@@ -166,8 +182,8 @@ static void reduce_parts(mpi_comm *m, const char *name, void *recv, const void *
             const void *from = element_at(part, i, type);
             void *to = element_at(recv, i, type);
             bool in_place = rank == m->base.rank && from == to;
-            check(m, name, MPI_Reduce(in_place ? MPI_IN_PLACE : from, to, piece_at(count, i),
-                                      mpi_type(type), sum_of(m, type), rank, m->world));
+            check(m, name, mpi.MPI_Reduce(in_place ? MPI_IN_PLACE : from, to, piece_at(count, i),
+                                          mpi_type(type), sum_of(m, type), rank, m->world));
         }
     }
 }
@@ -180,8 +196,8 @@ static void mpi_reduce_scatter(comm *c, void *recv, const void *send, int64_t co
     if (recv == element_at(send, c->rank * count, type) || count > mpi_largest_piece)
         reduce_parts(m, name, recv, send, count, type);
     else
-        check(m, name, MPI_Reduce_scatter_block(send, recv, (int)count, mpi_type(type),
-                                                sum_of(m, type), m->world));
+        check(m, name, mpi.MPI_Reduce_scatter_block(send, recv, (int)count, mpi_type(type),
+                                                    sum_of(m, type), m->world));
     end(m);
 }
 
@@ -191,14 +207,14 @@ static void mpi_broadcast(comm *c, void *data, size_t bytes, int root, device *d
     if (!begin(m, name, d)) return;
     int64_t count = (int64_t)bytes;
     for (int64_t i = 0; i < count && !c->failed; i += mpi_largest_piece)
-        check(m, name, MPI_Bcast((char *)data + i, piece_at(count, i), MPI_BYTE, root, m->world));
+        check(m, name, mpi.MPI_Bcast((char *)data + i, piece_at(count, i), MPI_BYTE, root, m->world));
     end(m);
 }
 
 static void mpi_barrier(comm *c) {
     mpi_comm *m = (mpi_comm *)c;
     if (!begin(m, "barrier", NULL)) return;
-    check(m, "barrier", MPI_Barrier(m->world));
+    check(m, "barrier", mpi.MPI_Barrier(m->world));
     end(m);
 }
 
@@ -206,13 +222,13 @@ static int mpi_agree_max(comm *c, int value) {
     mpi_comm *m = (mpi_comm *)c;
     int largest = value;
     if (!begin(m, "agree_max", NULL)) return value;
-    check(m, "agree_max", MPI_Allreduce(&value, &largest, 1, MPI_INT, MPI_MAX, m->world));
+    check(m, "agree_max", mpi.MPI_Allreduce(&value, &largest, 1, MPI_INT, MPI_MAX, m->world));
     end(m);
     return c->failed ? value : largest;
 }
 
 static void mpi_abort(comm *c) {
-    MPI_Abort(((mpi_comm *)c)->world, 1);
+    mpi.MPI_Abort(((mpi_comm *)c)->world, 1);
 }
 
 static void mpi_close(comm *c) {
@@ -221,10 +237,10 @@ static void mpi_close(comm *c) {
     if (!c->failed) {
         begin(m, "close", NULL);
         if (m->requests) wait_for_sums(m, "close");
-        MPI_Op_free(&m->sum_bf16);
-        MPI_Op_free(&m->sum_f16);
-        MPI_Comm_free(&m->world);
-        MPI_Finalize();
+        mpi.MPI_Op_free(&m->sum_bf16);
+        mpi.MPI_Op_free(&m->sum_f16);
+        mpi.MPI_Comm_free(&m->world);
+        mpi.MPI_Finalize();
         end(m);
     }
     watchdog_close(m->watchdog);
@@ -248,13 +264,13 @@ static const comm table = {
 
 static status join_world(mpi_comm *m, const launch *l) {
     comm *c = &m->base;
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    bool ok = check(m, "start", MPI_Comm_dup(MPI_COMM_WORLD, &m->world));
-    if (ok) ok = check(m, "start", MPI_Comm_set_errhandler(m->world, MPI_ERRORS_RETURN));
-    if (ok) ok = check(m, "start", MPI_Comm_rank(m->world, &c->rank));
-    if (ok) ok = check(m, "start", MPI_Comm_size(m->world, &c->size));
-    if (ok) ok = check(m, "start", MPI_Op_create(add_bf16, 1, &m->sum_bf16));
-    if (ok) ok = check(m, "start", MPI_Op_create(add_f16, 1, &m->sum_f16));
+    mpi.MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    bool ok = check(m, "start", mpi.MPI_Comm_dup(MPI_COMM_WORLD, &m->world));
+    if (ok) ok = check(m, "start", mpi.MPI_Comm_set_errhandler(m->world, MPI_ERRORS_RETURN));
+    if (ok) ok = check(m, "start", mpi.MPI_Comm_rank(m->world, &c->rank));
+    if (ok) ok = check(m, "start", mpi.MPI_Comm_size(m->world, &c->size));
+    if (ok) ok = check(m, "start", mpi.MPI_Op_create(add_bf16, 1, &m->sum_bf16));
+    if (ok) ok = check(m, "start", mpi.MPI_Op_create(add_f16, 1, &m->sum_f16));
     if (!ok) return comm_failed(c);
     if (l->size && (l->size != c->size || l->rank != c->rank))
         return status_fail(STATUS_USAGE, "started as rank %d of %d, but MPI sees rank %d of %d: start with "
@@ -269,7 +285,7 @@ static status meet(mpi_comm *m) {
     watchdog_address own = watchdog_own_address(m->watchdog), *all = NULL;
     status rc = mem_new(&all, m->base.size, "the ranks' addresses");
     if (rc) return rc;
-    if (!check(m, "start", MPI_Allgather(&own, bytes, MPI_BYTE, all, bytes, MPI_BYTE, m->world)))
+    if (!check(m, "start", mpi.MPI_Allgather(&own, bytes, MPI_BYTE, all, bytes, MPI_BYTE, m->world)))
         rc = comm_failed(&m->base);
     if (!rc) rc = watchdog_meet(m->watchdog, all);
     mem_free(all);
@@ -280,12 +296,14 @@ status comm_open_mpi(comm **out, const launch *l, double watchdog_seconds) {
     mpi_comm *m;
     int given, already = 0;
     *out = NULL;
-    MPI_Initialized(&already);
+    status rc = mpi_open_library();
+    if (rc) return rc;
+    mpi.MPI_Initialized(&already);
     if (already) return status_fail(STATUS_DEVICE, "MPI serves one communicator in a process's life");
-    status rc = mem_new(&m, 1, "a communicator");
+    rc = mem_new(&m, 1, "a communicator");
     if (rc) return rc;
     m->base = table;
-    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &given))
+    if (mpi.MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &given))
         rc = status_fail(STATUS_DEVICE, "MPI cannot start");
     if (!rc) rc = join_world(m, l);
     if (!rc) rc = watchdog_open(&m->watchdog, m->base.rank, m->base.size, watchdog_seconds);
@@ -303,6 +321,10 @@ void comm_describe(comm_facts *out) {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
     int length;
     *out = (comm_facts){.mpi = "built"};
-    if (MPI_Get_library_version(text, &length)) return; // one of the few calls that need no MPI_Init
+    if (mpi_open_library()) {
+        snprintf(out->mpi, sizeof out->mpi, "absent (%.*s)", (int)sizeof out->mpi - 16, status_text());
+        return;
+    }
+    if (mpi.MPI_Get_library_version(text, &length)) return; // one of the few calls that need no MPI_Init
     snprintf(out->library, sizeof out->library, "%.*s", (int)strcspn(text, ",\n"), text);
 }

@@ -32,7 +32,8 @@ static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12", NU
 // Built against one major version, run with it: descriptors' fields are the header's.
 static const library_kind kind = {
     "cuBLASLt", names + (CUBLAS_VER_MAJOR == 12),
-    "install the CUDA toolkit's cuBLAS (libcublas) or the Python wheel nvidia-cublas"};
+    "install the CUDA toolkit's cuBLAS (libcublas) or the Python wheel nvidia-cublas",
+    .nvidia = true};
 
 struct cublas {
     library library;

@@ -10,7 +10,8 @@ static const char *const names[] = {"libcudnn.so.9", NULL};
 static const library_kind kind = {"cuDNN 9", names,
                                   "install cuDNN 9 for this version of CUDA (libcudnn9-cuda-13 or "
                                   "-12, or the Python wheel nvidia-cudnn-cu13 "
-                                  "or -cu12)"};
+                                  "or -cu12)",
+                                  .nvidia = true};
 
 #if CUDART_VERSION >= 13000
 static const char *const compiler_names[] = {"libnvrtc.so.13", NULL};
@@ -18,7 +19,7 @@ static const char *const compiler_names[] = {"libnvrtc.so.13", NULL};
 static const char *const compiler_names[] = {"libnvrtc.so.12", NULL};
 #endif
 static const library_kind compiler_kind = {"NVRTC", compiler_names,
-                                           "install the CUDA toolkit's NVRTC"};
+                                           "install the CUDA toolkit's NVRTC", .nvidia = true};
 
 // NVRTC first: cuDNN opens it by name, and finds what is open already wherever that stood. Without
 // it only engines that are compiled at run time are missing, and cuDNN says so then.

@@ -6,7 +6,7 @@
 // kept; engines that are not deterministic are left out. Failures are kept in the stream
 // (stream_fail).
 #pragma once
-#include "core/cuda/library.h"
+#include "core/library.h"
 #include "core/device.h"
 
 typedef struct cudnn cudnn;

@@ -8,7 +8,7 @@
 #pragma once
 #include "core/cuda/cudnn.h"
 #include "core/cuda/keyed.h"
-#include "core/cuda/library.h"
+#include "core/library.h"
 #include "core/cuda/stream.h"
 
 #include <cudnn.h>

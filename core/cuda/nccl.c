@@ -37,7 +37,8 @@ static const library_symbol symbols[] = {NCCL_FUNCTIONS(X)};
 
 static const char *const file_names[] = {"libnccl.so.2", NULL};
 static const library_kind nccl_kind = {"NCCL 2", file_names,
-                                       "install libnccl2 or the nvidia-nccl wheel of your CUDA version"};
+                                       "install libnccl2 or the nvidia-nccl wheel of your CUDA version",
+                                       .nvidia = true};
 
 // How long ranks may take to start, one after the other, on a busy cluster.
 static const double MEETING_SECONDS = 300;

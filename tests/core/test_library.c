@@ -1,10 +1,9 @@
-// core/cuda/library.h: where libraries are looked for, in which order, and what is said where they
-// are not found. core/cuda/keyed.h: what is kept by key.
-#include "core/cuda/keyed.h"
-#include "core/cuda/library.h"
+// core/library.h: where libraries are looked for, in which order, and what is said where they are not found.
+#include "core/library.h"
 #include "tests/core/helper_check.h"
-#include "tests/cuda/tiny_library.h"
+#include "tests/core/tiny_library.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 #include <unistd.h>
 
 static const char *const names[] = {"libtiny_new.so.2", "libtiny.so.1", NULL};
-static const library_kind kind = {"Tiny", names, "install the package tiny"};
+static const library_kind kind = {"Tiny", names, "install the package tiny", .nvidia = true};
 
 // Folder after folder of PATH, below the scratch folder; the whole path, absolute.
 static const char *folder(char out[4096], const char *path) {
@@ -108,6 +107,32 @@ START_TEST(places) {
 }
 END_TEST
 
+// A library that is not NVIDIA's is not looked for where theirs are, but where the program was built, first.
+START_TEST(other_places) {
+    static char built[4600];
+    static const char *const built_names[] = {built, NULL};
+    static const library_kind other = {"Other", built_names, "install it", .plugins = true};
+    char place[4096];
+    library l;
+    forget_places();
+    snprintf(built, sizeof built, "%s/libtiny.so.1", folder(place, "built"));
+    put(TINY_2, folder(place, "toolkit/lib64"), "libtiny.so.1");
+    *strrchr(place, '/') = 0;
+    setenv("CUDA_HOME", place, 1);
+    expect_failure(library_open(&l, &other), STATUS_DEVICE, "other", "looked in: the loader's path; install it", built);
+    put(TINY_1, folder(place, "built"), "libtiny.so.1");
+    ck_assert_int_eq(library_open(&l, &other), STATUS_OK);
+    ck_assert_str_eq(l.path, built);
+    ck_assert_ptr_nonnull(dlsym(RTLD_DEFAULT, "tiny_number"));
+    library_close(&l);
+    put(TINY_2, folder(place, "asked"), "libtiny.so.1");
+    setenv("RADIALOG_LIBRARIES", place, 1);
+    ck_assert_int_eq(library_open(&l, &other), STATUS_OK);
+    ck_assert_ptr_nonnull(strstr(l.path, "asked/libtiny.so.1"));
+    library_close(&l);
+}
+END_TEST
+
 START_TEST(damaged) {
     char place[4096];
     library l;
@@ -138,43 +163,7 @@ START_TEST(missing_function) {
 }
 END_TEST
 
-static void count_release(void *entry, void *context) {
-    *(int64_t *)context += *(int64_t *)entry;
-}
-
-START_TEST(kept_by_key) {
-    enum { MANY = 2000 };
-    static keyed k;
-    int64_t released = 0;
-    for (int64_t i = 0; i < MANY; i++) {
-        const int64_t key[3] = {i % 7, i, -i};
-        int64_t *entry;
-        ck_assert_ptr_null(keyed_find(&k, key, sizeof key));
-        ck_assert_int_eq(keyed_add(&k, key, sizeof key, sizeof *entry, "an entry", (void **)&entry),
-                         STATUS_OK);
-        ck_assert_int_eq(*entry, 0);
-        ck_assert_uint_eq((uintptr_t)entry % 64, 0);
-        *entry = i + 1;
-    }
-    for (int64_t i = 0; i < MANY; i++) {
-        const int64_t key[3] = {i % 7, i, -i};
-        const int64_t *entry = keyed_find(&k, key, sizeof key);
-        ck_assert_ptr_nonnull(entry);
-        ck_assert_int_eq(*entry, i + 1);
-        ck_assert_ptr_null(keyed_find(&k, key, 2 * sizeof *key)); // a shorter key is another
-    }
-    keyed_free(&k, count_release, &released);
-    ck_assert_int_eq(released, MANY * (MANY + 1) / 2);
-    mem_fail_at(1);
-    void *entry = &released;
-    ck_assert_int_eq(keyed_add(&k, "key", 3, 8, "an entry", &entry), STATUS_MEMORY);
-    ck_assert_ptr_null(entry);
-    ck_assert_ptr_null(keyed_find(&k, "key", 3));
-}
-END_TEST
-
 int main(void) {
     return run_suite(
-        suite_of("library", (const TTest *const[]){missing, places, damaged, missing_function,
-                                                   kept_by_key, NULL}));
+        suite_of("library", (const TTest *const[]){missing, places, other_places, damaged, missing_function, NULL}));
 }

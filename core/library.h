@@ -1,19 +1,20 @@
-// NVIDIA's libraries, opened when a GPU is used and not when the program starts: a program that
-// computes on the CPU neither needs nor loads them. Knows no CUDA header;
-// core/cuda/{cublas,cudnn,nccl}.c call it, and doctor through them.
+// Libraries that are opened when they are needed and not when the program starts: NVIDIA's when a GPU is used, MPI's
+// when there are several ranks. Their headers are known to those who call this alone.
 //
-// Looked for in this order: the folders in RADIALOG_LIBRARIES (separated by colons), the loader's
-// own path, lib64 of CUDA_HOME and CUDA_PATH and of /usr/local/cuda*, and the nvidia-* wheels of
-// Python environments (VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH, the user's own), found by
-// their folders alone.
+// Looked for in this order: the folders in RADIALOG_LIBRARIES (separated by colons), the loader's own path, and for
+// NVIDIA's lib64 of CUDA_HOME and CUDA_PATH and of /usr/local/cuda*, and the nvidia-* wheels of Python environments
+// (VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH, the user's own), found by their folders alone.
 #pragma once
 #include "core/status.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct library_kind {
     const char *title;        // "cuDNN 9"
-    const char *const *names; // files, the best first; ends with NULL
+    const char *const *names; // files, the best first, with or without their folder; ends with NULL
     const char *advice;       // what to install
+    bool nvidia;              // may stand where CUDA's toolkit and wheels do
+    bool plugins;             // has some that look for its functions among everybody's
 } library_kind;
 
 typedef struct library {
@@ -28,7 +29,7 @@ typedef struct library_facts {
 } library_facts;
 
 // DEVICE where it is not found or cannot be loaded: the text names every place and what to install.
-// Symbols stay private to the library.
+// Symbols stay private to a library without plugins.
 status library_open(library *out, const library_kind *kind);
 void library_close(library *l); // accepts a closed one
 

@@ -1,4 +1,4 @@
-// What tests/cuda/test_library.c looks for; tiny_absent is not there.
+// What tests/core/test_library.c looks for; tiny_absent is not there.
 #pragma once
 
 int tiny_number(void);

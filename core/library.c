@@ -1,4 +1,4 @@
-#include "core/cuda/library.h"
+#include "core/library.h"
 
 #include <dlfcn.h>
 #include <glob.h>
@@ -25,7 +25,7 @@ static void say(char *text, size_t size, const char *words) {
 
 // The loader's error for a missing file is no trouble; for one that is there it is.
 static bool try_file(search *f, const char *file) {
-    void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    void *handle = dlopen(file, RTLD_NOW | (f->kind->plugins ? RTLD_GLOBAL : RTLD_LOCAL));
     if (!handle) {
         const char *why = dlerror();
         if (strchr(file, '/') && access(file, F_OK) == 0 && !*f->trouble)
@@ -43,7 +43,9 @@ static bool try_file(search *f, const char *file) {
 static bool try_folder(search *f, const char *folder) {
     char file[PATH_MAX];
     for (const char *const *name = f->kind->names; *name; name++) {
-        int length = snprintf(file, sizeof file, "%s%s%s", folder, *folder ? "/" : "", *name);
+        const char *last = strrchr(*name, '/');
+        int length = snprintf(file, sizeof file, "%s%s%s", folder, *folder ? "/" : "",
+                              *folder && last ? last + 1 : *name);
         if (length < (int)sizeof file && try_file(f, file)) return true;
     }
     return false;
@@ -135,6 +137,13 @@ static bool try_home(search *f) {
     return try_wheels(f, prefix);
 }
 
+static bool try_toolkit(search *f) {
+    if (try_named_folder(f, "CUDA_HOME", "lib64") || try_named_folder(f, "CUDA_PATH", "lib64"))
+        return true;
+    say(f->places, sizeof f->places, "/usr/local/cuda*/lib64");
+    return try_folder(f, "/usr/local/cuda/lib64") || try_pattern(f, "/usr/local/cuda*/lib64");
+}
+
 static bool try_everything(search *f) {
     const char *asked = getenv("RADIALOG_LIBRARIES");
     if (asked && *asked) {
@@ -143,13 +152,9 @@ static bool try_everything(search *f) {
     }
     say(f->places, sizeof f->places, "the loader's path");
     if (try_folder(f, "")) return true;
-    if (try_named_folder(f, "CUDA_HOME", "lib64") || try_named_folder(f, "CUDA_PATH", "lib64"))
-        return true;
-    say(f->places, sizeof f->places, "/usr/local/cuda*/lib64");
-    if (try_folder(f, "/usr/local/cuda/lib64") || try_pattern(f, "/usr/local/cuda*/lib64"))
-        return true;
-    return try_wheels(f, getenv("VIRTUAL_ENV")) || try_wheels(f, getenv("CONDA_PREFIX")) ||
-           try_python(f) || try_home(f);
+    if (!f->kind->nvidia) return false;
+    return try_toolkit(f) || try_wheels(f, getenv("VIRTUAL_ENV")) ||
+           try_wheels(f, getenv("CONDA_PREFIX")) || try_python(f) || try_home(f);
 }
 
 status library_open(library *out, const library_kind *kind) {

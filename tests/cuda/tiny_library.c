@@ -1,9 +1,0 @@
-// A library of two functions, for tests/cuda/test_library.c: built twice, TINY tells which.
-#include "tests/cuda/tiny_library.h"
-
-int tiny_number(void) {
-    return TINY;
-}
-int tiny_twice(int x) {
-    return 2 * x;
-}
