@@ -70,27 +70,36 @@ tensor constant_f32(const float *data, int rank, const int64_t *dim) {
 }
 
 // --- numbers on a device -------------------------------------------------------------------------
+// Piece by piece: large blocks, taken and given back for every run, are most of the time under sanitizers.
+enum { PIECE = 4096 };
+
 static double *numbers_read(device *d, const void *data, dtype type, int64_t count) {
-    char *bytes = malloc((size_t)count * dtype_size(type) + 1);
+    char piece[PIECE * sizeof(double)];
     double *out = malloc((size_t)(count + 1) * sizeof *out);
-    d->download(d, bytes, data, (size_t)count * dtype_size(type));
-    for (int64_t i = 0; i < count; i++) out[i] = element_get(bytes, i, type);
-    free(bytes);
+    size_t size = dtype_size(type);
+    for (int64_t i = 0; i < count; i += PIECE) {
+        int64_t here = count - i < PIECE ? count - i : PIECE;
+        d->download(d, piece, (const char *)data + (size_t)i * size, (size_t)here * size);
+        for (int64_t j = 0; j < here; j++) out[i + j] = element_get(piece, j, type);
+    }
     return out;
 }
 
 static void numbers_write(device *d, void *data, dtype type, const double *values, int64_t count) {
-    char *bytes = malloc((size_t)count * dtype_size(type) + 1);
-    for (int64_t i = 0; i < count; i++) element_put(bytes, i, values[i], type);
-    d->upload(d, data, bytes, (size_t)count * dtype_size(type));
-    free(bytes);
+    char piece[PIECE * sizeof(double)];
+    size_t size = dtype_size(type);
+    for (int64_t i = 0; i < count; i += PIECE) {
+        int64_t here = count - i < PIECE ? count - i : PIECE;
+        for (int64_t j = 0; j < here; j++) element_put(piece, j, values[i + j], type);
+        d->upload(d, (char *)data + (size_t)i * size, piece, (size_t)here * size);
+    }
 }
 
 static void poison(device *d, void *data, size_t size) {
-    char *bytes = malloc(size + 1);
-    memset(bytes, 0xab, size);
-    d->upload(d, data, bytes, size);
-    free(bytes);
+    char piece[PIECE];
+    memset(piece, 0xab, sizeof piece);
+    for (size_t i = 0; i < size; i += sizeof piece)
+        d->upload(d, (char *)data + i, piece, size - i < sizeof piece ? size - i : sizeof piece);
 }
 
 static void *take(device *d, size_t bytes) {
@@ -127,10 +136,19 @@ static void mutate(void *context, tape *t, const tape_node *node) {
     }
 }
 
-// A number that bf16 holds exactly.
+// A number that bf16 holds exactly; drawn once.
 static double weight_of(int64_t i) {
-    float u = rng_uniform((rng_key){77, rng_site("weights"), 0}, 0, (uint64_t)i);
-    return (double)bf16_to_float(bf16_from_float(2 * u - 1));
+    static double *drawn;
+    static int64_t count;
+    if (i >= count) {
+        int64_t more = 2 * i + PIECE;
+        drawn = realloc(drawn, (size_t)more * sizeof *drawn);
+        for (; count < more; count++) {
+            float u = rng_uniform((rng_key){77, rng_site("weights"), 0}, 0, (uint64_t)count);
+            drawn[count] = (double)bf16_to_float(bf16_from_float(2 * u - 1));
+        }
+    }
+    return drawn[i];
 }
 
 // loss = sum of weight * (y1 + y2), an op of the tests so that rules see an arbitrary output
@@ -178,7 +196,7 @@ typedef struct leaf {
     size_t bytes;
 } leaf;
 
-static void leaf_open(leaf *l, const op_input *in, const double *values, device *d) {
+static void leaf_open(leaf *l, const op_input *in, const double *values, device *d, bool backward) {
     memset(l, 0, sizeof *l);
     dtype type = d->type, wide = dtype_wide(type);
     l->x = (tensor){.type = in->rank < 2 || in->wide ? wide : type, .rank = in->rank};
@@ -186,7 +204,7 @@ static void leaf_open(leaf *l, const op_input *in, const double *values, device 
     int64_t count = tensor_count(&l->x);
     l->x.data = take(d, tensor_bytes(&l->x));
     numbers_write(d, l->x.data, l->x.type, values, count);
-    if (!in->gradient) return;
+    if (!in->gradient || !backward) return;
     l->g = (gradient){.type = in->weight ? wide : l->x.type};
     l->bytes = (size_t)count * dtype_size(l->g.type);
     l->block = take(d, l->bytes + 2 * GUARD);
@@ -241,30 +259,48 @@ static void take_gradients(const op_case *c, leaf *leaves, run_result *result, d
     }
 }
 
+// A case that is ready to run on a device: its inputs and a tape with room for it, all of it poisoned.
+typedef struct prepared {
+    const op_case *c;
+    device *device;
+    leaf leaves[OP_MAX_INPUTS];
+    tape tape;
+    int uses;
+    bool backward;
+} prepared;
+
+static void prepare(prepared *p, const op_case *c, double *const *values, int which, int uses, bool backward) {
+    const device_pair *pair = devices(which);
+    run_result sizes = {0};
+    *p = (prepared){.c = c, .device = pair->real, .uses = uses, .backward = backward};
+    for (int i = 0; i < c->inputs; i++) leaf_open(&p->leaves[i], &c->input[i], values[i], p->device, backward);
+    ck_assert_int_eq(tape_init(&p->tape, p->device, pair->dry, pair->comm), STATUS_OK);
+    run_once(c, &p->tape, p->leaves, uses, backward, &sizes);
+    ck_assert_int_eq(tape_allocate(&p->tape, tape_used(&p->tape)), STATUS_OK);
+    poison(p->device, p->tape.activation_block, p->tape.activations.capacity);
+    ck_assert_int_eq(p->tape.device == p->tape.real, 1);
+}
+
+static void prepared_close(prepared *p) {
+    status rc = tape_failed(&p->tape);
+    if (rc) ck_abort_msg("%s: %s", p->c->op, status_text());
+    tape_free(&p->tape);
+    for (int i = 0; i < p->c->inputs; i++) leaf_close(&p->leaves[i], p->device);
+}
+
 static run_result run_case(const op_case *c, double *const *values, int which, int uses,
                            bool backward, int mutated) {
-    const device_pair *p = devices(which);
-    device *d = p->real;
-    leaf leaves[OP_MAX_INPUTS] = {0};
+    prepared p;
     run_result result = {0};
-    tape t;
-    for (int i = 0; i < c->inputs; i++) leaf_open(&leaves[i], &c->input[i], values[i], d);
-    ck_assert_int_eq(tape_init(&t, d, p->dry, p->comm), STATUS_OK);
-    run_once(c, &t, leaves, uses, backward, &result);
-    ck_assert_int_eq(tape_allocate(&t, tape_used(&t)), STATUS_OK);
-    poison(d, t.activation_block, t.activations.capacity);
-    ck_assert_int_eq(t.device == t.real, 1);
-    mutation m = {c->op, mutated >= 0 ? &leaves[mutated].x : NULL};
+    prepare(&p, c, values, which, uses, backward);
+    mutation m = {c->op, mutated >= 0 ? &p.leaves[mutated].x : NULL};
     if (mutated >= 0) {
-        t.observe = mutate;
-        t.observe_context = &m;
+        p.tape.observe = mutate;
+        p.tape.observe_context = &m;
     }
-    run_once(c, &t, leaves, uses, backward, &result);
-    if (backward) take_gradients(c, leaves, &result, d);
-    status rc = tape_failed(&t);
-    if (rc) ck_abort_msg("%s: %s", c->op, status_text());
-    tape_free(&t);
-    for (int i = 0; i < c->inputs; i++) leaf_close(&leaves[i], d);
+    run_once(c, &p.tape, p.leaves, uses, backward, &result);
+    if (backward) take_gradients(c, p.leaves, &result, p.device);
+    prepared_close(&p);
     return result;
 }
 
@@ -291,22 +327,27 @@ static int64_t input_count(const op_input *in) {
     return count;
 }
 
-static double loss_at(const op_case *c, double *const *values) {
-    run_result r = run_case(c, values, ON_ORACLE, 1, false, -1);
+// The loss with VALUES, which are written anew: some ops change what they read.
+static double loss_at(prepared *p, double *const *values) {
+    run_result r = {0};
+    for (int i = 0; i < p->c->inputs; i++) {
+        const tensor *x = &p->leaves[i].x;
+        numbers_write(p->device, x->data, x->type, values[i], tensor_count(x));
+    }
+    run_once(p->c, &p->tape, p->leaves, 1, false, &r);
     double loss = r.loss;
     result_free(&r);
     return loss;
 }
 
-static double slope(const op_case *c, double **values, int input, const double *direction,
-                    double step) {
-    int64_t count = input_count(&c->input[input]);
+static double slope(prepared *p, double **values, int input, const double *direction, double step) {
+    int64_t count = input_count(&p->c->input[input]);
     double *kept = values[input], *moved = malloc((size_t)count * sizeof *moved);
     double side[2];
     values[input] = moved;
     for (int s = 0; s < 2; s++) {
         for (int64_t i = 0; i < count; i++) moved[i] = kept[i] + (s ? -step : step) * direction[i];
-        side[s] = loss_at(c, values);
+        side[s] = loss_at(p, values);
     }
     values[input] = kept;
     free(moved);
@@ -321,17 +362,20 @@ static double difference_error(const op_case *c, double **values, int input,
     int64_t trials = each ? count : DIRECTIONS;
     double *direction = calloc((size_t)count, sizeof *direction), error = 0, size = 0;
     double step = c->input[input].gap > 0 ? fmin(1e-5, c->input[input].gap / 16) : 1e-5;
+    prepared p;
+    prepare(&p, c, values, ON_ORACLE, 1, false);
     for (int64_t trial = 0; trial < trials; trial++) {
         for (int64_t i = 0; i < count; i++)
             direction[i] = each ? (double)(i == trial)
                                 : (double)rng_normal((rng_key){9, rng_site("direction"), 0},
                                                      (uint32_t)trial, (uint64_t)i) /
                                       8;
-        double expected = slope(c, values, input, direction, step), actual = 0;
+        double expected = slope(&p, values, input, direction, step), actual = 0;
         for (int64_t i = 0; i < count; i++) actual += analytic[i] * direction[i];
         error += (actual - expected) * (actual - expected);
         size += expected * expected;
     }
+    prepared_close(&p);
     free(direction);
     if (!isfinite(error) || !(size > 0)) return INFINITY;
     return sqrt(error / size);
