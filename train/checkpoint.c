@@ -107,6 +107,11 @@ static status write_manifest(run *r, const char *folder) {
                  (long long)r->step, (long long)adamw_steps(&r->optimizer, r->device));
     buffer_print(&m, "  \"seed\": %lld,\n  \"steps_per_epoch\": %lld,\n", (long long)r->seed,
                  (long long)r->steps_per_epoch);
+    if (r->data_hash) {
+        buffer_text(&m, "  \"data\": ");
+        buffer_json(&m, r->data_hash);
+        buffer_text(&m, ",\n");
+    }
     buffer_print(&m, "  \"device\": \"%s\",\n  \"precision\": \"%s\",\n  \"threads\": %d,\n"
                      "  \"ranks\": %d,\n", r->device->name, dtype_name(r->device->type),
                  stream_threads(r->device->stream), r->comm->size);
@@ -317,6 +322,7 @@ static status load_optimizer(run *r, const char *folder) {
 typedef struct manifest {
     int64_t step, updates, threads, ranks;
     char precision[8];
+    bool other_data; // than this run has; those of before it was kept do not say
     scaler scaler; // scale 0: the checkpoint has none
     best_score best;
 } manifest;
@@ -343,6 +349,11 @@ static status read_manifest(manifest *m, const run *r, const char *folder) {
     if (!rc) snprintf(m->precision, sizeof m->precision, "%s", precision);
     if (!rc) rc = json_member_int(&m->threads, root, "threads", 1, INT32_MAX);
     if (!rc) rc = json_member_int(&m->ranks, root, "ranks", 1, INT32_MAX);
+    if (!rc && r->data_hash && json_find(root, "data").node) {
+        const char *data;
+        rc = json_member_text(&data, root, "data");
+        m->other_data = !rc && strcmp(data, r->data_hash) != 0;
+    }
     json_value scale = json_find(root, "loss_scale");
     if (!rc && scale.node) {
         m->scaler = scaler_new();
@@ -396,6 +407,9 @@ static status load_folder(run *r, const char *folder, const manifest *m) {
         log_warn("%s was made with %lld threads and %lld ranks, this run has %d and %d: it goes on, but "
                  "its numbers will differ in the last bits", folder, (long long)m->threads,
                  (long long)m->ranks, threads, r->comm->size);
+    if (m->other_data)
+        log_warn("%s was made from other data than those of now: the run goes on with these, which is not what it would "
+                 "have become; --fresh starts over in a folder beside it", folder);
     const char *precision = dtype_name(r->device->type);
     if (strcmp(m->precision, precision))
         log_warn("%s was made in %s, this run computes in %s: it goes on from the same weights, with "

@@ -1,5 +1,6 @@
 #include "train/language_data.h"
 
+#include <stdio.h>
 #include <string.h>
 
 // --- opening ------------------------------------------------------------------------------------
@@ -235,6 +236,11 @@ status language_images_open(embeddings **out, const char *path, const instruct_f
         rc = status_fail(STATUS_FORMAT, "%s: %d tokens an image, the conversations have %d", path,
                          (*out)->queries, f->queries);
     return rc;
+}
+
+const char *language_data_hash(char out[LANGUAGE_HASH_SIZE], const instruct_set *data, const embeddings *e) {
+    snprintf(out, LANGUAGE_HASH_SIZE, "%s%s%s", instruct_plan(data), e ? e->checkpoint : "", e ? e->plan : "");
+    return out;
 }
 
 status language_image_read(float *out, const embeddings *file, const char *id) {

@@ -45,19 +45,15 @@ static bool is_same(comm *c, uint32_t value) {
 }
 
 // What may differ from machine to machine. Rank 0's weights go to all, data and vocabularies are compared.
-static bool is_own(const char *path) {
-    static const char *const own[] = {"run.dir",    "run.threads",   "data.shards",     "data.threads",
-                                      "model.init", "model.encoder", "model.vocabulary"};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (!strcmp(path, own[i])) return true;
-    return false;
+static bool is_own(const config *all, int i, const char *path) {
+    return config_is_path(all, i) || !strcmp(path, "run.threads") || !strcmp(path, "data.threads");
 }
 
 static status agree_key(comm *c, const config *all, int i, uint32_t *sum) {
     buffer text = {0};
     status rc = STATUS_OK;
     const char *path = config_print(all, i, &text);
-    uint32_t own = is_own(path) ? 0 : checksum_crc32(0, text.data, text.length);
+    uint32_t own = is_own(all, i, path) ? 0 : checksum_crc32(0, text.data, text.length);
     if (sum)
         *sum = checksum_crc32(*sum, &own, sizeof own);
     else if (!is_same(c, own))
@@ -93,8 +89,8 @@ status ranks_agree_data(const run *r) {
     if (r->comm->size == 1 || !r->data_hash) return STATUS_OK;
     status rc = agree_vocabulary(r);
     if (!is_same(r->comm, checksum_crc32(0, r->data_hash, strlen(r->data_hash))))
-        rc = status_fail(STATUS_USAGE, "the ranks read different data: rank %d's %s is of hash %s; give all the same "
-                                       "shards", r->comm->rank, config_text(r->config, "data.shards"), r->data_hash);
+        rc = status_fail(STATUS_USAGE, "the ranks read different data: rank %d's are of hash %s; give all the same",
+                         r->comm->rank, r->data_hash);
     return ranks_agree(r->comm, rc);
 }
 

@@ -44,7 +44,7 @@ typedef struct run {
     int64_t own_samples;     // of them this rank's
     int64_t tokens;          // of the latest global batch, where the stage counts them
     int64_t kind;            // set by the stage: batches of equal samples and kind have equal shapes
-    const char *data_hash;   // changes when the data do; borrowed; set by the stage
+    const char *data_hash;   // changes when the data do, no path in it; borrowed; set by the stage
     size_t batch_bytes;      // on the device, of what a step reads; set by the stage
     size_t validation_bytes; // of what validation alone needs, beside the tape; set by the stage
     size_t loader_bytes;     // in host memory, of reading ahead; set by the stage

@@ -17,6 +17,7 @@ typedef struct state {
     buffer vocabulary; // the tokenizer's file, which checkpoints of whole models hold
     instruct_set *data;
     embeddings *images; // NULL: conversations without images
+    char data_hash[LANGUAGE_HASH_SIZE];
     language_options options;
     language_split train, validate;
     llama model;
@@ -61,10 +62,10 @@ static status open_data(run *r, state *s) {
     status rc = instruct_open(&s->data, config_text(c, "data.instruct"));
     if (!rc) rc = instruct_expect(s->data, s->tokens);
     if (rc) return rc;
-    r->data_hash = instruct_plan(s->data);
-    return s->adapters ? language_images_open(&s->images, config_text(c, "data.embeddings"),
-                                              instruct_facts_of(s->data))
-                       : STATUS_OK; // to a whole model, image tokens are words like others
+    if (s->adapters) // to a whole model, image tokens are words like others
+        rc = language_images_open(&s->images, config_text(c, "data.embeddings"), instruct_facts_of(s->data));
+    r->data_hash = language_data_hash(s->data_hash, s->data, s->images);
+    return rc;
 }
 
 // Once the model says how long a conversation may be.

@@ -129,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!r.device) {
         log_quiet(true);
         run_make(&r);
+        r.data_hash = "data";
         read_good();
     }
     place_all(flags, &in);

@@ -21,8 +21,7 @@ const char *in_work(const char *name) {
     return path[next];
 }
 
-// Image tokens of every radiograph, which differ.
-static void make_embeddings(void) {
+void language_embeddings(const char *name, const char *checkpoint) {
     dataset *data;
     embeddings_writer *w;
     const char *id[512];
@@ -30,8 +29,8 @@ static void make_embeddings(void) {
     const int64_t count = dataset_records(data);
     ck_assert_int_le(count, 512);
     for (int64_t i = 0; i < count; i++) id[i] = dataset_id(data, i, ID_DICOM);
-    const embeddings_facts facts = {"c", "m", "all", "p", count, QUERIES, WIDTH, DTYPE_F32, id};
-    ck_assert_msg(!embeddings_create(&w, in_work("images.h5"), &facts), "%s", status_text());
+    const embeddings_facts facts = {checkpoint, "m", "all", "p", count, QUERIES, WIDTH, DTYPE_F32, id};
+    ck_assert_msg(!embeddings_create(&w, in_work(name), &facts), "%s", status_text());
     for (int64_t i = 0; i < count; i++) {
         float row[QUERIES * WIDTH];
         for (int e = 0; e < QUERIES * WIDTH; e++) row[e] = (float)((i * 31 + e * 7) % 13) - 6;
@@ -54,7 +53,7 @@ void language_setup(void) {
                    "--set instruct.tokenizer=%s/tokenizer/llama.model --set instruct.image_tokens=%d "
                    "--set instruct.prompts=%s/configs/prompts/report.json",
                    work, work, TEST_DATA, QUERIES, SOURCE_ROOT);
-    make_embeddings();
+    language_embeddings("images.h5", "c");
     ck_assert(!folder_make(in_work("base")));
     ck_assert(!file_write(in_work("base/config.json"), base, sizeof base - 1));
     snprintf(common, sizeof common,

@@ -14,6 +14,9 @@ const char *in_work(const char *name);
 void language_setup(void);
 void language_teardown(void);
 
+// WORK/NAME: image tokens of every radiograph, which differ, as if CHECKPOINT had made them.
+void language_embeddings(const char *name, const char *checkpoint);
+
 // After it: a classifier, an aligner, what they say of the shards, and adapters trained on it: WORK/classifier, aligner,
 // seen (conversations), seen.h5, seer.
 void language_train_seer(void);

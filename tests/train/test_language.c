@@ -58,6 +58,26 @@ START_TEST(lora_resumes) {
 }
 END_TEST
 
+START_TEST(images_of_another_aligner) {
+    char *log;
+    train("images", 1, "");
+    language_embeddings("others.h5", "d");
+    ck_assert_int_eq(rename(in_work("others.h5"), in_work("images.h5")), 0);
+    train("images", 2, "");
+    log = read_file(in_work("images/log.txt"), NULL);
+    ck_assert_ptr_nonnull(strstr(log, "step-00000001 was made from other data"));
+    free(log);
+    language_embeddings("others.h5", "c");
+    ck_assert_int_eq(rename(in_work("others.h5"), in_work("images.h5")), 0);
+    train("images", 3, "");
+    train("images", 4, "");
+    log = read_file(in_work("images/log.txt"), NULL);
+    ck_assert_ptr_nonnull(strstr(log, "step-00000002 was made from other data"));
+    ck_assert_ptr_null(strstr(log, "step-00000003 was made from other data"));
+    free(log);
+}
+END_TEST
+
 // --- weights of tokens --------------------------------------------------------------------------
 static language_options options_of(const instruct_set *data, language_weighting weighting) {
     return (language_options){.batch = 5,
@@ -341,6 +361,7 @@ int main(void) {
     tcase_add_unchecked_fixture(tests, language_setup, language_teardown);
     tcase_add_test(tests, pieces_and_prefixes_do_not_matter);
     tcase_add_test(tests, lora_resumes);
+    tcase_add_test(tests, images_of_another_aligner);
     tcase_add_test(tests, weights_of_tokens);
     tcase_add_test(tests, slices_of_ranks);
     tcase_add_test(tests, a_whole_model);

@@ -114,6 +114,25 @@ START_TEST(stopped_by_a_signal) {
 }
 END_TEST
 
+// What was trained on other data goes on, but not in silence.
+START_TEST(other_data) {
+    program_expect(0, "%s --set run.max_steps=2", command("data", "--quiet"));
+    program_expect(0, "%s --set run.max_steps=3", command("data", "--quiet"));
+    char *log = read_file(in_work("data/log.txt"), NULL);
+    ck_assert_ptr_null(strstr(log, "other data"));
+    free(log);
+    char other[512];
+    snprintf(other, sizeof other, "%s/other", work);
+    ck_assert_int_eq(mkdir(other, 0755), 0);
+    small_shards(other, 61);
+    program_expect(0, "%s --set run.max_steps=4 --set data.shards=%s/shards", command("data", "--quiet"), other);
+    log = read_file(in_work("data/log.txt"), NULL);
+    ck_assert_ptr_nonnull(strstr(log, "step-00000003 was made from other data"));
+    free(log);
+    run_expect_steps(in_work("data"), 4);
+}
+END_TEST
+
 // A kill before or while an old checkpoint is removed leaves nothing for ever, not even where no step is left to do.
 START_TEST(rest_of_a_removal) {
     char path[512], old[512];
@@ -207,6 +226,7 @@ int main(void) {
     tcase_add_unchecked_fixture(tests, setup, teardown);
     tcase_add_test(tests, killed_five_times);
     tcase_add_test(tests, stopped_by_a_signal);
+    tcase_add_test(tests, other_data);
     tcase_add_test(tests, rest_of_a_removal);
     tcase_add_test(tests, damaged_checkpoint);
     tcase_add_test(tests, score_that_is_no_number);
