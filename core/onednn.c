@@ -1,5 +1,5 @@
 #include "core/onednn.h"
-#include "core/memory.h"
+#include "core/keyed.h"
 #include "core/stream.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -31,7 +31,6 @@ static const int argument[KINDS][PARTS] = {
 };
 
 typedef struct operation {
-    struct operation *next; // in its bucket
     recipe made_for;
     dnnl_primitive_desc_t described;
     dnnl_primitive_t primitive; // NULL until the first run: a query needs only the description
@@ -41,11 +40,10 @@ typedef struct operation {
     size_t scratchpad, packed;  // bytes
 } operation;
 
-enum { BUCKETS = 256 };
 struct onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    operation *bucket[BUCKETS];
+    keyed operations; // recipe to operation
 };
 
 typedef dnnl_data_type_t number;
@@ -285,14 +283,15 @@ static dnnl_status_t operation_make(operation *p, const onednn *o) {
     return e;
 }
 
-static void operation_free(operation *p) {
+static void operation_release(void *entry, void *context) {
+    operation *p = entry;
+    (void)context;
     for (int i = 0; i < PARTS; i++)
         if (p->part[i]) dnnl_memory_destroy(p->part[i]);
     dnnl_primitive_t made[] = {p->primitive, p->pack, p->unpack[0], p->unpack[1]};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         if (made[i]) dnnl_primitive_destroy(made[i]);
     if (p->described) dnnl_primitive_desc_destroy(p->described);
-    mem_free(p);
 }
 
 static void fail(stream *s, const recipe *r, dnnl_status_t e) {
@@ -315,28 +314,19 @@ static void fail(stream *s, const recipe *r, dnnl_status_t e) {
 // The operation for R, made if there is none yet; NULL after a failure.
 static operation *operation_find(stream *s, const recipe *r) {
     onednn *o = s->onednn;
-    const int64_t *words = (const int64_t *)(const void *)r;
-    uint64_t hash = 0;
-    for (size_t i = 0; i < sizeof *r / sizeof *words; i++)
-        hash = (hash ^ (uint64_t)words[i]) * 0x9E3779B97F4A7C15u;
-    operation **bucket = &o->bucket[hash >> 56];
-    for (operation *p = *bucket; p; p = p->next)
-        if (!memcmp(&p->made_for, r, sizeof *r)) return p;
-    operation *p;
-    status rc = mem_new(&p, 1, "a oneDNN operation");
-    if (rc) {
-        stream_fail(s, rc);
-        return NULL;
-    }
-    p->made_for = *r;
-    dnnl_status_t e = operation_make(p, o);
-    if (e) {
+    operation *p = keyed_find(&o->operations, r, sizeof *r), made = {.made_for = *r};
+    if (p) return p;
+    status rc = STATUS_OK;
+    dnnl_status_t e = operation_make(&made, o);
+    if (e)
         fail(s, r, e);
-        operation_free(p);
-        return NULL;
-    }
-    p->next = *bucket;
-    *bucket = p;
+    else
+        rc = keyed_add(&o->operations, r, sizeof *r, sizeof *p, "a oneDNN operation", (void **)&p);
+    if (rc) stream_fail(s, rc);
+    if (p)
+        *p = made;
+    else
+        operation_release(&made, NULL);
     return p;
 }
 
@@ -479,13 +469,7 @@ status onednn_open(onednn **out) {
 
 void onednn_close(onednn *o) {
     if (!o) return;
-    for (int i = 0; i < BUCKETS; i++) {
-        while (o->bucket[i]) {
-            operation *p = o->bucket[i];
-            o->bucket[i] = p->next;
-            operation_free(p);
-        }
-    }
+    keyed_free(&o->operations, operation_release, NULL);
     if (o->stream) dnnl_stream_destroy(o->stream);
     if (o->engine) dnnl_engine_destroy(o->engine);
     mem_free(o);

@@ -1,6 +1,7 @@
 // An open hash table over one block of words. See words.h.
 #include "eval/words.h"
 #include "core/buffer.h"
+#include "core/hash.h"
 
 #include <string.h>
 
@@ -36,10 +37,8 @@ void words_close(words *w) {
     mem_free(w);
 }
 
-// FNV-1a.
 static uint64_t hash_of(const char *text, size_t length) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
+    uint64_t hash = hash_bytes(hash_start, text, length);
     return hash ^ hash >> 32;
 }
 

@@ -1,5 +1,5 @@
 #include "core/cuda/cublas.h"
-#include "core/cuda/keyed.h"
+#include "core/keyed.h"
 #include "core/cuda/stream.h"
 
 #include <cublasLt.h>

@@ -7,7 +7,7 @@
 // cudnn_{conv,attention}.c.
 #pragma once
 #include "core/cuda/cudnn.h"
-#include "core/cuda/keyed.h"
+#include "core/keyed.h"
 #include "core/library.h"
 #include "core/cuda/stream.h"
 

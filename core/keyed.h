@@ -1,5 +1,5 @@
 // A small table from keys (bytes of a fixed size, without padding) to what was prepared for them:
-// products of cuBLASLt and plans of cuDNN by their sizes. Entries stay until the table is freed.
+// operations of oneDNN, products of cuBLASLt and plans of cuDNN by their sizes. Entries stay until the table is freed.
 #pragma once
 #include "core/memory.h"
 

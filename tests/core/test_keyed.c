@@ -1,5 +1,5 @@
-// core/cuda/keyed.h: what is kept by key.
-#include "core/cuda/keyed.h"
+// core/keyed.h: what is kept by key.
+#include "core/keyed.h"
 #include "tests/core/helper_check.h"
 
 static void count_release(void *entry, void *context) {

@@ -1,4 +1,4 @@
-#include "core/cuda/keyed.h"
+#include "core/keyed.h"
 
 #include <string.h>
 
@@ -9,11 +9,15 @@ struct keyed_entry {
     char key[];
 };
 
+// By words, because keys are mostly numbers of 64 bits and are looked up before every operation.
 static size_t bucket_of(const void *key, size_t bytes) {
-    uint64_t hash = 14695981039346656037u; // FNV-1a
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ ((const unsigned char *)key)[i]) * 1099511628211u;
-    return (size_t)(hash >> 32) % KEYED_BUCKETS;
+    uint64_t hash = 0, word;
+    for (size_t i = 0; i < bytes; i += sizeof word) {
+        word = 0;
+        memcpy(&word, (const char *)key + i, bytes - i < sizeof word ? bytes - i : sizeof word);
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+    }
+    return (size_t)(hash >> 56) % KEYED_BUCKETS;
 }
 
 static void *entry_of(struct keyed_entry *e) {
