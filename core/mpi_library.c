@@ -4,7 +4,7 @@
 static const library_symbol symbols[] = {MPI_FUNCTIONS(SYMBOL) MPI_VARIABLES(SYMBOL)};
 
 // The one that the program was built with, before another that the loader may know by the same name.
-static const char *const names[] = {MPI_LIBRARY, NULL};
+static const char *const names[] = {MPI_LIBRARY, MPI_SONAME, NULL};
 static const library_kind kind = {"MPI", names,
                                   "install the MPI that the program was built with (scripts/setup.sh), or build it again",
                                   .plugins = true};
