@@ -1,5 +1,5 @@
-// Which ranks a process joins. In a file of its own, so that a program that opens none is linked without MPI,
-// NCCL and CUDA.
+// Which ranks a process joins. In a file of its own, so that a program that opens none is linked without what
+// opens MPI, NCCL and CUDA.
 #include "core/comm.h"
 
 #include <string.h>

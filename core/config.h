@@ -75,6 +75,5 @@ void config_help(const config *c, buffer *out);
 // How many keys there are; the value of the I-th, as JSON, and its "section.key". Borrowed.
 int config_count(const config *c);
 const char *config_print(const config *c, int i, buffer *out);
-bool config_is_path(const config *c, int i); // a PATH, which may differ from machine to machine
 // All keys as JSON, in the order of the tables; loads back to the same values and the same text.
 void config_resolved(const config *c, buffer *out);

@@ -32,10 +32,6 @@ const char *config_print(const config *c, int i, buffer *out) {
     return c->path[i];
 }
 
-bool config_is_path(const config *c, int i) {
-    return c->entry[i].key->type == CONFIG_PATH;
-}
-
 void config_resolved(const config *c, buffer *out) {
     buffer_text(out, "{");
     for (int s = 0; s < c->sections; s++) {

@@ -39,7 +39,7 @@ static bool try_file(search *f, const char *file) {
     return true;
 }
 
-// FOLDER empty: the loader's path.
+// FOLDER empty: the names' own, or the loader's path.
 static bool try_folder(search *f, const char *folder) {
     char file[PATH_MAX];
     for (const char *const *name = f->kind->names; *name; name++) {
@@ -150,6 +150,7 @@ static bool try_everything(search *f) {
         say(f->places, sizeof f->places, "RADIALOG_LIBRARIES");
         if (try_list(f, asked)) return true;
     }
+    if (*f->kind->names[0] == '/') say(f->places, sizeof f->places, f->kind->names[0]);
     say(f->places, sizeof f->places, "the loader's path");
     if (try_folder(f, "")) return true;
     if (!f->kind->nvidia) return false;

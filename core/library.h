@@ -1,7 +1,7 @@
 // Libraries that are opened when they are needed and not when the program starts: NVIDIA's when a GPU is used, MPI's
 // when there are several ranks. Their headers are known to those who call this alone.
 //
-// Looked for in this order: the folders in RADIALOG_LIBRARIES (separated by colons), the loader's own path, and for
+// Looked for in this order: the folders in RADIALOG_LIBRARIES (separated by colons), the names' own, the loader's path, and for
 // NVIDIA's lib64 of CUDA_HOME and CUDA_PATH and of /usr/local/cuda*, and the nvidia-* wheels of Python environments
 // (VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH, the user's own), found by their folders alone.
 #pragma once

@@ -322,6 +322,7 @@ void comm_describe(comm_facts *out) {
     int length;
     *out = (comm_facts){.mpi = "built"};
     if (mpi_open_library()) {
+        out->broken = true;
         snprintf(out->mpi, sizeof out->mpi, "absent (%.*s)", (int)sizeof out->mpi - 16, status_text());
         return;
     }

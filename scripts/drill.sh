@@ -11,7 +11,7 @@ scripts/setup.sh
 scripts/build.sh cpu-release
 build=build/cpu-release
 options=()
-ldd $build/radialog | grep libmpi >/dev/null || options+=(--no-ranks)
+strings $build/radialog | grep 'libmpi.*\.so' >/dev/null || options+=(--no-ranks)
 python3 tests/drills/drills.py $build/radialog $build/tests/drills/libdrill_faults.so "${options[@]}" \
     --table $build/drills.md "$@" || failed=1
 cat $build/drills.md

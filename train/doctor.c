@@ -276,7 +276,7 @@ void doctor_ranks(doctor *d) {
     comm_describe(&f);
     bool built = !strncmp(f.mpi, "built", 5);
     find_program(path, sizeof path, "mpirun");
-    doctor_line(d, DOCTOR_FINE, "MPI", f.mpi, "%s", built ? "" : "one rank trains without");
+    doctor_line(d, f.broken ? DOCTOR_ADVICE : DOCTOR_FINE, "MPI", f.mpi, "%s", built ? "" : "one rank trains without");
     if (built) doctor_line(d, DOCTOR_FINE, "its library", f.library, "%s", "");
     if (*path) first_words(version, sizeof version, path);
     bool lacks = built && !*path;

@@ -239,7 +239,8 @@ status language_images_open(embeddings **out, const char *path, const instruct_f
 }
 
 const char *language_data_hash(char out[LANGUAGE_HASH_SIZE], const instruct_set *data, const embeddings *e) {
-    snprintf(out, LANGUAGE_HASH_SIZE, "%s%s%s", instruct_plan(data), e ? e->checkpoint : "", e ? e->plan : "");
+    snprintf(out, LANGUAGE_HASH_SIZE, "%s %s %s %s", instruct_plan(data), e ? e->checkpoint : "",
+             e ? e->plan : "", e ? e->model : "");
     return out;
 }
 

@@ -87,8 +87,9 @@ tensor *language_images(language_inputs *in);
 // The file of data.embeddings that the conversations F need; *OUT NULL where they have no images. USAGE
 // if PATH is empty, FORMAT if it holds other tokens.
 status language_images_open(embeddings **out, const char *path, const instruct_facts *f);
-// What changes when the conversations or their images do, E NULL without any; a run's data_hash. Returns OUT.
-enum { LANGUAGE_HASH_SIZE = 3 * EMBEDDINGS_TEXT_SIZE };
+// What changes when the conversations or their images' embeddings do, E NULL without any; a run's data_hash. RaDialog's
+// pickles say nothing of themselves. Returns OUT.
+enum { LANGUAGE_HASH_SIZE = 4 * EMBEDDINGS_TEXT_SIZE };
 const char *language_data_hash(char out[LANGUAGE_HASH_SIZE], const instruct_set *data, const embeddings *e);
 // The tokens (queries, width) of the image ID. FORMAT if the file lacks it.
 status language_image_read(float *out, const embeddings *file, const char *id);

@@ -45,15 +45,20 @@ static bool is_same(comm *c, uint32_t value) {
 }
 
 // What may differ from machine to machine. Rank 0's weights go to all, data and vocabularies are compared.
-static bool is_own(const config *all, int i, const char *path) {
-    return config_is_path(all, i) || !strcmp(path, "run.threads") || !strcmp(path, "data.threads");
+static bool is_own(const char *path) {
+    static const char *const own[] = {"run.dir",       "run.threads",      "data.shards",
+                                      "data.threads",  "data.instruct",    "data.embeddings",
+                                      "model.init",    "model.encoder",    "model.vocabulary"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!strcmp(path, own[i])) return true;
+    return false;
 }
 
 static status agree_key(comm *c, const config *all, int i, uint32_t *sum) {
     buffer text = {0};
     status rc = STATUS_OK;
     const char *path = config_print(all, i, &text);
-    uint32_t own = is_own(all, i, path) ? 0 : checksum_crc32(0, text.data, text.length);
+    uint32_t own = is_own(path) ? 0 : checksum_crc32(0, text.data, text.length);
     if (sum)
         *sum = checksum_crc32(*sum, &own, sizeof own);
     else if (!is_same(c, own))
@@ -81,8 +86,9 @@ status ranks_agree_config(const run *r) {
 static status agree_vocabulary(const run *r) {
     const buffer *text = r->stage->vocabulary ? r->stage->vocabulary(r) : NULL;
     if (!text || is_same(r->comm, checksum_crc32(0, text->data, text->length))) return STATUS_OK;
+    const char *key = r->stage->vocabulary_file ? "model.tokenizer" : "model.vocabulary";
     return status_fail(STATUS_USAGE, "the ranks read different vocabularies, rank %d %s: give all the same",
-                       r->comm->rank, config_text(r->config, "model.vocabulary"));
+                       r->comm->rank, config_text(r->config, key));
 }
 
 status ranks_agree_data(const run *r) {

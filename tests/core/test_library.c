@@ -119,7 +119,7 @@ START_TEST(other_places) {
     put(TINY_2, folder(place, "toolkit/lib64"), "libtiny.so.1");
     *strrchr(place, '/') = 0;
     setenv("CUDA_HOME", place, 1);
-    expect_failure(library_open(&l, &other), STATUS_DEVICE, "other", "looked in: the loader's path; install it", built);
+    expect_failure(library_open(&l, &other), STATUS_DEVICE, "other", "; the loader's path; install it", built);
     put(TINY_1, folder(place, "built"), "libtiny.so.1");
     ck_assert_int_eq(library_open(&l, &other), STATUS_OK);
     ck_assert_str_eq(l.path, built);

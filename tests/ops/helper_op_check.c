@@ -259,20 +259,18 @@ static void take_gradients(const op_case *c, leaf *leaves, run_result *result, d
     }
 }
 
-// A case that is ready to run on a device: its inputs and a tape with room for it, all of it poisoned.
+// A case that is ready to run on a device: its inputs and a tape with room for it, poisoned for its first run.
 typedef struct prepared {
     const op_case *c;
     device *device;
     leaf leaves[OP_MAX_INPUTS];
     tape tape;
-    int uses;
-    bool backward;
 } prepared;
 
 static void prepare(prepared *p, const op_case *c, double *const *values, int which, int uses, bool backward) {
     const device_pair *pair = devices(which);
     run_result sizes = {0};
-    *p = (prepared){.c = c, .device = pair->real, .uses = uses, .backward = backward};
+    *p = (prepared){.c = c, .device = pair->real};
     for (int i = 0; i < c->inputs; i++) leaf_open(&p->leaves[i], &c->input[i], values[i], p->device, backward);
     ck_assert_int_eq(tape_init(&p->tape, p->device, pair->dry, pair->comm), STATUS_OK);
     run_once(c, &p->tape, p->leaves, uses, backward, &sizes);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 // The second rank's files.
-static const char *const files[] = {"records", "images.h5", "base"};
+static const char *const files[] = {"records", "images.h5"};
 
 static void setup(void) {
     language_setup();
@@ -34,21 +34,22 @@ static const char *command(const char *run, const char *folder) {
              "--set model.weights=random --set model.tokenizer=%s/tokenizer/llama.model --set run.threads=1 "
              "--set run.dir=%s --set run.max_steps=2 --set train.batch=6 --set train.micro_batch=2 --set lora.rank=3 "
              "--set optim.warmup_steps=0 --set train.validate_every=2",
-             folder, folder, folder, TEST_DATA, in_work(run));
+             folder, folder, work, TEST_DATA, in_work(run));
     return text[next];
 }
 
-static outcome train_apart(const char *run, const char *folder) {
+// The second rank with its files in FOLDER, and EXTRA.
+static outcome train_apart(const char *run, const char *folder, const char *extra) {
     program_path = MPIRUN;
-    outcome o = program("2 %s %s %s @ %s %s", BY_RANK, RADIALOG_PROGRAM, command(run, work), RADIALOG_PROGRAM,
-                        command(run, folder));
+    outcome o = program("2 %s %s %s @ %s %s %s", BY_RANK, RADIALOG_PROGRAM, command(run, work), RADIALOG_PROGRAM,
+                        command(run, folder), extra);
     program_path = RADIALOG_PROGRAM;
     return o;
 }
 
 START_TEST(folders_of_their_own) {
     program_expect(0, "%s", command("one", work));
-    outcome o = train_apart("two", in_work("there"));
+    outcome o = train_apart("two", in_work("there"), "");
     ck_assert_msg(o.exit == 0, "%s", o.err);
     outcome_free(&o);
     compare_metrics(work, "one", "two", 1, "loss", 1e-5);
@@ -59,10 +60,19 @@ END_TEST
 START_TEST(images_of_different_aligners) {
     ck_assert_int_eq(unlink(in_work("there/images.h5")), 0);
     language_embeddings("there/images.h5", "another");
-    outcome o = train_apart("apart", in_work("there"));
+    outcome o = train_apart("apart", in_work("there"), "");
     ck_assert_int_ne(o.exit, 0);
     ck_assert_msg(count_text(o.err, "read different data") == 1, "%s", o.err);
     ck_assert_int_ne(access(in_work("apart/metrics.jsonl"), F_OK), 0);
+    outcome_free(&o);
+}
+END_TEST
+
+// Bases are not compared, so all ranks name one.
+START_TEST(another_base) {
+    outcome o = train_apart("bases", work, "--set model.base=elsewhere");
+    ck_assert_int_ne(o.exit, 0);
+    ck_assert_msg(count_text(o.err, "different values of model.base") == 1, "%s", o.err);
     outcome_free(&o);
 }
 END_TEST
@@ -74,6 +84,7 @@ int main(void) {
     tcase_add_unchecked_fixture(tests, setup, language_teardown);
     tcase_add_test(tests, folders_of_their_own);
     tcase_add_test(tests, images_of_different_aligners);
+    tcase_add_test(tests, another_base);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
