@@ -1,6 +1,6 @@
 #include "core/cuda/cublas.h"
-#include "core/keyed.h"
 #include "core/cuda/stream.h"
+#include "core/keyed.h"
 
 #include <cublasLt.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 // no split over atomics) and kept, so that a step prepares nothing. Workspace belongs to the
 // stream. Failures are kept in the stream (stream_fail).
 #pragma once
-#include "core/library.h"
 #include "core/device.h"
+#include "core/library.h"
 
 typedef struct cublas cublas;
 

@@ -6,8 +6,8 @@
 // kept; engines that are not deterministic are left out. Failures are kept in the stream
 // (stream_fail).
 #pragma once
-#include "core/library.h"
 #include "core/device.h"
+#include "core/library.h"
 
 typedef struct cudnn cudnn;
 

@@ -7,9 +7,9 @@
 // cudnn_{conv,attention}.c.
 #pragma once
 #include "core/cuda/cudnn.h"
+#include "core/cuda/stream.h"
 #include "core/keyed.h"
 #include "core/library.h"
-#include "core/cuda/stream.h"
 
 #include <cudnn.h>
 
