@@ -30,6 +30,7 @@ void instruct_facts_print(buffer *out, const instruct_facts *f) {
     buffer_print(out, "  \"tokenizer\": \"%08x\",\n  \"vocabulary\": %d,\n", f->tokenizer,
                  f->vocabulary);
     buffer_print(out, "  \"image_token\": %d,\n  \"queries\": %d,\n", f->image_token, f->queries);
+    if (f->overwrite) buffer_text(out, "  \"overwrite\": true,\n");
     buffer_print(out, "  \"prompts\": \"%08x\",\n  \"cutoff\": %d,\n", f->prompts, f->cutoff);
     buffer_print(out, "  \"seed\": %" PRIu64 ",\n  \"stratified\": %s,\n", f->seed,
                  f->stratified ? "true" : "false");
@@ -77,6 +78,7 @@ static status read_facts(instruct_facts *f, json_value root) {
     if (!rc) rc = read_number(&f->vocabulary, root, "vocabulary", 1, INT32_MAX);
     if (!rc) rc = read_number(&f->image_token, root, "image_token", 0, f->vocabulary - 1);
     if (!rc) rc = read_number(&f->queries, root, "queries", 1, INT32_MAX);
+    if (!rc && json_find(root, "overwrite").node) rc = json_member_bool(&f->overwrite, root, "overwrite");
     if (!rc) rc = read_hash(&f->prompts, root, "prompts");
     if (!rc) rc = read_number(&f->cutoff, root, "cutoff", 1, INT32_MAX);
     if (!rc) rc = json_member_int(&seed, root, "seed", 0, INT64_MAX);

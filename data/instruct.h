@@ -27,6 +27,7 @@ typedef struct instruct_facts {
     int32_t vocabulary; // ids, that one included
     int32_t image_token;
     int queries;      // image tokens that stand for an image
+    bool overwrite;   // where a conversation has no image token, its first ids become them (REFERENCE 5.3)
     uint32_t prompts; // hash of the templates
     int cutoff;       // ids of a record at most
     uint64_t seed;

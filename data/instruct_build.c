@@ -42,6 +42,18 @@ static const int32_t *ids_of(const buffer *ids) {
     return (const int32_t *)(const void *)ids->data;
 }
 
+// RaDialog's model takes a row without image tokens for one whose image begins at 0, and its vectors replace those of
+// the begin token and of what follows (REFERENCE 5.3). Image tokens in their places do the same.
+static status overwrite(building *b) {
+    int32_t *id = (int32_t *)(void *)b->whole.data;
+    if (count_ids(&b->prompt) < b->f->queries)
+        return status_fail(STATUS_FORMAT,
+                           "record %.*s: no image tokens, and a prompt of %lld ids, which %d cannot overwrite",
+                           ID_OF(b), (long long)count_ids(&b->prompt), b->f->queries);
+    for (int i = 0; i < b->f->queries; i++) id[i] = b->f->image_token;
+    return STATUS_OK;
+}
+
 // An image of queries tokens in one piece, which the cut leaves whole, and none in the answer.
 static status check_image(building *b) {
     const int32_t *id = ids_of(&b->whole), token = b->f->image_token;
@@ -54,6 +66,7 @@ static status check_image(building *b) {
         count++;
     }
     *b->skip = INSTRUCT_SKIP_IMAGE;
+    if (!count && b->f->overwrite) return overwrite(b);
     if (count != b->f->queries)
         return status_fail(STATUS_FORMAT, "record %.*s: %lld image tokens, an image has %d",
                            ID_OF(b), (long long)count, b->f->queries);

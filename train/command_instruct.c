@@ -238,6 +238,7 @@ static status builder_open(builder *b, instruct_source *from, const arguments *a
     b->o.threads = threads ? (int)threads : omp_get_max_threads();
     b->o.stop = stop_asked;
     b->o.facts.queries = (int)config_int(b->config, "instruct.image_tokens");
+    b->o.facts.overwrite = config_choice(b->config, "instruct.imageless") == 1;
     b->o.facts.cutoff = (int)config_int(b->config, "instruct.cutoff");
     b->o.facts.seed = (uint64_t)config_int(b->config, "run.seed");
     return folder_exists(path) ? open_reports(b, from, path) : open_json(b, from, path);

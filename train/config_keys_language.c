@@ -40,6 +40,9 @@ const config_key instruct_keys[] = {
      .standard = "600", .help = "ids of a record at most; what is behind them is cut off"},
     {.section = "instruct", .name = "image_tokens", .type = CONFIG_INT, .min = 1, .max = 4096,
      .standard = "32", .help = "that stand for an image: the aligner's queries"},
+    {.section = "instruct", .name = "imageless", .type = CONFIG_CHOICE, .choices = "skip|overwrite",
+     .standard = "\"skip\"",
+     .help = "conversations without image tokens: left out, or their first ids become them, as in RaDialog"},
     {0},
 };
 

@@ -43,14 +43,19 @@ typedef struct built {
     status rc;
 } built;
 
-static built build(const char *prompt, const char *answer, int cutoff) {
+static built build_of(const char *prompt, const char *answer, int cutoff, bool overwrite) {
     instruct_facts f = instruct_options_of_tests("none").facts;
     instruct_text t = text_of(prompt, answer);
     built b = {0};
     f.cutoff = cutoff;
+    f.overwrite = overwrite;
     b.rc = instruct_build(&b.block, &b.length, &b.supervised, &b.skip, &t, report_tokenizer, &f);
     instruct_text_free(&t);
     return b;
+}
+
+static built build(const char *prompt, const char *answer, int cutoff) {
+    return build_of(prompt, answer, cutoff, false);
 }
 
 static const char question[] = "Film: <IMG> <IMG><IMG> <IMG>. ASSISTANT:";
@@ -127,6 +132,33 @@ START_TEST(records_left_out) {
         ck_assert_int_eq(b.skip, cases[i].skip);
         buffer_free(&b.block);
     }
+}
+END_TEST
+
+// As RaDialog's model has it: the begin token and what follows make way for the image, what is learned stays. A
+// conversation with image tokens, right or wrong, is what it was.
+START_TEST(imageless_overwritten) {
+    built kept = build_of("Long ago a film was made. ASSISTANT:", answer, CUTOFF, true);
+    const int32_t *id = (const int32_t *)(const void *)(kept.block.data + 32);
+    const ids whole = encode("Long ago a film was made. ASSISTANT:The heart is large."),
+              prompt = encode("Long ago a film was made. ASSISTANT:");
+    ck_assert_int_eq(kept.rc, STATUS_OK);
+    ck_assert_int_eq(kept.length, whole.count + 1); // the end token
+    for (int i = 0; i < whole.count; i++)
+        ck_assert_int_eq(id[i], i < IMAGE_TOKENS ? report_image_token : whole.id[i]);
+    ck_assert_int_eq(id[kept.length], prompt.count); // the span
+    buffer_free(&kept.block);
+    built few = build_of("", answer, CUTOFF, true);
+    expect_failed(few.rc, STATUS_FORMAT, "record d1: ", "which 4 cannot overwrite");
+    ck_assert_int_eq(few.skip, INSTRUCT_SKIP_IMAGE);
+    buffer_free(&few.block);
+    built wrong = build_of("Film: <IMG><IMG><IMG>. A:", "x", CUTOFF, true);
+    expect_failed(wrong.rc, STATUS_FORMAT, "record d1: ", "3 image tokens");
+    buffer_free(&wrong.block);
+    built plain = build(question, answer, CUTOFF), same = build_of(question, answer, CUTOFF, true);
+    ck_assert_uint_eq(plain.block.length, same.block.length);
+    ck_assert_mem_eq(plain.block.data, same.block.data, same.block.length);
+    buffer_free(&plain.block), buffer_free(&same.block);
 }
 END_TEST
 
@@ -455,6 +487,7 @@ int main(void) {
     tcase_add_loop_test(cases, cutoffs, 0, 3);
     tcase_add_test(cases, end_token_once);
     tcase_add_test(cases, records_left_out);
+    tcase_add_test(cases, imageless_overwritten);
     tcase_add_test(cases, reports);
     tcase_add_test(cases, facts);
     tcase_add_test(cases, skipped_rows);

@@ -121,6 +121,27 @@ START_TEST(json_there_and_back) {
 }
 END_TEST
 
+// A conversation without image tokens is left out, or loses its first ids to them as in RaDialog's model.
+START_TEST(imageless) {
+    instruct_record r;
+    write_text("n.json", "[{\"instruction\": \"What does a film of the chest show? ASSISTANT:\", \"input\": \"\", "
+                         "\"output\": \"Air.\", \"dicom\": \"d1\"}]");
+    outcome o = program("instruct %s/n.json --out %s/n %s", work, work, common);
+    ck_assert_int_eq(o.exit, 1);
+    ck_assert_msg(strstr(o.err, "record d1: 0 image tokens, an image has 4") != NULL, "%s", o.err);
+    outcome_free(&o);
+    program_expect(0, "instruct %s/n.json --out %s/kept %s --quiet --set instruct.imageless=overwrite", work, work,
+                   common);
+    instruct_set *s = open_set("kept");
+    const instruct_facts *f = instruct_facts_of(s);
+    ck_assert(f->overwrite);
+    ck_assert(!instruct_read(s, SPLIT_TRAIN, 0, &r));
+    for (int i = 0; i < r.count; i++) ck_assert_int_eq(r.ids[i] == f->image_token, i < 4);
+    ck_assert_str_eq(r.image[0], "d1");
+    instruct_close(s);
+}
+END_TEST
+
 // What `radialog classify` prints, for validate and test; nothing of findings in training; a draw.
 START_TEST(findings_and_draws) {
     dataset *data;
@@ -272,6 +293,7 @@ int main(void) {
     tcase_add_test(cases, from_shards);
     tcase_add_test(cases, one_thread_or_many);
     tcase_add_test(cases, json_there_and_back);
+    tcase_add_test(cases, imageless);
     tcase_add_test(cases, findings_and_draws);
     tcase_add_test(cases, findings_unsaid);
     tcase_add_test(cases, radialog_prompts);
