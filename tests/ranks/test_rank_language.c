@@ -77,6 +77,30 @@ START_TEST(another_base) {
 }
 END_TEST
 
+// A relative name is another file in another folder. The second's tokenizer has a field more, which changes no token.
+START_TEST(vocabularies_that_differ) {
+    static const char field_200[] = "\xc0\x0c\x01";
+    buffer model = {0};
+    ck_assert(!file_read(TEST_DATA "/tokenizer/llama.model", 1 << 20, &model));
+    ck_assert(!file_write(in_work("words.model"), model.data, model.length));
+    buffer_append(&model, field_200, sizeof field_200 - 1);
+    ck_assert(!file_write(in_work("there/words.model"), model.data, model.length));
+    buffer_free(&model);
+    char words[4096];
+    snprintf(words, sizeof words,
+             "train lm --quiet --set data.instruct=%s/records --set model.tokenizer=words.model --set run.threads=1 "
+             "--set run.dir=%s --set run.max_steps=1 --set train.batch=4 --set model.width=32 --set model.layers=2 "
+             "--set model.heads=4 --set model.inner=48 --set model.positions=2048", work, in_work("words"));
+    program_path = MPIRUN;
+    outcome o = program("2 %s /usr/bin/env -C %s %s %s @ /usr/bin/env -C %s/there %s %s", BY_RANK, work,
+                        RADIALOG_PROGRAM, words, work, RADIALOG_PROGRAM, words);
+    program_path = RADIALOG_PROGRAM;
+    ck_assert_int_ne(o.exit, 0);
+    ck_assert_msg(count_text(o.err, "read different vocabularies") == 1, "%s", o.err);
+    outcome_free(&o);
+}
+END_TEST
+
 int main(void) {
     TCase *tests = tcase_create("language");
     Suite *suite = suite_create("rank_language");
@@ -85,6 +109,7 @@ int main(void) {
     tcase_add_test(tests, folders_of_their_own);
     tcase_add_test(tests, images_of_different_aligners);
     tcase_add_test(tests, another_base);
+    tcase_add_test(tests, vocabularies_that_differ);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
