@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole of radialog on the embedded data set, on this machine's CPU: draws the data, trains every stage, writes
 # reports and tells what they are worth. A second run does only what has changed; a stopped one goes on.
-#   scripts/demo.sh            some 18 minutes on two cores
+#   scripts/demo.sh            some 15 minutes on two cores
 #   scripts/demo.sh --quick    the same stages, small and short (for the tests)
 #   scripts/demo.sh --out DIR  where to work (default: runs/demo, runs/demo-quick)
 set -euo pipefail

@@ -38,6 +38,7 @@ static status run_doctor(const arguments *a) {
     if (rc) goto done;
     doctor_open(&d, root ? root : "", c);
     doctor_processor(&d);
+    doctor_products(&d);
     doctor_memory(&d);
     doctor_gpus(&d);
     doctor_ranks(&d);

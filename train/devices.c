@@ -11,7 +11,7 @@ static dtype type_of(const char *precision) {
     return !strcmp(precision, "bf16") ? DTYPE_BF16 : !strcmp(precision, "fp16") ? DTYPE_F16 : DTYPE_F32;
 }
 
-static status open_cpu(device **out, dtype type, int threads) {
+status cpu_device_open(device **out, dtype type, int threads) {
     if (type == DTYPE_F16)
         return status_fail(STATUS_USAGE, "--precision fp16: the CPU computes in f32 or bf16");
     status rc = type == DTYPE_F32 ? device_open_cpu(out, threads) : device_open_cpu_bf16(out, threads);
@@ -33,6 +33,6 @@ status device_from_config(device **out, const config *c, const launch *started) 
     dtype type = type_of(config_text(c, "run.precision"));
     *out = NULL;
     if (strcmp(config_text(c, "run.device"), "cuda"))
-        return open_cpu(out, type, own_threads((int)config_int(c, "run.threads"), started));
+        return cpu_device_open(out, type, own_threads((int)config_int(c, "run.threads"), started));
     return cuda_device_open(out, started ? started->local_rank : 0, type, config_bool(c, "run.tf32"));
 }

@@ -34,8 +34,15 @@ void doctor_ranks(doctor *d);
 void doctor_libraries(doctor *d);
 void doctor_memory(doctor *d);
 void doctor_limits(doctor *d);
+// The speed of products in f32 and bf16, and so which is the precision to train in (train/doctor_products.c). Takes
+// some seconds.
+void doctor_products(doctor *d);
 // Free space and speed where run.dir and data.shards are (train/doctor_disk.c). Takes some seconds.
 void doctor_disks(doctor *d);
+
+// --- for tests -----------------------------------------------------------------------------------
+// What doctor_products says of measured rates, in GFLOP/s; BF16 0: there is none.
+void doctor_judge_products(doctor *d, double f32, double bf16);
 
 // --- for doctor_disk.c and its tests -------------------------------------------------------------
 typedef struct disk_speed {

@@ -305,6 +305,29 @@ static void expect_text(const char *have, const char *part) {
     ck_assert_msg(strstr(have, part) != NULL, "no '%s' in '%s'", part, have);
 }
 
+// The faster precision is advised by its rate, whatever instructions there are.
+START_TEST(products) {
+    static const struct {
+        double f32, bf16;
+        const char *found, *advice;
+    } cases[] = {{300, 180, "300 GFLOP/s in f32, 180 in bf16", "--precision f32 is the faster one"},
+                 {300, 320, "300 GFLOP/s in f32, 320 in bf16", "--precision f32 is the faster one"},
+                 {220, 420, "220 GFLOP/s in f32, 420 in bf16", "--precision bf16 is the faster one"},
+                 {100, 0, "100 GFLOP/s in f32", "no bf16"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        doctor d;
+        doctor_open(&d, work, NULL);
+        doctor_judge_products(&d, cases[i].f32, cases[i].bf16);
+        char found[128];
+        snprintf(found, sizeof found, "\"found\":\"%s\"", cases[i].found);
+        expect_text(d.lines.data, found);
+        expect_text(d.lines.data, cases[i].advice);
+        expect_text(d.lines.data, i < 2 ? "\"advice\",\"part\"" : "\"fine\",\"part\"");
+        doctor_free(&d);
+    }
+}
+END_TEST
+
 START_TEST(this_machine) {
     char words[600];
     snprintf(words, sizeof words, "--set run.dir=%s/run/deep", work);
@@ -318,6 +341,9 @@ START_TEST(this_machine) {
         ck_assert_str_eq(line(j, "libraries", libraries[i], "state"), "fine");
     }
     ck_assert(fact(j, "cpus") >= 1 && fact(j, "threads") >= 1);
+    ck_assert(fact(j, "products_f32") > 1e8);
+    ck_assert((fact(j, "products_bf16") > 1e7) == !strcmp(line(j, "CPU", "bf16", "found"), "yes"));
+    expect_text(line(j, "CPU", "products", "found"), " GFLOP/s in f32");
     ck_assert(fact(j, "memory_total") > 1e8 && fact(j, "memory_free") <= fact(j, "memory_total"));
     ck_assert(fact(j, "run_free") > 0 && fact(j, "run_write") > 1e5 && fact(j, "run_read") > 1e5);
     const char *cuda = line(j, "CUDA", "CUDA", "found");
@@ -438,6 +464,7 @@ int main(void) {
     tcase_add_test(all, hostile_files);
     tcase_add_test(all, not_files);
     tcase_add_test(all, disk_is_measured);
+    tcase_add_test(all, products);
     tcase_add_test(all, this_machine);
     tcase_add_test(all, small_machine);
     tcase_add_test(all, folders);
