@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building and running need and is missing (Debian 12, Ubuntu 22.04 and later).
-# Does nothing, and needs no network, where everything is there.
+# scripts/setup.sh [PACKAGE...]: installs what building and running need, and the PACKAGEs, as far as it is missing
+# (Debian 12, Ubuntu 22.04 and later). Does nothing, and needs no network, where everything is there.
 set -euo pipefail
 
 packages=(
@@ -12,7 +12,7 @@ packages=(
 )
 
 # From Debian 13 on sentencepiece.pc names protobuf's module, which its package does not bring.
-packages+=(libprotobuf-dev)
+packages+=(libprotobuf-dev "$@")
 
 # Ubuntu calls two of them otherwise.
 # shellcheck disable=SC1091
