@@ -131,7 +131,8 @@ typedef struct instruct_summary {
 
 // Appends the block of TEXT (REFERENCE 5.7): begin token, prompt and answer tokenised as one text,
 // cut to cutoff ids; the end token unless it is there or nothing more fits. Learned is what stands
-// behind the prompt's ids, counted on the prompt alone. *LENGTH and *SUPERVISED: the block's.
+// behind the prompt's ids, counted on the prompt alone. With overwrite, the first ids of a text without image tokens
+// become them. *LENGTH and *SUPERVISED: the block's.
 // Errors: FORMAT with *SKIP, where it makes no record and nothing is appended; what
 // tokenizer_encode says; MEMORY.
 status instruct_build(buffer *block, int32_t *length, int32_t *supervised, instruct_skip *skip,

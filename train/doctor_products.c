@@ -5,7 +5,6 @@
 #include "train/devices.h"
 #include "train/doctor.h"
 
-#include <omp.h>
 #include <stdio.h>
 
 static const double WORTH_IT = 1.1; // of f32's rate: what is no product gains nothing, and casts cost
@@ -25,12 +24,11 @@ void doctor_judge_products(doctor *d, double f32, double bf16) {
 
 void doctor_products(doctor *d) {
     static const dtype types[] = {DTYPE_F32, DTYPE_BF16};
-    const int64_t set = config_int(d->config, "run.threads");
     double rate[2] = {0};
     status rc = STATUS_OK;
     for (int i = 0; i < (onednn_has_bf16() ? 2 : 1) && !rc; i++) {
         device *cpu = NULL;
-        rc = cpu_device_open(&cpu, types[i], set ? (int)set : omp_get_max_threads());
+        rc = cpu_device_open(&cpu, types[i], (int)config_int(d->config, "run.threads"));
         if (!rc) rc = bench_peak(&rate[i], cpu);
         device_close(cpu);
     }

@@ -121,3 +121,15 @@ instruct_set *open_instruct(const char *folder) {
     OK(instruct_open(&s, folder));
     return s;
 }
+
+ids encode(const char *text) {
+    const int32_t begin = tokenizer_named(report_tokenizer).begin;
+    ids out = {.id = {begin}, .count = begin >= 0};
+    buffer b = {0};
+    OK(tokenizer_encode(report_tokenizer, text, strlen(text), &b));
+    ck_assert_uint_lt(b.length, sizeof out.id - sizeof *out.id);
+    if (b.length) memcpy(out.id + out.count, b.data, b.length);
+    out.count += (int64_t)(b.length / sizeof(int32_t));
+    buffer_free(&b);
+    return out;
+}

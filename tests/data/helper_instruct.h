@@ -13,6 +13,14 @@ extern prompts *report_prompts;
 void instruct_fixture_open(void);
 void instruct_fixture_close(void);
 
+typedef struct ids {
+    int32_t id[4096];
+    int64_t count;
+} ids;
+
+// The ids of TEXT: the begin token first, if there is one, and nothing behind.
+ids encode(const char *text);
+
 // The findings of record I, as its source has them; "" for one of them.
 const char *report_of(int64_t i);
 

@@ -1,5 +1,4 @@
-// data/instruct.h: what a conversation's text becomes, id by id; folders of records of a data set,
-// for any number of threads, stopped and gone on with.
+// data/instruct.h: folders of records of a data set, for any number of threads, stopped and gone on with.
 #include "core/memory.h"
 #include "data/sections.h"
 #include "tests/data/helper_instruct.h"
@@ -7,162 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-// --- a record -----------------------------------------------------------------------------------
-
-typedef struct ids {
-    int32_t id[4096];
-    int64_t count;
-} ids;
-
-// With the begin token, if there is one, and nothing behind.
-static ids encode(const char *text) {
-    const int32_t begin = tokenizer_named(report_tokenizer).begin;
-    ids out = {.id = {begin}, .count = begin >= 0};
-    buffer b = {0};
-    OK(tokenizer_encode(report_tokenizer, text, strlen(text), &b));
-    ck_assert_uint_lt(b.length, sizeof out.id - sizeof *out.id);
-    if (b.length) memcpy(out.id + out.count, b.data, b.length);
-    out.count += (int64_t)(b.length / sizeof(int32_t));
-    buffer_free(&b);
-    return out;
-}
-
-static instruct_text text_of(const char *prompt, const char *answer) {
-    instruct_text t = {.task = "report"};
-    buffer_text(&t.id, "d1");
-    buffer_text(&t.prompt, prompt);
-    buffer_text(&t.answer, answer);
-    return t;
-}
-
-typedef struct built {
-    buffer block;
-    int32_t length, supervised;
-    instruct_skip skip;
-    status rc;
-} built;
-
-static built build_of(const char *prompt, const char *answer, int cutoff, bool overwrite) {
-    instruct_facts f = instruct_options_of_tests("none").facts;
-    instruct_text t = text_of(prompt, answer);
-    built b = {0};
-    f.cutoff = cutoff;
-    f.overwrite = overwrite;
-    b.rc = instruct_build(&b.block, &b.length, &b.supervised, &b.skip, &t, report_tokenizer, &f);
-    instruct_text_free(&t);
-    return b;
-}
-
-static built build(const char *prompt, const char *answer, int cutoff) {
-    return build_of(prompt, answer, cutoff, false);
-}
-
-static const char question[] = "Film: <IMG> <IMG><IMG> <IMG>. ASSISTANT:";
-static const char answer[] = "The heart is large.";
-
-static const char *const tokenizers[] = {TEST_DATA "/tokenizer/llama.model",
-                                         TEST_DATA "/tokenizer/roberta",
-                                         TEST_DATA "/tokenizer/llama3.json"};
-
-// All cut-offs from too small to large enough: the ids, where learning begins, the end token.
-START_TEST(cutoffs) {
-    tokenizer_close(report_tokenizer);
-    OK(tokenizer_open(&report_tokenizer, tokenizers[_i]));
-    OK(tokenizer_add(report_tokenizer, PROMPTS_IMAGE_TOKEN, true, &report_image_token));
-    const tokenizer_ids named = tokenizer_named(report_tokenizer);
-    const ids prompt = encode(question),
-              whole = encode("Film: <IMG> <IMG><IMG> <IMG>. ASSISTANT:The heart is large.");
-    int64_t image = 0;
-    while (prompt.id[image] != report_image_token) image++;
-    for (int cutoff = 1; cutoff < whole.count + 4; cutoff++) {
-        built b = build(question, answer, cutoff);
-        const bool room = cutoff > prompt.count, shows = cutoff >= image + IMAGE_TOKENS;
-        ck_assert_int_eq(b.rc, room ? STATUS_OK : STATUS_FORMAT);
-        ck_assert_int_eq(b.skip, room    ? INSTRUCT_KEPT
-                                 : shows ? INSTRUCT_SKIP_NO_ROOM
-                                         : INSTRUCT_SKIP_IMAGE);
-        if (room) {
-            const int64_t kept = whole.count < cutoff ? whole.count : cutoff,
-                          ends = whole.count < cutoff && named.end >= 0;
-            const int32_t *id = (const int32_t *)(const void *)(b.block.data + 32);
-            ck_assert_int_eq(b.length, kept + ends);
-            ck_assert_int_eq(b.supervised, kept + ends - prompt.count);
-            ck_assert_mem_eq(id, whole.id, (size_t)kept * sizeof *id);
-            if (ends) ck_assert_int_eq(id[kept], named.end);
-            ck_assert_int_eq(id[b.length], prompt.count); // the span
-            ck_assert_int_eq(id[b.length + 1], b.length);
-        } else {
-            ck_assert_ptr_nonnull(strstr(status_text(), "record d1: "));
-            ck_assert_uint_eq(b.block.length, 0);
-        }
-        buffer_free(&b.block);
-    }
-}
-END_TEST
-
-// No second end token behind one that the text has.
-START_TEST(end_token_once) {
-    built b = build(question, "It ends in </s>", CUTOFF);
-    const int32_t *id = (const int32_t *)(const void *)(b.block.data + 32);
-    const int32_t end = tokenizer_named(report_tokenizer).end;
-    ck_assert_int_eq(b.rc, STATUS_OK);
-    ck_assert_int_eq(id[b.length - 1], end);
-    ck_assert_int_ne(id[b.length - 2], end);
-    buffer_free(&b.block);
-}
-END_TEST
-
-START_TEST(records_left_out) {
-    static const struct {
-        const char *prompt, *answer, *says;
-        instruct_skip skip;
-    } cases[] = {
-        {question, "", "its answer is empty", INSTRUCT_SKIP_NO_ANSWER},
-        {"Film. A:", "x", "0 image tokens, an image has 4", INSTRUCT_SKIP_IMAGE},
-        {"Film: <IMG><IMG><IMG>. A:", "x", "3 image tokens", INSTRUCT_SKIP_IMAGE},
-        {question, "a <IMG> too many", "5 image tokens", INSTRUCT_SKIP_IMAGE},
-        {"Film: <IMG><IMG> and <IMG><IMG>. A:", "x", "image tokens stand apart",
-         INSTRUCT_SKIP_IMAGE},
-        {"Film: <IMG><IMG><IMG>. A:", "<IMG>", "image tokens stand apart", INSTRUCT_SKIP_IMAGE},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        built b = build(cases[i].prompt, cases[i].answer, CUTOFF);
-        expect_failed(b.rc, STATUS_FORMAT, "record d1: ", cases[i].says);
-        ck_assert_int_eq(b.skip, cases[i].skip);
-        buffer_free(&b.block);
-    }
-}
-END_TEST
-
-// As RaDialog's model has it: the begin token and what follows make way for the image, what is learned stays. A
-// conversation with image tokens, right or wrong, is what it was.
-START_TEST(imageless_overwritten) {
-    built kept = build_of("Long ago a film was made. ASSISTANT:", answer, CUTOFF, true);
-    const int32_t *id = (const int32_t *)(const void *)(kept.block.data + 32);
-    const ids whole = encode("Long ago a film was made. ASSISTANT:The heart is large."),
-              prompt = encode("Long ago a film was made. ASSISTANT:");
-    ck_assert_int_eq(kept.rc, STATUS_OK);
-    ck_assert_int_eq(kept.length, whole.count + 1); // the end token
-    for (int i = 0; i < whole.count; i++)
-        ck_assert_int_eq(id[i], i < IMAGE_TOKENS ? report_image_token : whole.id[i]);
-    ck_assert_int_eq(id[kept.length], prompt.count); // the span
-    buffer_free(&kept.block);
-    built few = build_of("", answer, CUTOFF, true);
-    expect_failed(few.rc, STATUS_FORMAT, "record d1: ", "which 4 cannot overwrite");
-    ck_assert_int_eq(few.skip, INSTRUCT_SKIP_IMAGE);
-    buffer_free(&few.block);
-    built wrong = build_of("Film: <IMG><IMG><IMG>. A:", "x", CUTOFF, true);
-    expect_failed(wrong.rc, STATUS_FORMAT, "record d1: ", "3 image tokens");
-    buffer_free(&wrong.block);
-    built plain = build(question, answer, CUTOFF), same = build_of(question, answer, CUTOFF, true);
-    ck_assert_uint_eq(plain.block.length, same.block.length);
-    ck_assert_mem_eq(plain.block.data, same.block.data, same.block.length);
-    buffer_free(&plain.block), buffer_free(&same.block);
-}
-END_TEST
-
-// --- folders ------------------------------------------------------------------------------------
 
 // Whether record I of the data set makes one: it has a report that does not name the image token.
 static bool makes_record(int64_t i) {
@@ -484,10 +327,6 @@ int main(void) {
     TCase *cases = tcase_create("instruct");
     tcase_set_timeout(cases, 300);
     tcase_add_checked_fixture(cases, instruct_fixture_open, instruct_fixture_close);
-    tcase_add_loop_test(cases, cutoffs, 0, 3);
-    tcase_add_test(cases, end_token_once);
-    tcase_add_test(cases, records_left_out);
-    tcase_add_test(cases, imageless_overwritten);
     tcase_add_test(cases, reports);
     tcase_add_test(cases, facts);
     tcase_add_test(cases, skipped_rows);
