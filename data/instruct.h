@@ -138,6 +138,11 @@ typedef struct instruct_summary {
 status instruct_build(buffer *block, int32_t *length, int32_t *supervised, instruct_skip *skip,
                       const instruct_text *text, const tokenizer *t, const instruct_facts *f);
 
+// RaDialog's model takes a row without image tokens for one whose image begins at 0, and its vectors replace those of
+// the begin token and of what follows (REFERENCE 5.3). Where F has overwrite, image tokens in place of the first of a
+// prompt's IDS (COUNT) do the same, unless it has its own. False: it has fewer ids than an image.
+bool instruct_overwrite(int32_t *ids, int64_t count, const instruct_facts *f);
+
 // Makes the folder, or goes on with one that was begun from the same source and options: shards
 // that are there are kept. Rows that make no record are counted and listed in skipped.csv. Errors:
 // IO; FORMAT (a folder of other facts; no record at all: the first row's reason); MEMORY;

@@ -42,16 +42,21 @@ static const int32_t *ids_of(const buffer *ids) {
     return (const int32_t *)(const void *)ids->data;
 }
 
-// RaDialog's model takes a row without image tokens for one whose image begins at 0, and its vectors replace those of
-// the begin token and of what follows (REFERENCE 5.3). Image tokens in their places do the same.
+bool instruct_overwrite(int32_t *ids, int64_t count, const instruct_facts *f) {
+    if (!f->overwrite) return true;
+    for (int64_t i = 0; i < count; i++)
+        if (ids[i] == f->image_token) return true;
+    if (count < f->queries) return false;
+    for (int i = 0; i < f->queries; i++) ids[i] = f->image_token;
+    return true;
+}
+
 static status overwrite(building *b) {
-    int32_t *id = (int32_t *)(void *)b->whole.data;
-    if (count_ids(&b->prompt) < b->f->queries)
-        return status_fail(STATUS_FORMAT,
-                           "record %.*s: no image tokens, and a prompt of %lld ids, which %d cannot overwrite",
-                           ID_OF(b), (long long)count_ids(&b->prompt), b->f->queries);
-    for (int i = 0; i < b->f->queries; i++) id[i] = b->f->image_token;
-    return STATUS_OK;
+    const int64_t prompt = count_ids(&b->prompt);
+    if (instruct_overwrite((int32_t *)(void *)b->whole.data, prompt, b->f)) return STATUS_OK;
+    return status_fail(STATUS_FORMAT,
+                       "record %.*s: no image tokens, and a prompt of %lld ids, which %d cannot overwrite", ID_OF(b),
+                       (long long)prompt, b->f->queries);
 }
 
 // An image of queries tokens in one piece, which the cut leaves whole, and none in the answer.

@@ -63,6 +63,11 @@ static status add_prompt(generate_prompts *p, int64_t i, const tokenizer *t, buf
     if (!rc) rc = text->failed;
     if (!rc) rc = tokenizer_encode(t, text->data ? text->data : "", text->length, &p->ids);
     p->first[i + 1] = (int64_t)(p->ids.length / sizeof(int32_t));
+    if (!rc && !p->ids.failed &&
+        !instruct_overwrite((int32_t *)(void *)p->ids.data + p->first[i], generate_prompts_length(p, i),
+                            instruct_facts_of(p->data)))
+        rc = status_fail(STATUS_FORMAT, "record %lld: its prompt has no image tokens and fewer ids than an image",
+                         (long long)i);
     p->name[i] = (int64_t)p->names.length;
     buffer_append(&p->names, r.id, strlen(r.id) + 1);
     if (!rc) rc = p->names.failed;

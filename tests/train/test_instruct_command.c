@@ -3,6 +3,7 @@
 #include "core/files/fs.h"
 #include "data/instruct.h"
 #include "tests/train/helper_program.h"
+#include "train/generate_prompts.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -138,6 +139,16 @@ START_TEST(imageless) {
     ck_assert(!instruct_read(s, SPLIT_TRAIN, 0, &r));
     for (int i = 0; i < r.count; i++) ck_assert_int_eq(r.ids[i] == f->image_token, i < 4);
     ck_assert_str_eq(r.image[0], "d1");
+    tokenizer *t;
+    int32_t token;
+    generate_prompts p; // what is generated from has its image in the same place
+    ck_assert(!tokenizer_open(&t, TEST_DATA "/tokenizer/llama.model"));
+    ck_assert(!tokenizer_add(t, PROMPTS_IMAGE_TOKEN, true, &token));
+    ck_assert(!generate_prompts_open(&p, s, SPLIT_TRAIN, 0, t, NULL));
+    ck_assert_int_eq(generate_prompts_length(&p, 0), r.span[0]);
+    ck_assert_mem_eq(p.ids.data, r.ids, (size_t)r.span[0] * sizeof *r.ids);
+    generate_prompts_close(&p);
+    tokenizer_close(t);
     instruct_close(s);
 }
 END_TEST
