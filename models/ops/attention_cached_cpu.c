@@ -74,14 +74,6 @@ static const float *rows_of(float *buffer, const void *cache, const cached_shape
 }
 
 // --- arithmetic ---------------------------------------------------------------------------------
-INLINE float sum_of(vector x) {
-    float lane[VECTOR];
-    memcpy(lane, &x, sizeof lane);
-    for (int width = VECTOR / 2; width; width /= 2)
-        for (int i = 0; i < width; i++) lane[i] += lane[i + width];
-    return lane[0];
-}
-
 // q . k for KEYS rows of keys; called with constants.
 INLINE void dots(float *score, int keys, const float *q, const float *k, int64_t D) {
     vector sum[4] = {0};
@@ -92,7 +84,7 @@ INLINE void dots(float *score, int keys, const float *q, const float *k, int64_t
     for (int i = 0; i < keys; i++) {
         float rest = 0;
         for (int64_t e = d; e < D; e++) rest += q[e] * k[i * D + e];
-        score[i] = sum_of(sum[i]) + rest;
+        score[i] = lanes_sum(sum[i]) + rest;
     }
 }
 

@@ -124,12 +124,6 @@ static void add_dots(dot_sums sums, const float *x, const float *w, int64_t stri
     memcpy(sums, sum, sizeof sum);
 }
 
-static float lanes_sum(vector x) {
-    float sum = 0;
-    for (int l = 0; l < VECTOR; l++) sum += x[l];
-    return sum;
-}
-
 // mid (rows from N on) = x w^T.
 static void dots_of_tile(float *mid, const void *x, const side *g, int64_t n, int64_t count,
                          dtype type) {

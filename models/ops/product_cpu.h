@@ -3,6 +3,7 @@
 // products reach.
 #pragma once
 #include <stdint.h>
+#include <string.h>
 
 // A vector of the machine, at any address, and the block of sums that fills its registers.
 #if defined __AVX512F__
@@ -15,6 +16,16 @@ enum { VECTOR = 4, BLOCK_ROWS = 4 };
 typedef float vector __attribute__((vector_size(VECTOR * 4), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
+
+// By halves: in turn they would be as many additions that wait for each other.
+INLINE float lanes_sum(vector x) {
+    float lane[VECTOR];
+    memcpy(lane, &x, sizeof lane);
+    for (int n = VECTOR / 2; n; n /= 2)
+#pragma omp simd
+        for (int l = 0; l < n; l++) lane[l] += lane[l + n];
+    return lane[0];
+}
 
 // ROWS x (VECTORS * VECTOR) sums; called with constants, so that all loops unroll.
 INLINE void product_block(int rows, int vectors, float *c, int64_t c_row, const float *a,
