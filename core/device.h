@@ -53,7 +53,7 @@ struct device {
 // The CPU device in f32 with THREADS threads (0: one per core). The op and optimizer tables are set by
 // whoever stands above (see device_install in models/ops/ops.h).
 status device_open_cpu(device **out, int threads);
-// The same in bf16. USAGE where the CPU cannot: it takes AVX-512.
+// The same in bf16. Where the CPU multiplies f32 faster it does so, and rounds what comes out (core/onednn.h).
 status device_open_cpu_bf16(device **out, int threads);
 void device_close(device *d); // accepts NULL
 

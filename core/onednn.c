@@ -1,24 +1,20 @@
 #include "core/onednn.h"
+#include "core/bf16.h"
 #include "core/keyed.h"
+#include "core/onednn_versions.h"
 #include "core/stream.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <string.h>
 
 // --- what an operation is made for and made of ---------------------------------------------------
-typedef enum kind { CONV_FORWARD, CONV_BACKWARD_INPUT, CONV_BACKWARD_WEIGHT, MATMUL, KINDS } kind;
-
 // The numbers that an operation depends on; 64-bit throughout, so that no padding is compared.
 typedef struct recipe {
     int64_t kind, bias, acc, type;
+    int64_t narrow; // asked for in bf16, while TYPE is f32: see "bf16 by floats"
     onednn_conv conv;
     int64_t M, N, K, transposed, a_row, out_row;
 } recipe;
-
-// The layer's two sides, its weight as oneDNN wants it, its weight as we have it.
-// HINT is the weight of the forward convolution that backward ones want to see.
-enum { INPUT, WEIGHT, BIAS, OUTPUT, SCRATCHPAD, PLAIN, PARTS, HINT = PARTS, LAYOUTS };
 
 static const int argument[KINDS][PARTS] = {
     [CONV_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
@@ -46,118 +42,22 @@ struct onednn {
     keyed operations; // recipe to operation
 };
 
-typedef dnnl_data_type_t number;
-
 static number number_of(const recipe *r) {
     return r->type == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
-// --- what differs between versions 2 and 3 -------------------------------------------------------
-#if DNNL_VERSION_MAJOR >= 3
+// The parts that are not sums in f32 anyway, as rows of numbers.
+typedef struct rows {
+    int64_t count, width, stride;
+} rows;
 
-typedef dnnl_memory_desc_t layout;
-typedef const_dnnl_memory_desc_t layout_view;
-
-static layout_view layout_of(const layout *l) {
-    return *l;
+static rows rows_of(const recipe *r, int part) {
+    const onednn_conv *z = &r->conv;
+    const bool product = r->kind == MATMUL;
+    if (part == WEIGHT) return product ? (rows){r->N, r->K, r->K} : (rows){z->O, z->K * z->K * z->C, z->K * z->K * z->C};
+    if (part == INPUT) return product ? (rows){r->M, r->K, r->a_row} : (rows){z->B * z->H * z->W, z->C, z->C};
+    return product ? (rows){r->M, r->N, r->out_row} : (rows){z->B * z->OH * z->OW, z->O, z->O};
 }
-
-static void layout_free(layout *l) {
-    if (*l) dnnl_memory_desc_destroy(*l);
-}
-
-static dnnl_status_t layout_strided(layout *l, number type, int rank, const dnnl_dims_t dim,
-                                    const dnnl_dims_t stride) {
-    return dnnl_memory_desc_create_with_strides(l, rank, dim, type, stride);
-}
-
-static dnnl_status_t layout_any(layout *l, number type, int rank, const dnnl_dims_t dim) {
-    return dnnl_memory_desc_create_with_tag(l, rank, dim, type, dnnl_format_tag_any);
-}
-
-static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
-    return dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef);
-}
-
-static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, dnnl_engine_t engine, kind k,
-                                   const layout_view *side, const onednn_conv *z,
-                                   dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
-    const dnnl_dims_t stride = {z->stride, z->stride}, pad = {z->pad, z->pad}, dilate = {0, 0};
-    const dnnl_alg_kind_t how = dnnl_convolution_direct;
-    if (k == CONV_FORWARD)
-        return dnnl_convolution_forward_primitive_desc_create(
-            out, engine, dnnl_forward_training, how, side[INPUT], side[WEIGHT], side[BIAS],
-            side[OUTPUT], stride, dilate, pad, pad, attr);
-    if (k == CONV_BACKWARD_INPUT)
-        return dnnl_convolution_backward_data_primitive_desc_create(
-            out, engine, how, side[INPUT], side[WEIGHT], side[OUTPUT], stride, dilate, pad, pad,
-            hint, attr);
-    return dnnl_convolution_backward_weights_primitive_desc_create(
-        out, engine, how, side[INPUT], side[WEIGHT], NULL, side[OUTPUT], stride, dilate, pad, pad,
-        hint, attr);
-}
-
-static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
-                                     const layout_view *side, dnnl_primitive_attr_t attr) {
-    return dnnl_matmul_primitive_desc_create(out, engine, side[INPUT], side[WEIGHT], side[BIAS],
-                                             side[OUTPUT], attr);
-}
-
-#else
-
-typedef dnnl_memory_desc_t layout;
-typedef const dnnl_memory_desc_t *layout_view;
-
-static layout_view layout_of(const layout *l) {
-    return l->ndims ? l : NULL;
-}
-
-static void layout_free(layout *l) {
-    (void)l;
-}
-
-static dnnl_status_t layout_strided(layout *l, number type, int rank, const dnnl_dims_t dim,
-                                    const dnnl_dims_t stride) {
-    return dnnl_memory_desc_init_by_strides(l, rank, dim, type, stride);
-}
-
-static dnnl_status_t layout_any(layout *l, number type, int rank, const dnnl_dims_t dim) {
-    return dnnl_memory_desc_init_by_tag(l, rank, dim, type, dnnl_format_tag_any);
-}
-
-static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
-    return dnnl_post_ops_append_sum(ops, 1);
-}
-
-static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, dnnl_engine_t engine, kind k,
-                                   const layout_view *side, const onednn_conv *z,
-                                   dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
-    const dnnl_dims_t stride = {z->stride, z->stride}, pad = {z->pad, z->pad};
-    const dnnl_alg_kind_t how = dnnl_convolution_direct;
-    dnnl_convolution_desc_t d;
-    dnnl_status_t e;
-    if (k == CONV_FORWARD)
-        e = dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, how, side[INPUT],
-                                               side[WEIGHT], side[BIAS], side[OUTPUT], stride, pad,
-                                               pad);
-    else if (k == CONV_BACKWARD_INPUT)
-        e = dnnl_convolution_backward_data_desc_init(&d, how, side[INPUT], side[WEIGHT],
-                                                     side[OUTPUT], stride, pad, pad);
-    else
-        e = dnnl_convolution_backward_weights_desc_init(&d, how, side[INPUT], side[WEIGHT], NULL,
-                                                        side[OUTPUT], stride, pad, pad);
-    return e ? e : dnnl_primitive_desc_create(out, &d, attr, engine, hint);
-}
-
-static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
-                                     const layout_view *side, dnnl_primitive_attr_t attr) {
-    dnnl_matmul_desc_t d;
-    dnnl_status_t e =
-        dnnl_matmul_desc_init(&d, side[INPUT], side[WEIGHT], side[BIAS], side[OUTPUT]);
-    return e ? e : dnnl_primitive_desc_create(out, &d, attr, engine, NULL);
-}
-
-#endif
 
 // --- layouts -------------------------------------------------------------------------------------
 static dnnl_status_t layout_image(layout *l, number type, int64_t B, int64_t H, int64_t W,
@@ -182,8 +82,7 @@ static dnnl_status_t conv_layouts(layout *l, const recipe *r) {
     return e;
 }
 
-// From this many rows on, packing the weight first costs less than what it saves (measured, see
-// tests/bench/bench_conv2d.c).
+// From this many rows on, packing the weight first costs less than what it saves (measured).
 enum { PACK_ROWS = 2048 };
 
 static dnnl_status_t matmul_layouts(layout *l, const recipe *r) {
@@ -191,7 +90,7 @@ static dnnl_status_t matmul_layouts(layout *l, const recipe *r) {
     const dnnl_dims_t weight = {K, N};
     const dnnl_dims_t normal = {N, 1}, turned = {1, K};
     const number type = number_of(r);
-    const dnnl_dims_t a_rows = {r->a_row, 1}, out_rows = {r->out_row, 1};
+    const dnnl_dims_t a_rows = {r->narrow ? K : r->a_row, 1}, out_rows = {r->narrow ? N : r->out_row, 1};
     dnnl_status_t e = layout_strided(&l[INPUT], type, 2, (dnnl_dims_t){M, K}, a_rows);
     if (!e) e = layout_strided(&l[OUTPUT], type, 2, (dnnl_dims_t){M, N}, out_rows);
     if (!e) e = layout_strided(&l[PLAIN], type, 2, weight, r->transposed ? turned : normal);
@@ -378,17 +277,90 @@ static void operation_run(operation *p, const void *input, const void *weight, c
     if (e) fail(s, &p->made_for, e);
 }
 
+// --- bf16 by floats ------------------------------------------------------------------------------
+bool onednn_bf16_is_fast(void) {
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    const bool dots = (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    const bool tiles = (isa & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
+    return tiles || (dots && bf16_dots_are_fast());
+}
+
+static dtype computed_in(int64_t type) {
+    return type == DTYPE_BF16 && !onednn_bf16_is_fast() ? DTYPE_F32 : (dtype)type;
+}
+
+// Where they are not fast, an operation runs on copies in f32, and what it gives is rounded once, as it would have been.
+static const int result[KINDS] = {OUTPUT, INPUT, WEIGHT, OUTPUT};
+
+// Biases and the weight's gradient are f32 anyway.
+static bool is_narrow(const recipe *r, int part) {
+    return r->narrow && part != BIAS && (part != WEIGHT || r->kind != CONV_BACKWARD_WEIGHT);
+}
+
+static size_t wide_bytes(const recipe *r, int part) {
+    const rows x = rows_of(r, part);
+    return rounded((size_t)(x.count * x.width) * sizeof(float));
+}
+
+static size_t all_wide_bytes(const recipe *r) {
+    size_t sum = 0;
+    for (int i = INPUT; i <= OUTPUT; i++)
+        if (is_narrow(r, i)) sum += wide_bytes(r, i);
+    return sum;
+}
+
+static void widen(float *to, const uint16_t *from, const rows *x) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < x->count; i++) floats_from_bf16(to + i * x->width, from + i * x->stride, x->width);
+}
+
+static void narrow(uint16_t *to, const float *from, const rows *x) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < x->count; i++) bf16_from_floats(to + i * x->stride, from + i * x->width, x->width);
+}
+
+// As operation_run, for what was asked for.
+static void run(operation *p, const void *input, const void *weight, const void *bias, const void *output, int acc,
+                void *scratch, stream *s) {
+    if (!p) return;
+    const recipe *r = &p->made_for;
+    const int made = result[r->kind];
+    const void *given[PARTS] = {[INPUT] = input, [WEIGHT] = weight, [OUTPUT] = output};
+    void *copy[PARTS] = {0};
+    char *unused = scratch;
+    for (int i = INPUT; i <= OUTPUT; i++) {
+        if (!is_narrow(r, i)) continue;
+        const rows x = rows_of(r, i);
+        copy[i] = unused;
+        unused += wide_bytes(r, i);
+        if (i != made || r->acc) widen(copy[i], given[i], &x);
+    }
+    operation_run(p, copy[INPUT] ? copy[INPUT] : input, copy[WEIGHT] ? copy[WEIGHT] : weight, bias,
+                  copy[OUTPUT] ? copy[OUTPUT] : output, acc, unused, s);
+    const rows x = rows_of(r, made);
+    if (copy[made]) narrow((void *)(uintptr_t)given[made], copy[made], &x);
+}
+
+static size_t scratch_of(const operation *p) {
+    return p ? all_wide_bytes(&p->made_for) + operation_scratch(p) : 0;
+}
+
+// --- what others call ----------------------------------------------------------------------------
 static operation *conv_find(stream *s, kind k, const onednn_conv *z, bool bias) {
-    return operation_find(s, &(recipe){.kind = k, .bias = bias, .type = z->type, .conv = *z});
+    return operation_find(s, &(recipe){.kind = k,
+                                       .bias = bias,
+                                       .type = computed_in(z->type),
+                                       .narrow = z->type != computed_in(z->type),
+                                       .conv = *z});
 }
 
 size_t onednn_conv_scratch(const onednn_conv *z, stream *s) {
     size_t most = 0,
            size[] = {
-               operation_scratch(conv_find(s, CONV_FORWARD, z, false)),
-               operation_scratch(conv_find(s, CONV_FORWARD, z, true)),
-               operation_scratch(conv_find(s, CONV_BACKWARD_INPUT, z, false)),
-               operation_scratch(conv_find(s, CONV_BACKWARD_WEIGHT, z, false)),
+               scratch_of(conv_find(s, CONV_FORWARD, z, false)),
+               scratch_of(conv_find(s, CONV_FORWARD, z, true)),
+               scratch_of(conv_find(s, CONV_BACKWARD_INPUT, z, false)),
+               scratch_of(conv_find(s, CONV_BACKWARD_WEIGHT, z, false)),
            };
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         if (size[i] > most) most = size[i];
@@ -398,26 +370,27 @@ size_t onednn_conv_scratch(const onednn_conv *z, stream *s) {
 void onednn_conv_forward(void *out, const void *inp, const void *weight, const float *bias,
                          const onednn_conv *z, void *scratch, stream *s) {
     operation *p = conv_find(s, CONV_FORWARD, z, bias != NULL);
-    operation_run(p, inp, weight, bias, out, 0, scratch, s);
+    run(p, inp, weight, bias, out, 0, scratch, s);
 }
 
 void onednn_conv_backward_input(void *dinp, const void *dout, const void *weight,
                                 const onednn_conv *z, void *scratch, stream *s) {
     operation *p = conv_find(s, CONV_BACKWARD_INPUT, z, false);
-    operation_run(p, dinp, weight, NULL, dout, 0, scratch, s);
+    run(p, dinp, weight, NULL, dout, 0, scratch, s);
 }
 
 void onednn_conv_backward_weight(float *dweight, const void *dout, const void *inp,
                                  const onednn_conv *z, int acc, void *scratch, stream *s) {
     operation *p = conv_find(s, CONV_BACKWARD_WEIGHT, z, false);
-    operation_run(p, inp, dweight, NULL, dout, acc, scratch, s);
+    run(p, inp, dweight, NULL, dout, acc, scratch, s);
 }
 
 static operation *matmul_find(stream *s, const onednn_product *z, bool bias, bool acc) {
     return operation_find(s, &(recipe){.kind = MATMUL,
                                        .bias = bias,
                                        .acc = acc,
-                                       .type = z->type,
+                                       .type = computed_in(z->type),
+                                       .narrow = z->type != computed_in(z->type),
                                        .M = z->M,
                                        .N = z->N,
                                        .K = z->K,
@@ -427,9 +400,9 @@ static operation *matmul_find(stream *s, const onednn_product *z, bool bias, boo
 }
 
 size_t onednn_matmul_scratch(const onednn_product *z, stream *s) {
-    size_t most = 0, size[] = {operation_scratch(matmul_find(s, z, false, false)),
-                               operation_scratch(matmul_find(s, z, true, false)),
-                               operation_scratch(matmul_find(s, z, false, true))};
+    size_t most = 0, size[] = {scratch_of(matmul_find(s, z, false, false)),
+                               scratch_of(matmul_find(s, z, true, false)),
+                               scratch_of(matmul_find(s, z, false, true))};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         if (size[i] > most) most = size[i];
     return most;
@@ -437,20 +410,15 @@ size_t onednn_matmul_scratch(const onednn_product *z, stream *s) {
 
 void onednn_matmul(void *out, const void *a, const void *b, const float *bias,
                    const onednn_product *z, int acc, void *scratch, stream *s) {
-    operation_run(matmul_find(s, z, bias != NULL, acc), a, b, bias, out, 0, scratch, s);
+    run(matmul_find(s, z, bias != NULL, acc), a, b, bias, out, 0, scratch, s);
 }
 
 // oneDNN's own sgemm splits the long sum over M among threads, which its matmul primitive does not:
-// twice as fast for the weight gradient of a 1x1 convolution (bench_conv2d).
+// twice as fast for the weight gradient of a 1x1 convolution.
 void onednn_matmul_transposed(float *out, const float *a, const float *b, int64_t M, int64_t N,
                               int64_t K, int acc, stream *s) {
     dnnl_status_t e = dnnl_sgemm('T', 'N', N, K, M, 1, a, N, b, K, acc ? 1 : 0, out, K);
     if (e) fail(s, &(recipe){.kind = MATMUL, .M = N, .N = K, .K = M}, e);
-}
-
-bool onednn_has_bf16(void) {
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-    return (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
 // --- opening -------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 // oneDNN behind a plain header: convolutions and matrix products of the CPU device. No other file
-// includes oneDNN's headers; versions 2.x and 3.x are told apart in core/onednn.c alone.
+// but core/onednn_versions.h, its other half, includes oneDNN's headers.
 //
 // Images and weights are of the TYPE that the sizes name, f32 or bf16; sums run in f32 in both.
-// Biases and weights' gradients are f32.
+// Biases and weights' gradients are f32. On a CPU whose products of bf16 are slower than those of f32 (all
+// that have no AVX512_BF16, and Intel's without AMX), bf16 is multiplied as f32, on copies in SCRATCH.
 //
 // What oneDNN prepares for one kind of call and one set of sizes is kept and found again, so that a
 // step prepares nothing. Memory comes from the caller: SCRATCH has at least the bytes that the
@@ -15,8 +16,8 @@ typedef struct onednn onednn;
 
 status onednn_open(onednn **out);
 void onednn_close(onednn *o); // accepts NULL
-// Whether this CPU (and what ONEDNN_MAX_CPU_ISA leaves of it) computes in bf16: AVX-512 at least.
-bool onednn_has_bf16(void);
+// Whether bf16 is multiplied as such on this CPU (and what ONEDNN_MAX_CPU_ISA leaves of it).
+bool onednn_bf16_is_fast(void);
 
 // Images (B,H,W,C) and (B,OH,OW,O), weight (O,K,K,C), all contiguous in this order.
 typedef struct onednn_conv {

@@ -30,7 +30,7 @@ FLOORS = {
 VENDORS = [
     (r"(jpeglib|jerror|jmorecfg|turbojpeg|png|pngconf)\.h", ["data/image_codec.c"]),
     (r"(hdf5(_hl)?|H5[A-Za-z]*)\.h", ["core/files/hdf5.c"]),
-    (r"(oneapi/.*|dnnl.*)\.h", ["core/onednn.c"]),
+    (r"(oneapi/.*|dnnl.*)\.h", ["core/onednn.c", "core/onednn_versions.h"]),
     (r"(cjson/)?cJSON\.h", ["core/files/json.c"]),
     (r"libdeflate\.h", ["core/checksum.c", "core/files/deflate.c"]),
     (r"(zlib|zconf)\.h", ["data/csv.c"]),

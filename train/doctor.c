@@ -101,9 +101,7 @@ static void instructions(doctor *d, const cpu_facts *f) {
              f->avx2 || f->avx512 ? "" : "neither AVX2 nor AVX-512 known");
     doctor_line(d, f->avx2 ? DOCTOR_FINE : DOCTOR_ADVICE, "instructions", found, "%s",
                 f->avx2 ? "" : "training works, several times slower than with AVX2");
-    doctor_line(d, DOCTOR_FINE, "bf16", onednn_has_bf16() ? "yes" : "no", "%s",
-                onednn_has_bf16() ? f->avx512_bf16 || f->amx_bf16 ? "" : "by conversion"
-                                  : "bf16 takes AVX-512");
+    doctor_line(d, DOCTOR_FINE, "bf16", onednn_bf16_is_fast() ? "multiplied as such" : "multiplied as f32", "%s", "");
     bool wider = f->avx512 && strcmp(compiled_for(), "AVX-512");
     doctor_line(d, wider ? DOCTOR_ADVICE : DOCTOR_FINE, "compiled for", compiled_for(), "%s",
                 wider ? "scripts/build.sh on this machine uses its AVX-512" : "");

@@ -1,6 +1,8 @@
 // See the header. Sums of a block, such as six rows of x with four of the weight, stay in registers
 // along all of K.
 #include "models/ops/few_rows_avx512_cpu.h"
+#include "core/bf16.h"
+#include "core/onednn.h"
 #include "models/ops/ops_cpu.h"
 
 #if defined __x86_64__
@@ -213,8 +215,8 @@ bool few_avx512_has_codes(void) {
            __builtin_cpu_supports("avx512vl");
 }
 
-bool few_avx512_has_bf16(void) {
-    return few_avx512_has_codes() && __builtin_cpu_supports("avx512bf16");
+bool few_avx512_has_dots(void) {
+    return few_avx512_has_codes() && bf16_dots_are_fast() && onednn_bf16_is_fast();
 }
 
 void few_avx512_bf16(const few *f) {
@@ -236,7 +238,7 @@ bool few_avx512_has_codes(void) {
     return false;
 }
 
-bool few_avx512_has_bf16(void) {
+bool few_avx512_has_dots(void) {
     return false;
 }
 
@@ -254,11 +256,3 @@ void few_avx512_nf4(const few *f) {
 }
 
 #endif
-
-void few_avx512_turn(float *x, int64_t n) {
-    for (int64_t k = 0; k < n; k += 32) {
-        float now[32];
-        for (int i = 0; i < 16; i++) now[i] = x[k + 2 * i], now[16 + i] = x[k + 2 * i + 1];
-        for (int i = 0; i < 32; i++) x[k + i] = now[i];
-    }
-}

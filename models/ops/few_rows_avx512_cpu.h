@@ -9,7 +9,7 @@ enum {
 };
 
 typedef struct few {
-    const void *x; // (M, x_row); of floats but with a weight in bf16
+    const void *x; // (M, x_row); of floats, but for few_avx512_bf16
     int64_t x_row;
     const void *w;      // plain (N, K), of TYPE
     const quantised *q; // or this
@@ -25,14 +25,11 @@ static inline int few_group(int64_t M) {
     return (int)((M + groups - 1) / groups);
 }
 
-// Whether this CPU has them: with plain weights in bf16; to make numbers in few bits floats.
-bool few_avx512_has_bf16(void);
+// Whether this CPU has them: dot products of bf16, faster than those of floats; to make numbers in few bits floats.
+bool few_avx512_has_dots(void);
 bool few_avx512_has_codes(void);
 // Plain bf16, K whole vectors of 32; int8, K whole vectors of 16;
-// NF4, whose x few_avx512_turn has turned.
+// NF4, with x turned in vectors of 16 (few_turn).
 void few_avx512_bf16(const few *f);
 void few_avx512_int8(const few *f);
 void few_avx512_nf4(const few *f);
-// Of each 32 numbers the even ones, then the odd ones: so they meet the upper and the lower halves
-// of bytes.
-void few_avx512_turn(float *x, int64_t n);

@@ -12,12 +12,12 @@ void quantised_read(float *to, const quantised *q, int64_t row, int64_t K, int64
 
 // Whether linear's forward product of this size is taken from the library's hands.
 bool few_rows_take(int64_t M, int64_t N, int64_t K, dtype type);
-// out (M, N) = inp (M, K) weight (N, K)^T, + bias (N) unless NULL.
-void few_rows_linear(void *out, const void *inp, const void *weight, const float *bias, int64_t M,
-                     int64_t N, int64_t K, dtype type);
-
-// The same with a quantised weight, any M up to FEW_ROWS and any K; SCRATCH holds few_rows_scratch
-// bytes.
+// out (M, N) = inp (M, K) weight (N, K)^T, + bias (N) unless NULL. SCRATCH holds few_rows_scratch bytes; in f32 it is
+// not used.
 size_t few_rows_scratch(int64_t M, int64_t K);
-void few_rows_quantised(void *out, const void *inp, const quantised *q, const float *bias,
-                        int64_t M, int64_t N, int64_t K, dtype type, void *scratch);
+void few_rows_linear(void *out, const void *inp, const void *weight, const float *bias, int64_t M, int64_t N,
+                     int64_t K, dtype type, void *scratch);
+
+// The same with a quantised weight, any M up to FEW_ROWS and any K.
+void few_rows_quantised(void *out, const void *inp, const quantised *q, const float *bias, int64_t M, int64_t N,
+                        int64_t K, dtype type, void *scratch);

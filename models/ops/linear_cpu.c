@@ -26,8 +26,10 @@ size_t linear_scratch_cpu(int64_t M, int64_t N, int64_t K, dtype type, stream *s
     size_t most = there > back ? there : back;
     if (type == DTYPE_F32) return most;
     onednn_conv row = row_of_pixels(M, N, K, type);
-    size_t of_weight = onednn_conv_scratch(&row, s);
-    return of_weight > most ? of_weight : most;
+    const size_t others[] = {onednn_conv_scratch(&row, s), few_rows_scratch(M, K)};
+    for (int i = 0; i < 2; i++)
+        if (others[i] > most) most = others[i];
+    return most;
 }
 
 void linear_forward_cpu(void *out, const void *inp, const void *weight, const void *bias, int64_t M,
@@ -35,7 +37,7 @@ void linear_forward_cpu(void *out, const void *inp, const void *weight, const vo
     cpu_expect("linear", type);
     onednn_product z = forward_product(M, N, K, type);
     if (few_rows_take(M, N, K, type))
-        few_rows_linear(out, inp, weight, bias, M, N, K, type);
+        few_rows_linear(out, inp, weight, bias, M, N, K, type, scratch);
     else
         onednn_matmul(out, inp, weight, bias, &z, 0, scratch, s);
 }

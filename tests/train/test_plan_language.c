@@ -17,13 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool has_bf16;
-
 static void setup(void) {
-    device *d = NULL;
     language_setup();
-    has_bf16 = device_open_cpu_bf16(&d, 1) == STATUS_OK;
-    device_close(d);
     log_quiet(1);
 }
 
@@ -121,7 +116,7 @@ START_TEST(said_is_used) {
         "train.pack_tokens=1500 model.storage=int8", "train.pack_tokens=1500 model.storage=fp8",
         "train.pack_tokens=1500 train.share_prefix=false lora.dropout=0",
         "train.pack_tokens=1500 run.precision=bf16", "train.pack_tokens=1500 run.precision=bf16 train.recompute=true"};
-    for (int i = 0; i < (has_bf16 ? 7 : 5); i++) expect_used(&stage_lora, lora_settings(more[i]));
+    for (int i = 0; i < 7; i++) expect_used(&stage_lora, lora_settings(more[i]));
     expect_used(&stage_lm, lm_settings("train.pack_tokens=1500"));
     expect_used(&stage_lm, lm_settings("train.pack_tokens=1500 train.recompute=true"));
 }
@@ -264,7 +259,7 @@ static void expect_storages(int gib, int exit, const bool fits[LANGUAGE_STORAGES
     char words[1024];
     int i = 0;
     int64_t rows = 0;
-    snprintf(words, sizeof words, "%s --precision %s --memory %d", seven, has_bf16 ? "bf16" : "f32", gib);
+    snprintf(words, sizeof words, "%s --precision bf16 --memory %d", seven, gib);
     json *j = report(exit, words);
     const json_value root = json_root(j), all = json_find(root, "storages");
     ck_assert_int_eq(number(root, "room_bytes"), (int64_t)gib << 30);
@@ -286,13 +281,11 @@ static void expect_storages(int gib, int exit, const bool fits[LANGUAGE_STORAGES
 START_TEST(cards_that_are_not_here) {
     static const bool yes[] = {true, true, true, true}, no[LANGUAGE_STORAGES], first[LANGUAGE_STORAGES] = {true},
                       few[] = {false, true, true, true}, three[] = {true, true, true, false};
-    if (has_bf16) {
-        expect_storages(139, 0, yes, no);
-        expect_storages(24, 0, yes, no);
-        expect_storages(15, 0, yes, first); // 14.6 GB of 16.1
-        expect_storages(10, 1, few, three); // 8 bits with regions, NF4 without
-        expect_storages(2, 1, no, yes);
-    }
+    expect_storages(139, 0, yes, no);
+    expect_storages(24, 0, yes, no);
+    expect_storages(15, 0, yes, first); // 14.6 GB of 16.1
+    expect_storages(10, 1, few, three); // 8 bits with regions, NF4 without
+    expect_storages(2, 1, no, yes);
     char words[1024];
     static const char *const wrong[] = {"0", "-1", "24GB", "", "nan"};
     for (int i = 0; i < 5; i++) {
