@@ -225,11 +225,11 @@ void few_avx512_bf16(const few *f) {
 }
 
 void few_avx512_int8(const few *f) {
-    run(f, int8_rows, few_group(f->M), OUTPUTS);
+    run(f, int8_rows, few_group(f->M, INPUTS), OUTPUTS);
 }
 
 void few_avx512_nf4(const few *f) {
-    run(f, nf4_rows, few_group(f->M), OUTPUTS);
+    run(f, nf4_rows, few_group(f->M, INPUTS), OUTPUTS);
 }
 
 #else

@@ -19,9 +19,9 @@ typedef struct few {
     dtype type;
 } few;
 
-// Rows of x in groups as even as can be.
-static inline int few_group(int64_t M) {
-    const int64_t groups = (M + INPUTS - 1) / INPUTS;
+// Rows of x in groups of MOST and as even as can be.
+static inline int few_group(int64_t M, int most) {
+    const int64_t groups = (M + most - 1) / most;
     return (int)((M + groups - 1) / groups);
 }
 

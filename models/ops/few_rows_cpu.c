@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum {
+    ROWS = VECTOR == 16 ? INPUTS : 3, // of x at once: their sums stay in registers, of which AVX2 has half as many
     FLOAT_ROWS = 4, // rows of x up to which the library's product of floats is slower
     SECTION = 1024, // columns of a quantised weight that are made floats at once
     TURNED = 16     // the widest vector that x is turned for
@@ -107,7 +108,7 @@ static void pairs_rows(int rows, sums_of sums, const float *x, const uint16_t *w
 // Those of the rows of the weight from N on that are FIRST or behind it.
 static void give_outputs(const few *f, sums_of *sums, int64_t n, int64_t first) {
     const int64_t skip = first - n, count = f->N - first < OUTPUTS ? f->N - first : OUTPUTS - skip;
-    const int group = few_group(f->M);
+    const int group = few_group(f->M, ROWS);
     for (int64_t m = 0; m < f->M; m++) {
         float total[OUTPUTS];
         for (int o = 0; o < OUTPUTS; o++) total[o] = lanes_sum(sums[m / group][m % group][o]);
@@ -122,7 +123,7 @@ static void give_outputs(const few *f, sums_of *sums, int64_t n, int64_t first) 
 // LENGTH columns from K on of OUTPUTS rows of the weight; a row that is not there is the last one.
 static void add_section(const few *f, sums_of *sums, int64_t n, int64_t k, int64_t length) {
     float section[OUTPUTS][SECTION];
-    const int group = few_group(f->M);
+    const int group = few_group(f->M, ROWS);
     const float *x = f->x, *w = f->w;
     if (w) w += n * f->K + k;
     for (int64_t o = 0; o < OUTPUTS && f->q; o++) {
@@ -137,7 +138,7 @@ static void add_section(const few *f, sums_of *sums, int64_t n, int64_t k, int64
 // A last block that is not whole takes rows of the one before it as well.
 static void few_block(const few *f, int64_t first) {
     const int64_t n = f->q || first + OUTPUTS <= f->N ? first : f->N - OUTPUTS;
-    sums_of sums[FEW_ROWS / INPUTS + 1];
+    sums_of sums[FEW_ROWS / ROWS + 1];
     const int64_t section = f->q ? SECTION : f->K;
     memset(sums, 0, sizeof sums);
     for (int64_t k = 0; k < f->K; k += section)
@@ -148,10 +149,10 @@ static void few_block(const few *f, int64_t first) {
 // Each group of rows of x asks for its share of the next block, so that the memory is read evenly while products are
 // made: by one of them alone, there would be times of reading and times of multiplying.
 static void pairs_block(const few *f, int64_t first) {
-    const int64_t n = first + OUTPUTS <= f->N ? first : f->N - OUTPUTS, group = few_group(f->M);
+    const int64_t n = first + OUTPUTS <= f->N ? first : f->N - OUTPUTS, group = few_group(f->M, ROWS);
     const int64_t groups = (f->M + group - 1) / group;
     const uint16_t *w = (const uint16_t *)f->w + n * f->K;
-    sums_of sums[FEW_ROWS / INPUTS + 1];
+    sums_of sums[FEW_ROWS / ROWS + 1];
     for (int64_t g = 0; g < groups; g++) {
         const int64_t m = g * group, share = g * OUTPUTS / groups;
         pairs_rows((int)(f->M - m < group ? f->M - m : group), sums[g], (const float *)f->x + m * f->K, w, f->K,
