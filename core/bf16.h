@@ -21,16 +21,6 @@ static inline uint16_t bf16_round(float value) {
     return (uint16_t)(((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded) >> 16);
 }
 
-// Whether the dot products of pairs in bf16 that this CPU may have (AVX512_BF16) beat its multiply-adds of floats.
-// They make 1.9 times as many products on AMD's Zen 4 and 0.58 times as many on Intel's Emerald Rapids (measured).
-static inline bool bf16_dots_are_fast(void) {
-#if defined __x86_64__
-    return __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_is("intel");
-#else
-    return false;
-#endif
-}
-
 static inline void floats_from_bf16(float *restrict to, const uint16_t *restrict from, int64_t n) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) to[i] = bf16_widen(from[i]);

@@ -4,7 +4,6 @@
 #include "core/stream.h"
 
 #include <omp.h>
-#include <stdio.h>
 #include <string.h>
 
 static status cpu_take(device *d, size_t bytes, const char *what, void **out) {

@@ -18,6 +18,8 @@ status onednn_open(onednn **out);
 void onednn_close(onednn *o); // accepts NULL
 // Whether bf16 is multiplied as such on this CPU (and what ONEDNN_MAX_CPU_ISA leaves of it).
 bool onednn_bf16_is_fast(void);
+// Whether that is so by its dot products of pairs (AVX512_BF16), which serve few rows as well, not by AMX alone.
+bool onednn_bf16_dots_are_fast(void);
 
 // Images (B,H,W,C) and (B,OH,OW,O), weight (O,K,K,C), all contiguous in this order.
 typedef struct onednn_conv {
@@ -26,6 +28,7 @@ typedef struct onednn_conv {
 } onednn_conv;
 
 size_t onednn_conv_scratch(const onednn_conv *z, stream *s);
+size_t onednn_conv_weight_scratch(const onednn_conv *z, stream *s); // of onednn_conv_backward_weight alone
 // bias (O) or NULL.
 void onednn_conv_forward(void *out, const void *inp, const void *weight, const float *bias,
                          const onednn_conv *z, void *scratch, stream *s);

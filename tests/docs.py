@@ -192,11 +192,6 @@ def listed(c):
     return any(fnmatch.fnmatchcase(c.plain, pattern) for pattern, _ in NOT_RUN)
 
 
-def has_bf16():
-    said = subprocess.run(["radialog", "doctor", "--json"], stdout=subprocess.PIPE, check=False).stdout
-    return any(line["what"] == "bf16" and line["found"] == "yes" for line in json.loads(said)["lines"])
-
-
 def run_all(commands, box):
     """Runs COMMANDS by one shell in the folder BOX; a message, or None."""
     script = ENVIRONMENT.split("\n")
@@ -251,8 +246,6 @@ def check_document(tree, path, commands, box):
     variables = [c.text for c in commands if re.match("[a-z]+=", c.text)]
     for c in left:
         messages.append(check_words(tree, c, variables, box))
-    narrow = [c for c in commands if c not in left and "bf16" in replaced(c)]
-    left += [] if not narrow or has_bf16() else narrow
     messages.append(run_all([c for c in commands if c not in left], box))
     print("%s: %d commands, %d of them run, %.1f s" % (path, len(commands), len(commands) - len(left),
                                                        time.time() - start), flush=True)

@@ -81,7 +81,7 @@ static status count(need *out, config *c, const planner *p) {
                            (long long)out->batch, ranks);
     status rc = p->away ? config_set(c, "run.device=cpu") : STATUS_OK;
     if (!rc && p->away && !strcmp(config_text(c, "run.precision"), "fp16"))
-        rc = config_set(c, "run.precision=bf16"); // as many bytes
+        rc = config_set(c, "run.precision=bf16"); // as many bytes, but for scratch
     if (!rc && is_language(p) && !config_int(c, "train.pack_tokens")) rc = choose_rows(c, p, ranks);
     if (!rc) rc = memory_plan_of(&out->parts, &out->loader, stages[p->stage].stage, c, NULL, ranks);
     if (!rc && is_language(p)) out->rows = config_int(c, "train.pack_tokens");

@@ -8,5 +8,5 @@
 // place; NULL: alone) take a GPU each and share its cores. USAGE where this build or this machine cannot.
 status device_from_config(device **out, const config *c, const launch *started);
 
-// The CPU in f32 or bf16 with THREADS (0: the usual number). USAGE where it has no bf16, or TYPE is another.
+// The CPU in f32 or bf16 with THREADS (0: the usual number). USAGE where TYPE is another.
 status cpu_device_open(device **out, dtype type, int threads);

@@ -41,7 +41,7 @@ void doctor_products(doctor *d);
 void doctor_disks(doctor *d);
 
 // --- for tests -----------------------------------------------------------------------------------
-// What doctor_products says of measured rates, in GFLOP/s; BF16 0: there is none.
+// What doctor_products says of measured rates, in GFLOP/s.
 void doctor_judge_products(doctor *d, double f32, double bf16);
 
 // --- for doctor_disk.c and its tests -------------------------------------------------------------

@@ -1,7 +1,6 @@
 // See the header. Sums of a block, such as six rows of x with four of the weight, stay in registers
 // along all of K.
 #include "models/ops/few_rows_avx512_cpu.h"
-#include "core/bf16.h"
 #include "core/onednn.h"
 #include "models/ops/ops_cpu.h"
 
@@ -216,7 +215,7 @@ bool few_avx512_has_codes(void) {
 }
 
 bool few_avx512_has_dots(void) {
-    return few_avx512_has_codes() && bf16_dots_are_fast() && onednn_bf16_is_fast();
+    return few_avx512_has_codes() && onednn_bf16_dots_are_fast();
 }
 
 void few_avx512_bf16(const few *f) {

@@ -29,7 +29,7 @@ static inline int few_group(int64_t M, int most) {
 bool few_avx512_has_dots(void);
 bool few_avx512_has_codes(void);
 // Plain bf16, K whole vectors of 32; int8, K whole vectors of 16;
-// NF4, with x turned in vectors of 16 (few_turn).
+// NF4, where of each 32 numbers of x the even ones come before the odd ones.
 void few_avx512_bf16(const few *f);
 void few_avx512_int8(const few *f);
 void few_avx512_nf4(const few *f);

@@ -1,8 +1,7 @@
 // See the header. few_rows_avx512_cpu.c takes weights in bf16 where the CPU's dot products of them are fast, and those in
-// few bits where it has AVX-512; this is the form for the rest. A thread takes rows of the weight in fours; each number
-// of x that is loaded meets all four, each of the weight up to six rows of x. Sums run along K in
-// vectors, in an order that K decides, so that an output does not depend on the rows beside it.
-// Built with fused multiply-adds (product_cpu.h).
+// few bits where it has AVX-512; this is the form for the rest. A thread takes rows of the weight in fours; each number of
+// x that is loaded meets all four, each of the weight a GROUP of rows of x. Sums run along K in vectors, in an order that
+// K decides, so that an output does not depend on the rows beside it. Built with fused multiply-adds (product_cpu.h).
 #include "models/ops/few_rows_cpu.h"
 #include "models/ops/few_rows_avx512_cpu.h"
 #include "models/ops/ops_cpu.h"
@@ -11,10 +10,11 @@
 #include <string.h>
 
 enum {
-    ROWS = VECTOR == 16 ? INPUTS : 3, // of x at once: their sums stay in registers, of which AVX2 has half as many
-    FLOAT_ROWS = 4, // rows of x up to which the library's product of floats is slower
-    SECTION = 1024, // columns of a quantised weight that are made floats at once
-    TURNED = 16     // the widest vector that x is turned for
+    GROUP = VECTOR == 16 ? INPUTS : 3, // rows of x at once: their sums stay in registers, of which AVX2 has half as many
+    PAIRS_ROWS = 32, // rows of x up to which a weight in bf16 is widened on the way, not as a whole (core/onednn.c)
+    FLOAT_ROWS = 4,  // rows of x up to which the library's product of floats is slower
+    SECTION = 1024,  // columns of a quantised weight that are made floats at once
+    TURNED = 16      // the widest vector that x is turned for
 };
 
 static int64_t padded(int64_t n) {
@@ -108,7 +108,7 @@ static void pairs_rows(int rows, sums_of sums, const float *x, const uint16_t *w
 // Those of the rows of the weight from N on that are FIRST or behind it.
 static void give_outputs(const few *f, sums_of *sums, int64_t n, int64_t first) {
     const int64_t skip = first - n, count = f->N - first < OUTPUTS ? f->N - first : OUTPUTS - skip;
-    const int group = few_group(f->M, ROWS);
+    const int group = few_group(f->M, GROUP);
     for (int64_t m = 0; m < f->M; m++) {
         float total[OUTPUTS];
         for (int o = 0; o < OUTPUTS; o++) total[o] = lanes_sum(sums[m / group][m % group][o]);
@@ -123,7 +123,7 @@ static void give_outputs(const few *f, sums_of *sums, int64_t n, int64_t first) 
 // LENGTH columns from K on of OUTPUTS rows of the weight; a row that is not there is the last one.
 static void add_section(const few *f, sums_of *sums, int64_t n, int64_t k, int64_t length) {
     float section[OUTPUTS][SECTION];
-    const int group = few_group(f->M, ROWS);
+    const int group = few_group(f->M, GROUP);
     const float *x = f->x, *w = f->w;
     if (w) w += n * f->K + k;
     for (int64_t o = 0; o < OUTPUTS && f->q; o++) {
@@ -138,7 +138,7 @@ static void add_section(const few *f, sums_of *sums, int64_t n, int64_t k, int64
 // A last block that is not whole takes rows of the one before it as well.
 static void few_block(const few *f, int64_t first) {
     const int64_t n = f->q || first + OUTPUTS <= f->N ? first : f->N - OUTPUTS;
-    sums_of sums[FEW_ROWS / ROWS + 1];
+    sums_of sums[FEW_ROWS / GROUP + 1];
     const int64_t section = f->q ? SECTION : f->K;
     memset(sums, 0, sizeof sums);
     for (int64_t k = 0; k < f->K; k += section)
@@ -149,10 +149,10 @@ static void few_block(const few *f, int64_t first) {
 // Each group of rows of x asks for its share of the next block, so that the memory is read evenly while products are
 // made: by one of them alone, there would be times of reading and times of multiplying.
 static void pairs_block(const few *f, int64_t first) {
-    const int64_t n = first + OUTPUTS <= f->N ? first : f->N - OUTPUTS, group = few_group(f->M, ROWS);
+    const int64_t n = first + OUTPUTS <= f->N ? first : f->N - OUTPUTS, group = few_group(f->M, GROUP);
     const int64_t groups = (f->M + group - 1) / group;
     const uint16_t *w = (const uint16_t *)f->w + n * f->K;
-    sums_of sums[FEW_ROWS / ROWS + 1];
+    sums_of sums[PAIRS_ROWS / GROUP + 1];
     for (int64_t g = 0; g < groups; g++) {
         const int64_t m = g * group, share = g * OUTPUTS / groups;
         pairs_rows((int)(f->M - m < group ? f->M - m : group), sums[g], (const float *)f->x + m * f->K, w, f->K,
@@ -170,11 +170,11 @@ static void few_run(const few *f, void (*block)(const few *f, int64_t first)) {
 bool few_rows_take(int64_t M, int64_t N, int64_t K, dtype type) {
     if (M < 1) return false;
     if (type == DTYPE_F32) return M <= FLOAT_ROWS && K % VECTOR == 0 && N >= OUTPUTS;
-    return M <= FEW_ROWS && K % 32 == 0 && (few_avx512_has_dots() || N >= OUTPUTS);
+    return K % 32 == 0 && (few_avx512_has_dots() ? M <= FEW_ROWS : M <= PAIRS_ROWS && N >= OUTPUTS);
 }
 
 size_t few_rows_scratch(int64_t M, int64_t K) {
-    return (size_t)((M < FEW_ROWS ? M : FEW_ROWS) * padded(K)) * sizeof(float);
+    return (size_t)((M < PAIRS_ROWS ? M : PAIRS_ROWS) * padded(K)) * sizeof(float);
 }
 
 // Rows of x as floats, zeros behind them.

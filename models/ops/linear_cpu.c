@@ -26,7 +26,7 @@ size_t linear_scratch_cpu(int64_t M, int64_t N, int64_t K, dtype type, stream *s
     size_t most = there > back ? there : back;
     if (type == DTYPE_F32) return most;
     onednn_conv row = row_of_pixels(M, N, K, type);
-    const size_t others[] = {onednn_conv_scratch(&row, s), few_rows_scratch(M, K)};
+    const size_t others[] = {onednn_conv_weight_scratch(&row, s), few_rows_scratch(M, K)};
     for (int i = 0; i < 2; i++)
         if (others[i] > most) most = others[i];
     return most;

@@ -40,7 +40,7 @@ typedef struct op_case {
 // Fails the running test with a message that names the op, the input and the numbers.
 void op_check(const op_case *c);
 
-// Devices shared by all tests of a program; NULL where the CPU has no bf16.
+// Devices shared by all tests of a program.
 enum { ON_CPU, ON_ORACLE, ON_CPU_BF16, ON_SHIM, ON_SHIM_BF16, ON_SHIM_F16, TEST_DEVICES };
 device *test_device(int which);
 

@@ -17,6 +17,7 @@ static const linear_case cases[] = {
     {1, 8, 64, true},      {4, 12, 160, false},  {5, 4, 96, true}, // a few rows of whole vectors
     {13, 16, 32, false},   {16, 8, 1056, true},  {17, 8, 64, true},
     {2, 5, 64, true},      {3, 15, 32, false},   {6, 7, 96, true}, // and outputs that fill no block
+    {2, 3, 64, true},      {25, 16, 64, false},  {32, 9, 96, true},  {33, 5, 64, true},
     {7, 9, 64, true},      {9, 13, 32, false},   {11, 6, 64, true}, {12, 33, 160, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };

@@ -199,7 +199,6 @@ static double net_step(net *n, bool fused, bool record, float scale) {
 // stays.
 START_TEST(linear_cross_entropy_is_both) {
     enum { N = 23, D = 20, V = 301 };
-    if (!test_device(_i)) return;
     net n[2];
     double loss[2], *gradients[2][3];
     tape_size size[2];
@@ -306,7 +305,6 @@ static double frozen_step(net *n, tensor *row_weight, double count, size_t bytes
 // the loss's gradient, a number that comes last.
 START_TEST(linear_cross_entropy_keeps_small_numbers) {
     enum { N = 16, D = 8, V = 997 };
-    if (!test_device(_i)) return;
     net n;
     net_open(&n, _i, N, D, V, 0.01);
     const double count = 50000;
@@ -361,7 +359,6 @@ END_TEST
 
 // A frozen head without rows.
 START_TEST(linear_cross_entropy_frozen_empty) {
-    if (!test_device(_i)) return;
     net n;
     net_open(&n, _i, 0, 4, 9, 1);
     n.p[1].grad = n.p[2].grad = NULL;
@@ -374,7 +371,6 @@ END_TEST
 // Without rows: a loss of 0 and gradients of parameters that are 0, or stay what they were.
 START_TEST(linear_cross_entropy_empty) {
     enum { D = 4, V = 9 };
-    if (!test_device(_i)) return;
     net n;
     net_open(&n, _i, 0, D, V, 1);
     ck_assert(!(fabs(net_step(&n, true, true, 1)) > 0));
