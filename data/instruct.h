@@ -79,7 +79,7 @@ status instruct_read(instruct_set *s, int split, int64_t i, instruct_record *out
     X(BAD_ROW, "bad row")               /* of a file of conversations */                           \
     X(NO_FINDINGS, "no findings known") /* the file of predictions lacks the image */              \
     X(NO_ANSWER, "empty answer")                                                                   \
-    X(IMAGE, "image tokens") /* none, too many, apart, or cut off */                               \
+    X(IMAGE, "image tokens") /* none, too many, apart, in the answer, or cut off */                \
     X(NO_ROOM, "prompt fills the cut-off")
 
 typedef enum instruct_skip {
@@ -93,7 +93,8 @@ extern const char *const instruct_skip_names[INSTRUCT_SKIPS];
 
 // What a row says before it is tokenised.
 typedef struct instruct_text {
-    buffer id; // the image's dicom_id
+    buffer id;     // of the record: the dicom_id of its image
+    buffer images; // of several: their dicom_ids in order, a NUL behind each; empty: the one that ID names
     buffer prompt, answer;
     const char *task;   // borrowed
     bool may_be_empty;  // the answer: its end alone is learned then
@@ -132,7 +133,7 @@ typedef struct instruct_summary {
 // Appends the block of TEXT (REFERENCE 5.7): begin token, prompt and answer tokenised as one text,
 // cut to cutoff ids; the end token unless it is there or nothing more fits. Learned is what stands
 // behind the prompt's ids, counted on the prompt alone. With overwrite, the first ids of a text without image tokens
-// become them. *LENGTH and *SUPERVISED: the block's.
+// become them; several images have tokens of their own. *LENGTH and *SUPERVISED: the block's.
 // Errors: FORMAT with *SKIP, where it makes no record and nothing is appended; what
 // tokenizer_encode says; MEMORY.
 status instruct_build(buffer *block, int32_t *length, int32_t *supervised, instruct_skip *skip,

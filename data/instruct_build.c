@@ -15,6 +15,7 @@ const char *const instruct_skip_names[INSTRUCT_SKIPS] = {"none",
 
 void instruct_text_free(instruct_text *t) {
     buffer_free(&t->id);
+    buffer_free(&t->images);
     buffer_free(&t->prompt);
     buffer_free(&t->answer);
 }
@@ -23,6 +24,7 @@ typedef struct building {
     const instruct_text *text;
     const instruct_facts *f;
     instruct_skip *skip;
+    int images;
     buffer prompt, whole; // ids
 } building;
 
@@ -59,24 +61,33 @@ static status overwrite(building *b) {
                        (long long)prompt, b->f->queries);
 }
 
-// An image of queries tokens in one piece, which the cut leaves whole, and none in the answer.
+static status wrong_count(const building *b, int64_t count) {
+    const long long want = (long long)b->images * b->f->queries;
+    if (b->images == 1)
+        return status_fail(STATUS_FORMAT, "record %.*s: %lld image tokens, an image has %lld", ID_OF(b),
+                           (long long)count, want);
+    return status_fail(STATUS_FORMAT, "record %.*s: %lld image tokens, its %d images have %lld", ID_OF(b),
+                       (long long)count, b->images, want);
+}
+
+// Each image of queries tokens in one piece, which the cut leaves whole, and none in the answer.
 static status check_image(building *b) {
     const int32_t *id = ids_of(&b->whole), token = b->f->image_token;
     const int64_t total = count_ids(&b->whole);
-    int64_t count = 0, first = -1, last = -1;
-    for (int64_t i = 0; i < total; i++) {
-        if (id[i] != token) continue;
-        if (first < 0) first = i;
-        last = i;
-        count++;
+    int64_t count = 0, run = 0, last = -1;
+    bool apart = false;
+    for (int64_t i = 0; i <= total; i++) {
+        const bool shows = i < total && id[i] == token;
+        apart |= !shows && run % b->f->queries;
+        run = shows ? run + 1 : 0;
+        if (shows) last = i;
+        count += shows;
     }
     *b->skip = INSTRUCT_SKIP_IMAGE;
-    if (!count && b->f->overwrite) return overwrite(b);
-    if (count != b->f->queries)
-        return status_fail(STATUS_FORMAT, "record %.*s: %lld image tokens, an image has %d",
-                           ID_OF(b), (long long)count, b->f->queries);
-    if (last - first + 1 != count)
-        return leave_out(b, INSTRUCT_SKIP_IMAGE, "its image tokens stand apart");
+    if (!count && b->images == 1 && b->f->overwrite) return overwrite(b);
+    if (count != (int64_t)b->images * b->f->queries) return wrong_count(b, count);
+    if (apart) return leave_out(b, INSTRUCT_SKIP_IMAGE, "its image tokens stand apart");
+    if (last >= count_ids(&b->prompt)) return leave_out(b, INSTRUCT_SKIP_IMAGE, "its answer has image tokens");
     if (last >= b->f->cutoff)
         return status_fail(STATUS_FORMAT, "record %.*s: its image tokens are cut off at %d ids",
                            ID_OF(b), b->f->cutoff);
@@ -128,16 +139,17 @@ static void append_text(buffer *block, const char *text, size_t length) {
 static status append_block(buffer *block, const building *b, int32_t count, int32_t first) {
     const instruct_text *x = b->text;
     const size_t begin = block->length, task = strlen(x->task);
+    const size_t names = x->images.length ? x->images.length : x->id.length + 1;
     const int32_t span[2] = {first, count};
-    if (x->id.length > INT16_MAX || x->prompt.length > INT32_MAX / 8 ||
+    if (x->id.length > INT16_MAX || names > INT32_MAX / 8 || x->prompt.length > INT32_MAX / 8 ||
         x->answer.length > INT32_MAX / 8)
         return status_fail(STATUS_FORMAT, "record %.*s: its texts are too long", ID_OF(b));
     const block_head head = {.count = count,
                              .spans = 1,
-                             .images = 1,
+                             .images = b->images,
                              .id = (int32_t)x->id.length,
                              .task = (int32_t)task,
-                             .names = (int32_t)x->id.length + 1,
+                             .names = (int32_t)names,
                              .prompt = (int32_t)x->prompt.length,
                              .answer = (int32_t)x->answer.length};
     buffer_append(block, &head, sizeof head);
@@ -145,16 +157,22 @@ static status append_block(buffer *block, const building *b, int32_t count, int3
     buffer_append(block, span, sizeof span);
     append_text(block, x->id.data, x->id.length);
     append_text(block, x->task, task);
-    append_text(block, x->id.data, x->id.length);
+    append_text(block, x->images.length ? x->images.data : x->id.data, names - 1);
     append_text(block, x->prompt.data, x->prompt.length);
     append_text(block, x->answer.data, x->answer.length);
     while (!block->failed && (block->length - begin) % sizeof(int32_t)) buffer_append(block, "", 1);
     return block->failed;
 }
 
+static int count_images(const instruct_text *t) {
+    int count = 0;
+    for (size_t i = 0; i < t->images.length; i++) count += !t->images.data[i];
+    return count ? count : 1;
+}
+
 status instruct_build(buffer *block, int32_t *length, int32_t *supervised, instruct_skip *skip,
                       const instruct_text *text, const tokenizer *t, const instruct_facts *f) {
-    building b = {.text = text, .f = f, .skip = skip};
+    building b = {.text = text, .f = f, .skip = skip, .images = count_images(text)};
     int32_t count = 0, first = 0;
     status rc = STATUS_OK;
     *skip = INSTRUCT_SKIP_BAD_ROW;

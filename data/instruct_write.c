@@ -51,9 +51,9 @@ static size_t keep(buffer *texts, const char *text) {
 }
 
 static status reset_text(instruct_text *t) {
-    buffer *const all[] = {&t->id, &t->prompt, &t->answer};
+    buffer *const all[] = {&t->id, &t->images, &t->prompt, &t->answer};
     status rc = STATUS_OK;
-    for (int i = 0; i < 3 && !rc; i++) {
+    for (int i = 0; i < 4 && !rc; i++) {
         all[i]->length = 0;
         buffer_text(all[i], "");
         rc = all[i]->failed;

@@ -18,15 +18,19 @@ typedef struct built {
     status rc;
 } built;
 
-static built build_of(const char *prompt, const char *answer, int cutoff, bool overwrite) {
+static built build_text(instruct_text *t, int cutoff, bool overwrite) {
     instruct_facts f = instruct_options_of_tests("none").facts;
-    instruct_text t = text_of(prompt, answer);
     built b = {0};
     f.cutoff = cutoff;
     f.overwrite = overwrite;
-    b.rc = instruct_build(&b.block, &b.length, &b.supervised, &b.skip, &t, report_tokenizer, &f);
-    instruct_text_free(&t);
+    b.rc = instruct_build(&b.block, &b.length, &b.supervised, &b.skip, t, report_tokenizer, &f);
+    instruct_text_free(t);
     return b;
+}
+
+static built build_of(const char *prompt, const char *answer, int cutoff, bool overwrite) {
+    instruct_text t = text_of(prompt, answer);
+    return build_text(&t, cutoff, overwrite);
 }
 
 static built build(const char *prompt, const char *answer, int cutoff) {
@@ -100,6 +104,7 @@ START_TEST(records_left_out) {
         {"Film: <IMG><IMG> and <IMG><IMG>. A:", "x", "image tokens stand apart",
          INSTRUCT_SKIP_IMAGE},
         {"Film: <IMG><IMG><IMG>. A:", "<IMG>", "image tokens stand apart", INSTRUCT_SKIP_IMAGE},
+        {"Film. A:", "<IMG><IMG><IMG><IMG>", "its answer has image tokens", INSTRUCT_SKIP_IMAGE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         built b = build(cases[i].prompt, cases[i].answer, CUTOFF);
@@ -137,6 +142,56 @@ START_TEST(imageless_overwritten) {
 }
 END_TEST
 
+static built build_two(const char *prompt, const char *says, int cutoff, bool overwrite) {
+    static const char images[] = "b\0a"; // with their NULs
+    instruct_text t = text_of(prompt, says);
+    buffer_append(&t.images, images, sizeof images);
+    return build_text(&t, cutoff, overwrite);
+}
+
+#define SHOWN "<IMG><IMG><IMG><IMG>"
+
+// Apart or behind each other: every image has its tokens, and the names keep their order.
+START_TEST(two_images) {
+    static const char *const asked[] = {"Film: " SHOWN " and " SHOWN ". A:", "Films: " SHOWN SHOWN ". A:"};
+    for (int i = 0; i < 2; i++) {
+        built b = build_two(asked[i], answer, CUTOFF, i == 1);
+        const ids prompt = encode(asked[i]);
+        const int32_t *head = (const int32_t *)(const void *)b.block.data, *id = head + 8;
+        ck_assert_msg(!b.rc, "%s", status_text());
+        ck_assert_int_eq(head[2], 2); // images
+        ck_assert_int_eq(head[5], 4); // bytes of their names
+        ck_assert_mem_eq(id, prompt.id, (size_t)prompt.count * sizeof *id);
+        ck_assert_int_eq(id[b.length], prompt.count); // the span
+        ck_assert_mem_eq(id + b.length + 2, "d1\0report\0b\0a\0Film", 18);
+        buffer_free(&b.block);
+    }
+}
+END_TEST
+
+START_TEST(two_images_left_out) {
+    static const struct {
+        const char *prompt, *answer, *says;
+        int cutoff;
+    } cases[] = {
+        {"Film: " SHOWN ". A:", "x", "4 image tokens, its 2 images have 8", CUTOFF},
+        {"Film: " SHOWN SHOWN " " SHOWN ". A:", "x", "12 image tokens, its 2 images have 8", CUTOFF},
+        {"Film. A:", "x", "0 image tokens, its 2 images have 8", CUTOFF}, // overwriting is for one
+        {"Film: " SHOWN "<IMG> and <IMG><IMG><IMG>. A:", "x", "image tokens stand apart", CUTOFF},
+        {"Film: " SHOWN ". A:", SHOWN, "its answer has image tokens", CUTOFF},
+        {SHOWN SHOWN " A:", "x", "cut off at 8 ids", 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int overwrite = 0; overwrite < 2; overwrite++) {
+            built b = build_two(cases[i].prompt, cases[i].answer, cases[i].cutoff, overwrite);
+            expect_failed(b.rc, STATUS_FORMAT, "record d1: ", cases[i].says);
+            ck_assert_int_eq(b.skip, INSTRUCT_SKIP_IMAGE);
+            ck_assert_uint_eq(b.block.length, 0);
+            buffer_free(&b.block);
+        }
+}
+END_TEST
+
 int main(void) {
     TCase *cases = tcase_create("build");
     tcase_set_timeout(cases, 300);
@@ -145,6 +200,8 @@ int main(void) {
     tcase_add_test(cases, end_token_once);
     tcase_add_test(cases, records_left_out);
     tcase_add_test(cases, imageless_overwritten);
+    tcase_add_test(cases, two_images);
+    tcase_add_test(cases, two_images_left_out);
     Suite *suite = suite_create("instruct_build");
     suite_add_tcase(suite, cases);
     return run_in_folder(suite);

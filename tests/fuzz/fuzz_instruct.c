@@ -169,7 +169,7 @@ static void read_json(const input *in) {
     demand(from.rows[SPLIT_TEST] > 0 && !from.rows[SPLIT_TRAIN]);
     for (int64_t i = 0; i < from.rows[SPLIT_TEST]; i++) {
         instruct_skip skip;
-        t.id.length = t.prompt.length = t.answer.length = 0;
+        t.id.length = t.images.length = t.prompt.length = t.answer.length = 0;
         rc = from.row(&t, &skip, from.context, SPLIT_TEST, i);
         demand(rc == STATUS_OK || rc == STATUS_FORMAT);
         if (rc) demand_failure(rc);
