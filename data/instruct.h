@@ -154,7 +154,8 @@ status instruct_write(instruct_summary *summary, const instruct_source *from,
 // --- conversations as the original's JSON (data/instruct_json.c, data/instruct_llava.c) ---------
 
 // A list of objects {instruction, input, output, dicom} (REFERENCE 6.8), or, as LLaVA has it, of {id,
-// image, conversations, task_type} (6.10), read object by object.
+// image, conversations, task_type} (6.10), read object by object. Of several images, dicom or image is a list, in the
+// order of their tokens: dicom_ids, of which the first is the record's id too, or paths.
 typedef struct instruct_json instruct_json;
 
 // Errors: IO; FORMAT with the line (no list, an element that is not closed); MEMORY.

@@ -151,6 +151,27 @@ static status take_member(buffer *out, json_value object, const char *key) {
     return rc ? rc : out->failed;
 }
 
+status instruct_add_image(instruct_text *t, const char *name, size_t length) {
+    buffer_append(&t->images, name, length);
+    buffer_append(&t->images, "", 1);
+    return t->images.failed;
+}
+
+// One image, or a list of them, whose first names the record.
+static status take_images(instruct_text *out, json_value object) {
+    const json_value list = json_find(object, "dicom");
+    const char *name;
+    status rc = STATUS_OK;
+    if (json_kind_of(list) != JSON_LIST) return take_member(&out->id, object, "dicom");
+    for (json_value v = json_first(list); v.node && !rc; v = json_next(v)) {
+        rc = json_text(&name, v);
+        if (!rc && !*name) rc = json_fail(v, "names no image");
+        if (!rc && !out->id.length) buffer_text(&out->id, name);
+        if (!rc) rc = instruct_add_image(out, name, strlen(name));
+    }
+    return rc ? rc : out->id.failed;
+}
+
 // The original leaves `input` empty; where it is not, it stands behind the instruction and a blank
 // (REFERENCE 5.6).
 static status take_input(buffer *prompt, json_value object) {
@@ -173,7 +194,7 @@ const char *instruct_task(json_value object) {
 }
 
 static status read_members(instruct_text *out, json_value object) {
-    status rc = take_member(&out->id, object, "dicom");
+    status rc = take_images(out, object);
     if (!rc) rc = take_member(&out->prompt, object, "instruction");
     if (!rc) rc = take_input(&out->prompt, object);
     if (!rc) rc = take_member(&out->answer, object, "output");
@@ -258,6 +279,18 @@ status instruct_list_write(const char *path, instruct_set *s, int split, instruc
     return rc;
 }
 
+static void print_images(buffer *b, const instruct_record *r) {
+    if (r->images < 2) {
+        buffer_json(b, r->id);
+        return;
+    }
+    for (int k = 0; k < r->images; k++) {
+        buffer_text(b, k ? ",\n            " : "[\n            ");
+        buffer_json(b, r->image[k]);
+    }
+    buffer_text(b, "\n        ]");
+}
+
 static status print_record(buffer *b, const instruct_record *r, void *context) {
     (void)context;
     buffer_text(b, "{\n        \"instruction\": ");
@@ -265,7 +298,7 @@ static status print_record(buffer *b, const instruct_record *r, void *context) {
     buffer_text(b, ",\n        \"input\": \"\",\n        \"output\": ");
     buffer_json(b, r->answer);
     buffer_text(b, ",\n        \"dicom\": ");
-    buffer_json(b, r->id);
+    print_images(b, r);
     buffer_text(b, "\n    }");
     return b->failed;
 }

@@ -49,6 +49,8 @@ status instruct_json_element(json **out, const instruct_json *j, int64_t i);
 // The row that an object of LLaVA's form is (data/instruct_llava.c). FORMAT with its line.
 status instruct_llava_row(instruct_text *out, json_value object, const prompts *words,
                           int image_tokens);
+// Appends NAME (LENGTH) to the images that T is about.
+status instruct_add_image(instruct_text *t, const char *name, size_t length);
 // What a task is called in a record, by its name in a file; NULL: it says none.
 const char *instruct_task(json_value object);
 

@@ -78,6 +78,61 @@ START_TEST(json_and_back) {
 }
 END_TEST
 
+#define SHOWN "<IMG><IMG><IMG><IMG>"
+
+// Two images, a list of one, and lists that name too few, too many or none: in by their order, and out again as
+// json.dump has it.
+START_TEST(several_images) {
+    static const char kept_rows[] =
+        "[\n    {\n        \"instruction\": \"" SHOWN " then " SHOWN " A:\",\n        \"input\": \"\",\n"
+        "        \"output\": \"x\",\n"
+        "        \"dicom\": [\n            \"d2\",\n            \"d1\"\n        ]\n    },\n"
+        "    {\n        \"instruction\": \"" SHOWN "\",\n        \"input\": \"\",\n        \"output\": \"x\",\n"
+        "        \"dicom\": \"d3\"\n    }\n]";
+    static const char *const left_out[] = {
+        "train,2,d5,image tokens,\"record d5: 4 image tokens, its 2 images have 8\"",
+        "train,3,d6,image tokens,\"record d6: 8 image tokens, an image has 4\"",
+        "names no image (dicom)",
+        "several.json:6:",
+    };
+    buffer text = {0};
+    instruct_json *j;
+    instruct_record r;
+    buffer_text(&text, "[{\"instruction\": \"" SHOWN " then " SHOWN " A:\", "
+                       "\"output\": \"x\", \"dicom\": [\"d2\", \"d1\"]},\n"
+                       "{\"instruction\": \"" SHOWN "\", \"output\": \"x\", \"dicom\": [\"d3\"]},\n"
+                       "{\"instruction\": \"" SHOWN "\", \"output\": \"x\", \"dicom\": [\"d5\", \"d1\"]},\n"
+                       "{\"instruction\": \"" SHOWN SHOWN "\", \"output\": \"x\", \"dicom\": \"d6\"},\n"
+                       "{\"instruction\": \"" SHOWN "\", \"output\": \"x\", \"dicom\": []},\n"
+                       "{\"instruction\": \"" SHOWN "\", \"output\": \"x\", \"dicom\": [\"d7\", \"\"]}]");
+    write_text(at("several.json"), text.data);
+    buffer_free(&text);
+    OK(instruct_json_open(&j, at("several.json")));
+    const instruct_source from = instruct_json_source(j, SPLIT_TRAIN);
+    instruct_options o = instruct_options_of_tests("several");
+    ck_assert_int_eq(expect_instruct(&from, &o, STATUS_OK).records, 2);
+    buffer skipped = read_whole(at("several/skipped.csv"));
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+        ck_assert_msg(strstr(skipped.data, left_out[i]), "%s lacks %s", skipped.data, left_out[i]);
+    buffer_free(&skipped);
+    instruct_set *s = open_instruct(at("several"));
+    OK(instruct_read(s, SPLIT_TRAIN, 0, &r));
+    ck_assert_int_eq(r.images, 2);
+    ck_assert_str_eq(r.id, "d2");
+    ck_assert_str_eq(r.image[0], "d2");
+    ck_assert_str_eq(r.image[1], "d1");
+    OK(instruct_read(s, SPLIT_TRAIN, 1, &r));
+    ck_assert_int_eq(r.images, 1);
+    ck_assert_str_eq(r.image[0], "d3");
+    OK(instruct_json_write(at("out.json"), s, SPLIT_TRAIN));
+    buffer b = read_whole(at("out.json"));
+    ck_assert_str_eq(b.data, kept_rows);
+    buffer_free(&b);
+    instruct_close(s);
+    instruct_json_close(j);
+}
+END_TEST
+
 // The layout of json.dump(..., indent=4, ensure_ascii=False).
 START_TEST(json_layout) {
     instruct_json *j;
@@ -178,6 +233,7 @@ int main(void) {
     tcase_add_checked_fixture(cases, instruct_fixture_open, instruct_fixture_close);
     tcase_add_test(cases, many_rows);
     tcase_add_test(cases, json_and_back);
+    tcase_add_test(cases, several_images);
     tcase_add_test(cases, json_layout);
     tcase_add_test(cases, json_rows);
     tcase_add_test(cases, json_refusals);
