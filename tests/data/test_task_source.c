@@ -409,6 +409,81 @@ START_TEST(llava_rows) {
 }
 END_TEST
 
+#define SEVERAL(id, images, first, later)                                                          \
+    "{\"id\": \"" id "\", \"image\": " images ", \"conversations\": ["                               \
+    "{\"from\": \"human\", \"value\": \"" first "\"}, {\"from\": \"gpt\", \"value\": \"a\"}, "         \
+    "{\"from\": \"human\", \"value\": \"" later "\"}, {\"from\": \"gpt\", \"value\": \"b\"}]}"
+
+static instruct_set *build_llava(const char *file, const char *folder) {
+    instruct_json *j;
+    OK(instruct_json_open(&j, kept(file)));
+    instruct_json_words(j, report_prompts, IMAGE_TOKENS);
+    const instruct_source from = instruct_json_source(j, SPLIT_TRAIN);
+    const instruct_options o = instruct_options_of_tests(folder);
+    expect_instruct(&from, &o, STATUS_OK);
+    instruct_json_close(j);
+    return open_instruct(kept(folder));
+}
+
+// A marker for each of an image list, behind each other, in one message or in two; out, and in again.
+START_TEST(llava_several) {
+    static const char *const left_out[] = {
+        "train,3,q3,image tokens,\"record q3: 8 image tokens, its 3 images have 12\"",
+        "train,4,q4,image tokens,\"record q4: 8 image tokens, an image has 4\"",
+        "l2.json:6:",
+        "l2.json:7:",
+    };
+    instruct_record x, y;
+    const char *known = dataset_id(report_set, 3, ID_DICOM);
+    buffer text = {0};
+    buffer_print(&text,
+                 "[" SEVERAL("q0", "[\"files/p1/p10/s7/f/1.2.jpg\", \"f/1.2.png\"]", "<image><image> two", "why?") ",\n"
+                 SEVERAL("q1", "[\"%s.jpg\", \"x\"]", "See <image>.", "And\\n<image>?") ",\n"
+                 SEVERAL("q2", "[\"elsewhere.jpg\"]", "<image>", "why?") ",\n"
+                 SEVERAL("q3", "[\"a\", \"b\", \"c\"]", "<image>", "<image>") ",\n"
+                 SEVERAL("q4", "\"q4.jpg\"", "<image> <image>", "why?") ",\n"
+                 SEVERAL("q5", "[]", "<image>", "why?") ",\n"
+                 SEVERAL("q6", "[\"a\", \".jpg\"]", "<image>", "<image>") "]", known);
+    write_text(at("l2.json"), text.data);
+    buffer_free(&text);
+    instruct_set *a = build_llava("l2.json", "two");
+    buffer skipped = read_whole(kept("two/skipped.csv"));
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+        ck_assert_msg(strstr(skipped.data, left_out[i]), "%s lacks %s", skipped.data, left_out[i]);
+    buffer_free(&skipped);
+    ck_assert_int_eq(instruct_count(a, SPLIT_TRAIN), 3);
+    OK(instruct_read(a, SPLIT_TRAIN, 0, &x));
+    ck_assert(x.images == 2 && !strcmp(x.image[0], "f/1.2") && !strcmp(x.image[1], "f/1.2"));
+    ck_assert_str_eq(x.id, "q0");
+    OK(instruct_read(a, SPLIT_TRAIN, 1, &x));
+    ck_assert(x.images == 2 && !strcmp(x.image[0], known) && !strcmp(x.image[1], "x"));
+    OK(instruct_read(a, SPLIT_TRAIN, 2, &x));
+    ck_assert(x.images == 1 && !strcmp(x.image[0], "q2"));
+
+    OK(instruct_llava_write(kept("l3.json"), a, SPLIT_TRAIN, report_prompts, report_set));
+    text = read_whole(kept("l3.json"));
+    ck_assert_ptr_nonnull(strstr(text.data, "\"image\": \"q2.jpg\""));
+    ck_assert_ptr_nonnull(
+        strstr(text.data, "\"image\": [\n            \"f/1.2.jpg\",\n            \"f/1.2.jpg\"\n        ]"));
+    ck_assert_ptr_nonnull(strstr(text.data, "\"image\": [\n            \"files/p"));
+    ck_assert_ptr_nonnull(strstr(text.data, "\"value\": \"<image><image> two\""));
+    ck_assert_ptr_nonnull(strstr(text.data, "\"value\": \"And\\n<image>?\""));
+    ck_assert_ptr_null(strstr(text.data, "<IMG>"));
+    buffer_free(&text);
+    instruct_set *b = build_llava("l3.json", "again");
+    ck_assert_int_eq(instruct_count(b, SPLIT_TRAIN), 3);
+    for (int64_t i = 0; i < 3; i++) {
+        OK(instruct_read(a, SPLIT_TRAIN, i, &x));
+        OK(instruct_read(b, SPLIT_TRAIN, i, &y));
+        ck_assert(x.images == y.images && x.count == y.count);
+        ck_assert_mem_eq(x.ids, y.ids, (size_t)x.count * sizeof *x.ids);
+        for (int k = 0; k < x.images; k++) ck_assert_str_eq(x.image[k], y.image[k]);
+        ck_assert_str_eq(x.prompt, y.prompt);
+    }
+    instruct_close(a), instruct_close(b);
+}
+END_TEST
+
 START_TEST(failing_memory) {
     status rc = STATUS_MEMORY;
     for (int64_t n = 1; rc; n++) {
@@ -436,6 +511,7 @@ int main(void) {
     tcase_add_test(cases, as_records);
     tcase_add_test(cases, llava);
     tcase_add_test(cases, llava_rows);
+    tcase_add_test(cases, llava_several);
     tcase_add_test(cases, failing_memory);
     Suite *suite = suite_create("task source");
     suite_add_tcase(suite, cases);
