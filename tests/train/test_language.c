@@ -1,7 +1,8 @@
 // train lm and train lora: what a step means depends neither on packing nor on shared prefixes; resume;
-// the weights of tokens; what checkpoints and exports hold; what is refused.
+// the weights of tokens; several images; what checkpoints and exports hold; what is refused.
 #include "core/files/fs.h"
 #include "core/files/json.h"
+#include "data/dataset.h"
 #include "eval/metrics.h"
 #include "tests/train/helper_language.h"
 #include "tests/train/helper_program.h"
@@ -154,6 +155,88 @@ START_TEST(slices_of_ranks) {
     ck_assert_int_eq(next, 5);
     language_split_close(&all);
     instruct_close(data);
+}
+END_TEST
+
+// --- several images -----------------------------------------------------------------------------
+// WORK/NAME: four conversations about the images FIRST and SECOND.
+static void write_pairs(const char *name, const char *first, const char *second) {
+    char path[32];
+    buffer text = {0};
+    for (int i = 0; i < 4; i++)
+        buffer_print(&text,
+                     "%s{\"instruction\": \"Then <IMG><IMG><IMG><IMG>, now <IMG><IMG><IMG><IMG>. ASSISTANT:\", "
+                     "\"output\": \"It has grown %d times.\", \"dicom\": [\"%s\", \"%s\"]}",
+                     i ? ",\n" : "[", i, first, second);
+    buffer_text(&text, "]");
+    snprintf(path, sizeof path, "%s.json", name);
+    ck_assert(!file_write(in_work(path), text.data, text.length));
+    buffer_free(&text);
+    program_expect(0, "instruct %s/%s --out %s/%s --quiet --set instruct.tokenizer=%s/tokenizer/llama.model "
+                      "--set instruct.image_tokens=%d", work, path, work, name, TEST_DATA, QUERIES);
+}
+
+// The vectors of a piece, and the rows that they replace: of each image in its turn, where its tokens stand.
+static void expect_images(const char *name, const char *const id[2]) {
+    instruct_set *data;
+    language_split s;
+    language_inputs in;
+    embeddings *file;
+    device *d;
+    float want[QUERIES * WIDTH];
+    ck_assert(!instruct_open(&data, in_work(name)));
+    const language_options o = options_of(data, WEIGHT_TOKEN);
+    ck_assert(!language_images_open(&file, in_work("images.h5"), instruct_facts_of(data)));
+    ck_assert(!device_open_cpu(&d, 1));
+    ck_assert(!language_split_open(&s, data, SPLIT_TRAIN, &o) && !language_split_batch(&s, &o, 0));
+    const llama_room room = {.samples = 5, .rows = 900, .images = 900, .targets = 900, .most = 900};
+    ck_assert(!language_inputs_open(&in, d, &room, WIDTH, QUERIES));
+    ck_assert(!language_inputs_load(&in, d, &s, 0, file, false, o.image_token));
+    const int32_t *row = packed_host(&in.batch.memory, &in.batch.images),
+                  *position = packed_host(&in.batch.memory, &in.batch.positions);
+    ck_assert_int_eq(s.piece[0].count, 4);
+    ck_assert_int_eq(in.images.dim[0], 4 * 2 * QUERIES);
+    ck_assert_int_eq(in.images.type, DTYPE_F32);
+    int64_t k = 0;
+    for (int i = 0; i < 4; i++)
+        for (int32_t place = 0, seen = 0; place < s.sample[i].count; place++) {
+            if (s.sample[i].ids[place] != o.image_token) continue;
+            ck_assert(!language_image_read(want, file, id[seen / QUERIES]));
+            ck_assert_int_eq(position[row[k]], place);
+            ck_assert(!memcmp((float *)in.images.data + k++ * WIDTH, want + seen++ % QUERIES * WIDTH,
+                              WIDTH * sizeof *want));
+        }
+    ck_assert_int_eq(k, 4 * 2 * QUERIES);
+    language_inputs_close(&in, d);
+    language_split_close(&s);
+    embeddings_close(file);
+    instruct_close(data);
+    device_close(d);
+}
+
+// Each image's vectors stand at its own tokens: other names there are another loss.
+START_TEST(two_images_of_a_conversation) {
+    static const char *const folders[] = {"ab", "ba", "ab"};
+    dataset *data;
+    char id[2][64], extra[96], runs[16];
+    double loss[3];
+    ck_assert(!dataset_open(&data, in_work("shards")));
+    for (int k = 0; k < 2; k++) snprintf(id[k], sizeof id[k], "%s", dataset_id(data, k, ID_DICOM));
+    dataset_close(data);
+    write_pairs("ab", id[0], id[1]);
+    write_pairs("ba", id[1], id[0]);
+    expect_images("ab", (const char *const[]){id[0], id[1]});
+    expect_images("ba", (const char *const[]){id[1], id[0]});
+    for (int i = 0; i < 3; i++) {
+        snprintf(extra, sizeof extra, "--set lora.dropout=0 --set data.instruct=%s", in_work(folders[i]));
+        snprintf(runs, sizeof runs, "pair%d", i);
+        train(runs, 1, extra);
+        loss[i] = run_metric(in_work(runs), 1, "loss");
+    }
+    ck_assert_msg(loss[0] == loss[2] && fabs(loss[0] - loss[1]) > 1e-5 * loss[0], "%.9g, swapped %.9g, again %.9g",
+                  loss[0], loss[1], loss[2]);
+    program_expect(0, "generate %s/pair0 --quiet %s --set data.instruct=%s/ab --split train --limit 1 "
+                      "--set generate.max_new_tokens=3 --out %s/pair.jsonl", work, common, work, work);
 }
 END_TEST
 
@@ -364,6 +447,7 @@ int main(void) {
     tcase_add_test(tests, images_of_another_aligner);
     tcase_add_test(tests, weights_of_tokens);
     tcase_add_test(tests, slices_of_ranks);
+    tcase_add_test(tests, two_images_of_a_conversation);
     tcase_add_test(tests, a_whole_model);
     tcase_add_test(tests, a_folder_of_peft);
     tcase_add_test(tests, no_validation);
