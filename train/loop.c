@@ -149,8 +149,13 @@ static status write_metrics(loop *l, int64_t step, double loss, const step_resul
 }
 
 // An update that overflowed in half precision was left out on the device and the loss scale halved: that is
-// how the scale finds its place. Everything else that is not finite ends the run.
+// how the scale finds its place. Everything else that is not finite ends the run, and so does a loss of 0.
 static status check_step(const run *r, int64_t step, double loss, const step_result *result) {
+    if (loss == 0)
+        return status_fail(STATUS_TRAINING,
+                           "step %lld: the loss is 0: nothing is learned from it, and no real batch has it. The latest "
+                           "checkpoint is sound. Look at what the batch is to teach: %s",
+                           (long long)step, r->batch_note[(step - 1) % 2]);
     if (isfinite(loss) && isfinite(result->norm)) return STATUS_OK;
     if (isfinite(loss) && r->device->type == DTYPE_F16 && result->scale >= 1) {
         log_info("step %lld: its gradients overflowed fp16 and were left out; the loss scale is %g now",

@@ -293,7 +293,7 @@ static status check_gradients(const run *r, const state *s) {
         if (!rc) rc = param_read(p, q, p->gradients, values);
         for (int64_t e = 0; e < tensor_count(&q->value) && !rc; e++) sum += fabs((double)values[e]);
         mem_free(values);
-        if (!rc && !(sum > 0))
+        if (!rc && sum == 0)
             rc = status_fail(STATUS_TRAINING, "the first step gave %s no gradient: nothing would be "
                                               "learned there. The latest checkpoint is sound",
                              q->name);

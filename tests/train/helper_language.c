@@ -22,6 +22,10 @@ const char *in_work(const char *name) {
 }
 
 void language_embeddings(const char *name, const char *checkpoint) {
+    language_embeddings_scaled(name, checkpoint, 1);
+}
+
+void language_embeddings_scaled(const char *name, const char *checkpoint, float scale) {
     dataset *data;
     embeddings_writer *w;
     const char *id[512];
@@ -33,7 +37,7 @@ void language_embeddings(const char *name, const char *checkpoint) {
     ck_assert_msg(!embeddings_create(&w, in_work(name), &facts), "%s", status_text());
     for (int64_t i = 0; i < count; i++) {
         float row[QUERIES * WIDTH];
-        for (int e = 0; e < QUERIES * WIDTH; e++) row[e] = (float)((i * 31 + e * 7) % 13) - 6;
+        for (int e = 0; e < QUERIES * WIDTH; e++) row[e] = scale * (float)((i * 31 + e * 7) % 13 - 6);
         ck_assert(!embeddings_add(w, row, 1));
     }
     ck_assert(!embeddings_finish(w));

@@ -16,6 +16,8 @@ void language_teardown(void);
 
 // WORK/NAME: image tokens of every radiograph, which differ, as if CHECKPOINT had made them.
 void language_embeddings(const char *name, const char *checkpoint);
+// The same with every number multiplied by SCALE.
+void language_embeddings_scaled(const char *name, const char *checkpoint, float scale);
 
 // After it: a classifier, an aligner, what they say of the shards, and adapters trained on it: WORK/classifier, aligner,
 // seen (conversations), seen.h5, seer.

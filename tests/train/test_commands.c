@@ -241,11 +241,9 @@ START_TEST(training_fails_loudly) {
     expect_error(1, "no training record has a positive label", words);
     // A learning rate that destroys the model: stops, names the step and the batch.
     snprintf(words, sizeof words,
-             "train classifier %s --set data.shards=%s/shards --set run.dir=%s/n2 --set optim.lr=1e30 "
+             "train classifier %s --set data.shards=%s/shards --set run.dir=%s/n2 --set optim.warmup_steps=0 "
              "--set run.max_steps=30 --set optim.lr=99 --set optim.weight_decay=10", tiny_settings, work, work);
-    outcome o = program("%s", words);
-    ck_assert_int_ne(o.exit, 139);
-    outcome_free(&o);
+    expect_error(1, "the loss is |the update was left out and the latest checkpoint is sound. Lower optim.lr", words);
     // A configuration that no longer fits the run's checkpoints.
     train("fits", "--set run.max_steps=2", 0);
     snprintf(words, sizeof words,
