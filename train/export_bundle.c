@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "train/checkpoint.h"
 #include "train/export.h"
+#include "train/source_hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,8 +153,8 @@ static status write_account(const job *j, const char *folder) {
     buffer b = {0};
     buffer_print(&b,
                  "{\n  \"format\": \"radialog bundle\",\n  \"version\": %d,\n  \"code\": \"%s\",\n"
-                 "  \"base\": ",
-                 BUNDLE_VERSION, RADIALOG_VERSION);
+                 "  \"sources\": \"%s\",\n  \"base\": ",
+                 BUNDLE_VERSION, RADIALOG_VERSION, source_hash);
     if (j->options->base_name)
         buffer_json(&b, j->options->base_name);
     else
@@ -192,9 +193,9 @@ static status write_card(const job *j, const char *folder) {
     buffer b = {0};
     buffer_print(
         &b,
-        "# Adapter for chest X-ray reports\n\nMade by radialog %s. The language model is not "
+        "# Adapter for chest X-ray reports\n\nMade by radialog %s (sources %.12s). The language model is not "
         "in here: %s, %d layers, %lld wide.\n\n## What is in here\n",
-        RADIALOG_VERSION,
+        RADIALOG_VERSION, source_hash,
         j->options->base_name ? j->options->base_name : "a LLaMA with the hashes below",
         j->base.layers, (long long)j->base.width);
     write_parts(&b, j);

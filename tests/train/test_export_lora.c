@@ -298,6 +298,18 @@ static void expect_text(const char *file, const char *part, bool there) {
 }
 
 // Whatever stands in the bundle is in its account, with sizes; no path of this machine is.
+// The account names the sources by what coreutils say of them.
+static void expect_sources(void) {
+    char said[128] = "\"sources\": \"";
+    const size_t begin = strlen(said);
+    FILE *f = popen("cd " SOURCE_ROOT " && (find core data models optim eval train -type f -name '*.[ch]*'; "
+                    "echo CMakeLists.txt) | LC_ALL=C sort | xargs sha256sum | sha256sum", "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fread(said + begin, 1, 64, f), 64);
+    pclose(f);
+    expect_text("bundle/bundle.json", said, true);
+}
+
 static void expect_account(void) {
     static const char *const files[] = {"adapter/adapter_model.safetensors",
                                         "adapter/adapter_config.json",
@@ -330,6 +342,8 @@ static void expect_account(void) {
     expect_text("bundle/README.md", work, false);
     expect_text("bundle/bundle.json", work, false);
     expect_text("bundle/bundle.json", "\"base\": \"some/base\"", true);
+    expect_text("bundle/bundle.json", "training/config.resolved.json", true);
+    expect_sources();
 }
 
 START_TEST(as_bundle) {
@@ -337,6 +351,9 @@ START_TEST(as_bundle) {
     mkdir(in_work("data"), 0777);
     write_text(in_work("data/manifest.json"), "{}");
     write_text(in_work("words.json"), "{\"words\": 1}");
+    mkdir(in_work("whole"), 0777), mkdir(in_work("whole/checkpoints"), 0777);
+    lora_run(in_work("whole/checkpoints/step-00000001"), "false");
+    write_text(in_work("whole/config.resolved.json"), "{}");
     refused(2, "--aligner PATH is missing",
             words_of("%s --format bundle --base %s --out %s", in_work("run"), in_work("base"),
                      in_work("bundle")));
@@ -346,7 +363,7 @@ START_TEST(as_bundle) {
         0,
         "export %s --format bundle --base %s --out %s --base-name some/base --aligner %s "
         "--prompts %s --data %s --verify",
-        in_work("run"), in_work("base"), in_work("bundle"), in_work("aligner"),
+        in_work("whole/checkpoints/step-00000001"), in_work("base"), in_work("bundle"), in_work("aligner"),
         in_work("words.json"), in_work("data"));
     lora_expect_numbers(in_work("bundle/adapter/adapter_model.safetensors"), 2 * 4 * LAYERS);
     ck_assert(same_files(in_work("bundle/aligner/model.safetensors"),
