@@ -110,12 +110,13 @@ run_tests() {
 }
 
 # gpu_test_* are the op tests' own programs, with the GPU in the place of the kernels' stand-in on the CPU, which
-# a rehearsal takes instead.
+# a rehearsal takes instead; test_cuda_* call cuBLAS and cuDNN bare.
 step_ops() {
     [ -z "$REHEARSE" ] || { run_tests '^test_(add|linear|relu)$' 2 || fail "ops differ"; return; }
     need_device
     need_cuda_build
-    run_tests '^gpu_test_' "$(($(cores) / 2 + 1))" 'graphs|device_models' || fail "ops differ"
+    run_tests '^(gpu_test_.*|test_cuda_(libraries|fused))$' "$(($(cores) / 2 + 1))" 'graphs|device_models' ||
+        fail "ops differ"
 }
 
 step_models() {

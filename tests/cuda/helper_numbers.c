@@ -32,8 +32,8 @@ int run_on_gpu(const char *name, const TTest *const *tests, size_t count) {
     char reason[256] = "";
     gpu_facts facts;
     if (!gpu_count(reason, sizeof reason)) {
-        printf("no GPU: skipped (%s)\n", reason);
-        return EXIT_SUCCESS;
+        printf("skipped: no GPU (%s)\n", reason);
+        return getenv("RADIALOG_REQUIRE_GPU") ? EXIT_FAILURE : 77;
     }
     if (gpu_describe(&facts, 0)) {
         printf("%s\n", status_text());

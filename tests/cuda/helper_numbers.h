@@ -3,8 +3,8 @@
 #include "core/device.h"
 #include <check.h>
 
-// Runs the COUNT tests; where there is no GPU, says so and returns success. The value for main to
-// return.
+// Runs the COUNT tests. Without a GPU it says so, and is counted as skipped (77) or, with RADIALOG_REQUIRE_GPU
+// set, as failed. The value for main to return.
 int run_on_gpu(const char *name, const TTest *const *tests, size_t count);
 // The first GPU, in each test; f32's products may be rounded to tf32 where TF32.
 extern device *gpu;
