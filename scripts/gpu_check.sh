@@ -23,7 +23,7 @@ known=(
     "curves 100 losses of every stage, GPU against CPU, in each precision"
     "graphs 90 every stage's run with and without recorded steps"
     "answers 30 texts that generate writes, GPU against CPU"
-    "ranks 120 two ranks on one card against one, a rank killed, a rank that hangs"
+    "ranks 150 two ranks on one card against one, a rank killed, a rank that hangs"
     "memcheck 60 compute-sanitizer: accesses out of bounds"
     "racecheck 60 compute-sanitizer: races in shared memory"
     "initcheck 60 compute-sanitizer: reads of memory that nothing wrote"
