@@ -1,5 +1,5 @@
 // Runs one case of op_check on one of the tests' devices: its inputs in guarded blocks, a tape that poisons what it
-// gives out, the loss over the op's outputs, and a rule that is wrong on purpose.
+// gives out and guards its end, the loss over the op's outputs, and a rule that is wrong on purpose.
 #pragma once
 #include "tests/ops/helper_op_check.h"
 
