@@ -735,6 +735,40 @@ START_TEST(index_of_several_files) {
 }
 END_TEST
 
+// As large models come: an index, files of PyTorch's that share nothing. What it opens is what the files hold.
+START_TEST(index_of_torch_files) {
+    buffer flat = {0}, map = {0};
+    weights *all, *one;
+    golden_file(&flat, "torch1_flat.pt");
+    scratch_write(scratch("flat.bin"), flat.data, flat.length);
+    buffer_free(&flat);
+    write_tensor("beside.safetensors", "beside");
+    ck_assert_int_eq(weights_open(&one, scratch("flat.bin")), STATUS_OK);
+    buffer_text(&map, "{\"weight_map\":{\"beside\":\"beside.safetensors\"");
+    for (size_t i = 0; i < weights_count(one); i++) {
+        buffer_text(&map, ",");
+        buffer_json(&map, weights_at(one, i)->name);
+        buffer_text(&map, ":\"flat.bin\"");
+    }
+    buffer_text(&map, "}}");
+    write_text("pytorch_model.bin.index.json", map.data);
+    buffer_free(&map);
+    ck_assert_msg(!weights_open(&all, scratch("pytorch_model.bin.index.json")), "%s", status_text());
+    ck_assert_str_eq(weights_format(all), "index of 2 files");
+    ck_assert_uint_eq(weights_count(all), weights_count(one) + 1);
+    for (size_t i = 0; i < weights_count(one); i++) {
+        const weight_entry *e = weights_at(one, i), *found = weights_lookup(all, e->name);
+        uint32_t want, got;
+        ck_assert_ptr_nonnull(found);
+        ck_assert_int_eq(weights_checksum(one, e, &want), STATUS_OK);
+        ck_assert_int_eq(weights_checksum(all, found, &got), STATUS_OK);
+        ck_assert_msg(found->count == e->count && got == want, "%s differs", e->name);
+    }
+    weights_close(one);
+    weights_close(all);
+}
+END_TEST
+
 START_TEST(told_apart_by_content) {
     weights *w;
     write_tensor("named.pt", "a"); // the name says nothing
@@ -775,6 +809,7 @@ int main(void) {
                                   mutated_files,
                                   every_allocation_may_fail,
                                   index_of_several_files,
+                                  index_of_torch_files,
                                   told_apart_by_content,
                                   NULL};
     return run_suite(suite_of("torch_file", tests));
