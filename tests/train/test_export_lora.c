@@ -1,5 +1,6 @@
 // Adapters as `radialog export` writes them for PEFT, llama.cpp and transformers: names, numbers,
 // the order of rows, what is refused. Base and run are small folders of random numbers made here.
+#include "core/e4m3.h"
 #include "core/files/gguf.h"
 #include "core/files/json.h"
 #include "core/files/weights.h"
@@ -207,7 +208,7 @@ START_TEST(as_merged) {
 }
 END_TEST
 
-// Beside int8 the training saw other numbers than the base's files hold: those are merged, in layers without
+// Beside int8 or FP8 the training saw other numbers than the base's files hold: those are merged, in layers without
 // adapters too; q, k and v, which are one matrix there, have a scale for each row all the same.
 static double as_int8(const char *name, int64_t row, int64_t columns, int64_t i) {
     float largest = 0;
@@ -217,7 +218,16 @@ static double as_int8(const char *name, int64_t row, int64_t columns, int64_t i)
     return (double)(scale * rintf(lora_value(name, row * columns + i) / scale));
 }
 
-static void expect_beside_int8(weights *w, const lora_layer *l) {
+static double as_fp8(const char *name, int64_t row, int64_t columns, int64_t i) {
+    float largest = 0;
+    for (int64_t k = 0; k < columns; k++)
+        largest = fmaxf(largest, fabsf(lora_value(name, row * columns + k)));
+    const float scale = e4m3_scale(largest);
+    return (double)(scale * e4m3_round(lora_value(name, row * columns + i) / scale));
+}
+
+static void expect_beside(weights *w, const lora_layer *l,
+                          double (*as)(const char *name, int64_t row, int64_t columns, int64_t i)) {
     char name[128];
     float numbers[INNER * INNER];
     snprintf(name, sizeof name, "model.layers.1.%s.weight", l->name);
@@ -225,18 +235,23 @@ static void expect_beside_int8(weights *w, const lora_layer *l) {
     for (int64_t i = 0; i < l->rows * l->columns; i++) {
         const double added =
             l->adapted ? merged_value(name, i, l->columns, LORA_ALPHA / RANK) - (double)lora_value(name, i) : 0;
-        const double wanted = as_int8(name, i / l->columns, l->columns, i % l->columns) + added;
+        const double wanted = as(name, i / l->columns, l->columns, i % l->columns) + added;
         ck_assert_msg(fabs((double)numbers[i] - wanted) <= 1e-6, "%s[%lld]: %g, expected %g", name,
                       (long long)i, (double)numbers[i], wanted);
     }
 }
 
-START_TEST(beside_int8) {
+START_TEST(beside_few_bits) {
     weights *w;
     program_expect(0, "export %s --format merged --base %s --out %s --storage int8 --verify", in_work("run"),
                    in_work("base"), in_work("merged8"));
     ck_assert_int_eq(weights_open(&w, in_work("merged8/model.safetensors")), 0);
-    for (int n = 0; n < LINEAR; n++) expect_beside_int8(w, &lora_layers[n]);
+    for (int n = 0; n < LINEAR; n++) expect_beside(w, &lora_layers[n], as_int8);
+    weights_close(w);
+    program_expect(0, "export %s --format merged --base %s --out %s --storage fp8 --verify", in_work("run"),
+                   in_work("base"), in_work("mergedfp8"));
+    ck_assert_int_eq(weights_open(&w, in_work("mergedfp8/model.safetensors")), 0);
+    for (int n = 0; n < LINEAR; n++) expect_beside(w, &lora_layers[n], as_fp8);
     weights_close(w);
     refused(2, "whole blocks of 64", words_of("%s --format merged --base %s --out %s --storage nf4",
                                               in_work("run"), in_work("base"), in_work("merged4")));
@@ -466,7 +481,7 @@ int main(void) {
     tcase_add_test(c, peft_again);
     tcase_add_test(c, as_gguf);
     tcase_add_test(c, as_merged);
-    tcase_add_test(c, beside_int8);
+    tcase_add_test(c, beside_few_bits);
     tcase_add_test(c, in_several_files);
     tcase_add_test(c, as_bundle);
     tcase_add_test(c, wrong_bases);
