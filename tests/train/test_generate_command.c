@@ -121,6 +121,12 @@ START_TEST(ablations) {
     ck_assert_int_lt(left, number_of("given.jsonl", 0, "prompt_tokens"));
     for (int i = 1; i < 3; i++) // all ask the same then
         ck_assert_int_eq(number_of("removed.jsonl", i, "prompt_tokens"), left);
+    // Without both nothing tells the records apart.
+    generate("", "neither.jsonl", "--set generate.images=blank --set generate.findings=removed "
+                                  "--set instruct.prompts=" SOURCE_ROOT "/configs/prompts/report.json");
+    ck_assert(!same_files(in_work("removed.jsonl"), in_work("neither.jsonl")));
+    for (int i = 1; i < 3; i++)
+        ck_assert_int_eq(number_of("neither.jsonl", i, "text"), number_of("neither.jsonl", 0, "text"));
 }
 END_TEST
 
