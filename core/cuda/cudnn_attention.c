@@ -121,9 +121,16 @@ static node within_lengths(const parts *p, node x) {
     return chosen(p, x, compared(p, CUDNN_POINTWISE_LOGICAL_AND, row_is, column_is));
 }
 
+// A sample's queries are its last tokens: query i is key i + (keys - queries).
 static node not_ahead(const parts *p, node x) {
     if (!p->z->causal) return x;
     node row = index_along(p, x, 2), column = index_along(p, x, 3);
+    if (p->q_length) {
+        node ahead = score_like(p, I32), own = score_like(p, I32);
+        graph_pointwise(p->g, CUDNN_POINTWISE_ADD, I32, row, p->k_length, NULL, ahead);
+        graph_pointwise(p->g, CUDNN_POINTWISE_SUB, I32, ahead, p->q_length, NULL, own);
+        row = own;
+    }
     return chosen(p, x, compared(p, CUDNN_POINTWISE_CMP_GE, row, column));
 }
 

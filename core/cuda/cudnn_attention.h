@@ -15,7 +15,7 @@ typedef struct cudnn_attention {
     int64_t B, H, TQ, TK, D;              // D up to 128, a multiple of 8
     int64_t q_row, k_row, v_row, out_row; // elements from one token to the next, multiples of 8
     int64_t type;                         // a dtype: bf16 or f16
-    int64_t causal;                       // query i sees keys 0 to i (with TQ = TK)
+    int64_t causal; // query i sees keys 0 to i + (keys - queries), which is not below 0; whole: TQ = TK
     int64_t padded;                       // samples are as long as LENGTHS says, up to TQ and TK
     int64_t packed; // padded, and samples stand one behind the other in memory: at LENGTHS' starts
     int64_t inference; // no lse is written, there is no backward pass

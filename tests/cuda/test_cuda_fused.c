@@ -229,7 +229,8 @@ static double dot(const double *a, const double *b, int64_t n) {
 // One query: its output, and its part in all gradients. SHARE has room for TK.
 static void attention_query(attention_case *c, int64_t b, int64_t h, int64_t i, double *share) {
     const cudnn_attention *z = &c->z;
-    const int64_t D = z->D, keys = z->causal && i + 1 < c->length_k[b] ? i + 1 : c->length_k[b];
+    const int64_t D = z->D, ahead = c->length_k[b] - c->length_q[b],
+                  keys = z->causal ? i + 1 + ahead : c->length_k[b];
     const double *q = c->q.host + at_q(c, b, h) + i * z->q_row, *k = c->k.host + at_k(c, b, h);
     const double *v = c->v.host + at_k(c, b, h),
                  *dout = c->dout.host + at_out(c, b, h) + i * z->out_row;
@@ -290,6 +291,7 @@ static void put_lengths(attention_case *c) {
         c->length_q[b] = (int32_t)(short_one && z->TQ > 1 ? z->TQ - 7 * b : z->TQ);
         c->length_k[b] =
             (int32_t)(short_one ? (z->TQ == z->TK ? c->length_q[b] : z->TK - 5 * b) : z->TK);
+        if (b == 3) c->length_q[b] = c->length_k[b] = 0; // one that is not there
     }
     memcpy(bytes, c->length_q, sizeof c->length_q);
     memcpy(bytes + 64, c->length_k, sizeof c->length_k);
@@ -377,7 +379,9 @@ START_TEST(attention) {
         {"padded", 3, 2, 80, 80, 64, 3, 0, 1, 0, 0},
         {"padded, causal", 3, 2, 80, 80, 128, 3, 1, 1, 0, 0},
         {"packed, causal", 3, 2, 80, 80, 128, 3, 1, 1, 1, 0},
+        {"packed, behind a prefix", 3, 2, 64, 96, 128, 1, 1, 1, 1, 0},
         {"packed", 3, 2, 80, 80, 64, 1, 0, 1, 1, 0},
+        {"packed, more keys", 4, 2, 64, 96, 64, 1, 0, 1, 1, 0},
         {"queries to image", 2, 12, 32, 196, 64, 1, 0, 0, 0, 0},
         {"decoding", 3, 4, 1, 160, 128, 1, 0, 1, 0, 1},
         {"pooler", 2, 8, 256, 256, 32, 1, 0, 0, 0, 0},

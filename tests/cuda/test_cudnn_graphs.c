@@ -232,6 +232,8 @@ static const attention_case attention_cases[] = {
     {"language model, padded", 12, 32, 640, 640, 128, 1, 1, 1, 0, 0, false},
     {"language model, packed", 12, 32, 600, 600, 128, 1, 1, 1, 1, 0, true},
     {"language model, packed prefix", 12, 32, 600, 600, 128, 1, 0, 1, 1, 0, false},
+    {"language model, behind a prefix", 12, 32, 576, 640, 128, 0, 1, 1, 1, 0, true},
+    {"language model, what predicts", 64, 32, 320, 640, 128, 0, 1, 1, 1, 0, false},
     {"Q-Former, queries to image", 32, 12, 32, 196, 64, 0, 0, 0, 0, 0, true},
     {"Q-Former, itself", 32, 12, 288, 288, 64, 1, 0, 0, 0, 0, false},
     {"Q-Former, padded", 32, 12, 288, 288, 64, 1, 0, 1, 0, 0, false},
