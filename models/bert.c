@@ -130,6 +130,7 @@ static void layer_body(tape *t, const void *context, tensor **out, tensor *const
                        .k = {NULL, bert_heads(t, &a->key, x, a->heads)},
                        .v = {NULL, bert_heads(t, &a->value, x, a->heads)},
                        .segments = c->first ? &texts->first_segments : &texts->segments,
+                       .known = SEGMENTS_FULL,
                        .most_queries = c->first ? 1 : texts->most,
                        .most_keys = texts->most,
                        .dropout = dropout,

@@ -137,6 +137,7 @@ static tensor *attend(tape *t, const llama *m, int layer, tensor *qkv, const voi
                        .k = {NULL, part[1], repeat_prefix(t, b, part[1])},
                        .v = {NULL, part[2], repeat_prefix(t, b, part[2])},
                        .segments = last ? &b->last_segments : &b->segments,
+                       .known = SEGMENTS_CAUSAL,
                        .most_queries = b->most,
                        .most_keys = b->most,
                    });

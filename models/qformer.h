@@ -66,7 +66,7 @@ typedef struct qformer_pass {
     tensor last, last_rows, last_segments;
     int64_t most_queries, most_keys; // of a sequence
     int64_t image_tokens;
-    bool text; // false: queries alone, by the first segments, one for each row of LOOK
+    bool text; // false: queries alone, by the first segments, one for each row of LOOK, on an image of its own
 } qformer_pass;
 
 typedef struct qformer_states {

@@ -127,19 +127,12 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// Which of the keys' pieces are added to, in the sequence's order.
-typedef struct piece_flags {
-    int at[3];
-} piece_flags;
-
 // A thread's numbers of key T, if somebody wants that piece's gradient.
 template <int WIDTH, class T>
 static __device__ __forceinline__ void give_key(const pieces<T> &to, const span &s, int64_t head, int t,
                                                 const float (&x)[share<WIDTH>::ALL], const piece_flags &acc,
                                                 const task &z) {
-    const int first = t < s.start[0], second = t < s.start[1];
-    if (!(first ? to.at[0] : second ? to.at[1] : to.at[2])) return;
-    give_row<WIDTH>(head_rows<T>{to, s, head}, t, x, 1, first ? acc.at[0] : second ? acc.at[1] : acc.at[2], z);
+    if (of_piece(to.at, s, t)) give_row<WIDTH>(head_rows<T>{to, s, head}, t, x, 1, of_piece(acc.at, s, t), z);
 }
 
 // A tile of keys goes over all queries that may see it; rows of the scores are keys here.
@@ -242,8 +235,7 @@ template <class T, int WIDTH, int ROWS, int COLS> static void back_wide(const ba
     if (g->dq[0] || g->dq[1]) // first: where one tensor is query, key and value at once, the others add
         LAUNCH(s, "attention_backward", (query_kernel<T, WIDTH, ROWS, COLS>), tiles_of(z, z->TQ, ROWS),
                dim3(THREADS), query_pieces<T>(g->dq), dout, q, k, v, n, g->acc_q[0], g->acc_q[1], t);
-    const piece_flags acc_k = {{g->acc_k[2], g->acc_k[0], g->acc_k[1]}};
-    const piece_flags acc_v = {{g->acc_v[2], g->acc_v[0], g->acc_v[1]}};
+    const piece_flags acc_k = key_flags(g->acc_k), acc_v = key_flags(g->acc_v);
     if (g->dk[0] || g->dk[1] || g->dk[2] || g->dv[0] || g->dv[1] || g->dv[2])
         LAUNCH(s, "attention_backward", (key_kernel<T, WIDTH, ROWS, COLS>), tiles_of(z, z->TK, ROWS), dim3(THREADS),
                key_pieces<T>(g->dk), key_pieces<T>(g->dv), dout, q, k, v, n, acc_k, acc_v, b.l, t);

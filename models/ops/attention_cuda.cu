@@ -1,7 +1,7 @@
 // Attention of our own: tiles of queries and keys meet in shared memory, and no score is kept. It takes heads of
 // any width up to 256 in every type, dense or in segments, with dropout; formulas are those of attention.c, the
-// backward pass is attention_backward_cuda.cu's. Where cuDNN has engines (dense, narrow types, no dropout, whole
-// packs), its attention is taken instead.
+// backward pass is attention_backward_cuda.cu's. Where cuDNN has engines (narrow types, no dropout, whole packs), its
+// attention is taken instead: for dense ones here, for segments in attention_packed_cuda.cu.
 #include "models/ops/attention_cuda.cuh"
 extern "C" {
 #include "core/cuda/cudnn_attention.h"
@@ -148,6 +148,7 @@ static void library_back(const attention_gradients *g, const attention_tensors *
 
 // --- which way -------------------------------------------------------------------------------------------------
 size_t attention_scratch_cuda(const attention_shape *z, dtype type, stream *s) {
+    if (attention_packed_takes(z, type, s)) return attention_packed_scratch(z, type, s);
     if (!attention_by_library(z, type, s)) return attention_tiles_scratch(z);
     const cudnn_attention c = library_of(z, type);
     const fresh f = fresh_of(z, type);
@@ -157,7 +158,9 @@ size_t attention_scratch_cuda(const attention_shape *z, dtype type, stream *s) {
 void attention_forward_cuda(const attention_tensors *x, const attention_shape *z, dtype type, void *scratch,
                             stream *s) {
     KERNEL_BEGIN(s);
-    if (attention_by_library(z, type, s)) {
+    if (attention_packed_takes(z, type, s)) {
+        attention_packed_forward(x, z, type, scratch, s);
+    } else if (attention_by_library(z, type, s)) {
         const cudnn_attention c = library_of(z, type);
         cudnn_attention_forward(x->out[0], (float *)x->lse[0], x->q[0], x->k[0], x->v[0], (float)z->scale, NULL, &c,
                                 scratch, s);
@@ -168,7 +171,9 @@ void attention_forward_cuda(const attention_tensors *x, const attention_shape *z
 void attention_backward_cuda(const attention_gradients *g, const attention_tensors *x, const attention_shape *z,
                              dtype type, void *scratch, stream *s) {
     KERNEL_BEGIN(s);
-    if (attention_by_library(z, type, s))
+    if (attention_packed_takes(z, type, s))
+        attention_packed_backward(g, x, z, type, scratch, s);
+    else if (attention_by_library(z, type, s))
         library_back(g, x, z, type, (char *)scratch, s);
     else
         attention_tiles_backward(g, x, z, type, scratch, s);

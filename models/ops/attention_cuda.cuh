@@ -83,11 +83,23 @@ static __device__ __forceinline__ sequence sequence_of(const task &z, int64_t b,
     return s;
 }
 
+// What AT says of the piece that token T is in.
+template <class N> static __device__ __forceinline__ N of_piece(const N (&at)[3], const span &s, int t) {
+    return t < s.start[0] ? at[0] : t < s.start[1] ? at[1] : at[2];
+}
+
 template <class T>
 static __device__ __forceinline__ T *token(const pieces<T> &x, const span &s, int t, int64_t row) {
-    T *const piece = t < s.start[0] ? x.at[0] : t < s.start[1] ? x.at[1] : x.at[2];
-    const int64_t shift = t < s.start[0] ? s.shift[0] : t < s.start[1] ? s.shift[1] : s.shift[2];
-    return piece + (shift + t) * row;
+    return of_piece(x.at, s, t) + (of_piece(s.shift, s, t) + t) * row;
+}
+
+// Which of a sequence's pieces are added to.
+typedef struct piece_flags {
+    int at[3];
+} piece_flags;
+
+static inline piece_flags key_flags(const int acc[3]) {
+    return {{acc[2], acc[0], acc[1]}};
 }
 
 // What draws are keyed by now: a segment names its sample itself.
@@ -314,6 +326,14 @@ template <class T> static void clear_unnamed(const unnamed_list<T> &list, const 
            dim3((unsigned)divide_up(list.most, THREADS), (unsigned)list.used), dim3(THREADS), list, z->segments, z->B,
            z->H * z->D);
 }
+
+// --- attention_packed_cuda.cu: segments by cuDNN ---------------------------------------------------------
+bool attention_packed_takes(const attention_shape *z, dtype type, stream *s);
+size_t attention_packed_scratch(const attention_shape *z, dtype type, stream *s);
+void attention_packed_forward(const attention_tensors *x, const attention_shape *z, dtype type, void *scratch,
+                              stream *s);
+void attention_packed_backward(const attention_gradients *g, const attention_tensors *x, const attention_shape *z,
+                               dtype type, void *scratch, stream *s);
 
 // --- attention_backward_cuda.cu ----------------------------------------------------------------------------
 void attention_tiles_backward(const attention_gradients *g, const attention_tensors *x, const attention_shape *z,

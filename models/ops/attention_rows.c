@@ -46,6 +46,7 @@ static attention_shape shape_of(const attention_rows_args *a) {
     op_expect_type(a->segments, "attention_rows segments", DTYPE_I32);
     z.B = a->segments->dim[0];
     z.segments = a->segments->data;
+    z.known = a->known;
     z.scale = 1 / sqrt((double)z.D);
     return z;
 }

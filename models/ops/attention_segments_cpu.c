@@ -95,6 +95,9 @@ static void add_segment(attention_groups *g, const attention_shape *z, int64_t s
     expect_inside(segment->k_first, segment->k_count, z->k_rows, KEYS, z->TK, s, "keys");
     g->next[s] = -1;
     if (!attention_queries(segment) || !attention_keys(segment)) return;
+    if (z->known && (segment->causal != 0) != (z->known == SEGMENTS_CAUSAL))
+        die("attention: segment %lld is %s, the call says otherwise", (long long)s,
+            segment->causal ? "causal" : "not causal");
     int runs = attention_query_runs(run, segment, 0, attention_queries(segment));
     take_rows(g->q_owner, run, runs, s, "query");
     runs = attention_key_runs(run, segment);
@@ -105,6 +108,9 @@ static void add_segment(attention_groups *g, const attention_shape *z, int64_t s
         g->first[g->count++] = (int32_t)s;
         return;
     }
+    if (z->known)
+        die("attention: segments %d and %lld share keys, the call says that none do", last,
+            (long long)s);
     while (g->next[last] >= 0) last = g->next[last];
     g->next[last] = (int32_t)s;
 }

@@ -31,6 +31,10 @@ typedef struct attention_segment {
 } attention_segment;
 enum { SEGMENT_COLUMNS = sizeof(attention_segment) / sizeof(int32_t) };
 
+// What the host knows of a table: nothing; or that no two segments share keys, and that none is causal or all are. A
+// device may have a faster way then. The CPU dies where it is not so.
+typedef enum segments_known { SEGMENTS_ANY, SEGMENTS_FULL, SEGMENTS_CAUSAL } segments_known;
+
 // Sizes of an attention. Dense: queries (B, TQ, H, D), keys and values (B, TK, H, D), piece 0 alone.
 // In segments: B of them, TQ and TK the most queries and keys of any; piece p of the queries is
 // (q_rows[p], H, D).
@@ -41,6 +45,7 @@ typedef struct attention_shape {
     rng_key key;    // sample: the segment's, or first_sample + b; element: attention_element
     uint32_t first_sample;
     const attention_segment *segments; // (B) on the device; NULL: dense
+    segments_known known;              // of them
     int64_t q_rows[2], k_rows[3];      // of each piece's tensor, where segments are given
 } attention_shape;
 

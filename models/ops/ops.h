@@ -65,6 +65,7 @@ tensor *attention(tape *t, tensor *q, tensor *k, tensor *v, double dropout_rate)
 typedef struct attention_rows_args {
     tensor *q[2], *k[3], *v[3];      // (rows, H, D); NULL: no such piece
     tensor *segments;                // i32 (S, 12): attention_segment; read when the kernels run
+    segments_known known;            // of them
     int64_t most_queries, most_keys; // of any segment: bounds that the host knows
     double dropout;                  // of the probabilities, in training
 } attention_rows_args;

@@ -147,7 +147,7 @@ START_TEST(equals_attention_over_rows) {
     tensor q = tensor_over(x.q, DTYPE_F32, 3, (int64_t[]){c.N, c.HQ, c.D});
     tensor k = tensor_over(x.k, DTYPE_F32, 3, q.dim), v = tensor_over(x.v, DTYPE_F32, 3, q.dim);
     tensor segments = constant_i32(table[0], 2, (int64_t[]){2, SEGMENT_COLUMNS});
-    attention_rows(&t, out, &(attention_rows_args){{&q}, {&k}, {&v}, &segments, 14, 14, 0});
+    attention_rows(&t, out, &(attention_rows_args){{&q}, {&k}, {&v}, &segments, SEGMENTS_CAUSAL, 14, 14, 0});
     double *expected = to_doubles(out[0]->data, rows_of(&c));
     ck_assert_double_le(distance(x.out, DTYPE_F32, expected, rows_of(&c)), 1e-6);
     free(expected);

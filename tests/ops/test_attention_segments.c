@@ -80,7 +80,7 @@ START_TEST(rows_threads) {
 END_TEST
 
 // --- wrong calls ---------------------------------------------------------------------------------
-static void call_with(tape *t, const attention_segment *s, int count) {
+static void call_knowing(tape *t, const attention_segment *s, int count, segments_known known) {
     static float numbers[60];
     tensor q = tensor_over(numbers, DTYPE_F32, 3, (int64_t[]){10, 2, 3}), k = q, v = q, *out[2];
     tensor table = tensor_over((void *)(uintptr_t)s, DTYPE_I32, 2, (int64_t[]){count, 12});
@@ -89,8 +89,13 @@ static void call_with(tape *t, const attention_segment *s, int count) {
                                           .k = {&k},
                                           .v = {&v},
                                           .segments = &table,
+                                          .known = known,
                                           .most_queries = 6,
                                           .most_keys = 6});
+}
+
+static void call_with(tape *t, const attention_segment *s, int count) {
+    call_knowing(t, s, count, SEGMENTS_ANY);
 }
 
 static void keys_in_part(tape *t) {
@@ -116,6 +121,22 @@ static void keys_of_no_tensor(tape *t) {
 static void more_than_most(tape *t) {
     static const attention_segment s[] = {{{0}, {7}, {0}, {4}, 0, 0}};
     call_with(t, s, 1);
+}
+
+static void keys_shared_after_all(tape *t) {
+    static const attention_segment s[] = {{{0}, {2}, {1}, {4}, 0, 1}, {{2}, {2}, {1}, {4}, 0, 1}};
+    call_knowing(t, s, 2, SEGMENTS_CAUSAL);
+}
+
+static void causal_after_all(tape *t) {
+    static const attention_segment s[] = {{{0}, {2}, {1}, {4}, 0, 0}, {{2}, {2}, {5}, {4}, 0, 1}};
+    call_knowing(t, s, 2, SEGMENTS_FULL);
+}
+
+// A segment that does nothing is of every kind.
+static void not_causal_after_all(tape *t) {
+    static const attention_segment s[] = {{{0}, {0}, {1}, {4}, 0, 0}, {{2}, {2}, {1}, {4}, 0, 0}};
+    call_knowing(t, s, 2, SEGMENTS_CAUSAL);
 }
 
 static void keys_alone(tape *t) {
@@ -145,6 +166,9 @@ START_TEST(wrong_calls) {
     expect_death(keys_outside, "segment 0 has keys from row 7 on, 4 of them, in 10 rows");
     expect_death(keys_of_no_tensor, "segment 0 has keys from row 0 on, 1 of them, in 0 rows");
     expect_death(more_than_most, "segment 0 has 7 queries, expected at most 6");
+    expect_death(keys_shared_after_all, "segments 0 and 1 share keys, the call says that none do");
+    expect_death(causal_after_all, "segment 1 is causal, the call says otherwise");
+    expect_death(not_causal_after_all, "segment 1 is not causal, the call says otherwise");
     expect_death(keys_alone, "attention_rows v: has shape NULL, expected (2, 3, 4)");
     expect_death(keys_are_queries, "two of q, k and v are the same tensor and want a gradient");
     expect_death(other_width, "attention_rows k: has shape (2, 4, 3), expected (-1, 3, 4)");
