@@ -1,6 +1,7 @@
 // Attention in segments by cuDNN's packed graphs, which want a sequence's tokens one behind the other: rows are
-// copied there and back, which costs a hundredth of the products beside it. Taken where the host knows that no keys
-// are shared and whether segments are causal, in narrow types, without dropout (whose draws are ours).
+// copied there and back, at a memory's bandwidth a hundredth of the time of the projections beside it. Taken where the
+// host knows that no keys are shared and whether segments are causal, in narrow types, without dropout (whose draws
+// are ours).
 //
 // Plans know no table, so that few are made: sizes are rounded up, and segments and tokens that are not there have
 // no length.
@@ -28,8 +29,9 @@ typedef struct packed {
     size_t bytes;                 // of all before the rest
 } packed;
 
+// NULL where the layout alone is asked for.
 static char *take(packed *p, char *memory, size_t bytes) {
-    char *at = memory + p->bytes;
+    char *at = memory ? memory + p->bytes : NULL;
     p->bytes += (bytes + 255) / 256 * 256;
     return at;
 }

@@ -50,8 +50,10 @@ static void layers_open(fixture *f, int least, bool spare) {
     memset(f, 0, sizeof *f);
     f->spare = spare;
     reference_begin(&f->m, reference_device(false));
-    for (int i = 0; i < LAYERS; i++)
-        f->layer[i] = linear_make(&f->m.params, (char[]){(char)('a' + i), 0}, WIDTH, WIDTH, false, (init){INIT_ZERO, 0});
+    for (int i = 0; i < LAYERS; i++) {
+        const char name[] = {(char)('a' + i), 0};
+        f->layer[i] = linear_make(&f->m.params, name, WIDTH, WIDTH, false, (init){INIT_ZERO, 0});
+    }
     OK(params_allocate(&f->m.params));
     reference_fill(&f->m);
     OK(buckets_open(&f->buckets, &f->m.params, &f->m.tape, (size_t)least * sizeof(float)));
@@ -67,7 +69,8 @@ static void step(fixture *f) {
     static float numbers[WIDTH] = {1, 2, 3};
     static int32_t wanted[] = {2};
     tape *t = &f->m.tape;
-    tensor *x = tape_tensor(t, 2, (int64_t[]){1, WIDTH}), target = {.data = wanted, .type = DTYPE_I32, .rank = 1, .dim = {1}};
+    tensor *x = tape_tensor(t, 2, (int64_t[]){1, WIDTH});
+    tensor target = {.data = wanted, .type = DTYPE_I32, .rank = 1, .dim = {1}};
     t->device->copy(t->device, x->data, numbers, sizeof numbers);
     for (int i = 0; i < LAYERS - f->spare; i++) x = linear_run(t, &f->layer[i], x);
     tape_backward(t, cross_entropy(t, x, &target, 0, 1), 1);
