@@ -4,7 +4,7 @@
 #include "core/tensor.h"
 
 // All sizes differ, so that nothing fits by chance.
-enum { WIDTH = 24, HEADS = 6, KEYS = 2, HEAD = 4, INNER = 40, LAYERS = 2, WORDS = 33, RANK = 3 };
+enum { WIDTH = 64, HEADS = 8, KEYS = 2, HEAD = 16, INNER = 192, LAYERS = 2, WORDS = 33, RANK = 3 };
 enum { IMAGE = 10, QUERY_ROWS = HEADS * HEAD, KEY_ROWS = KEYS * HEAD };
 #define LORA_ALPHA 7.5
 

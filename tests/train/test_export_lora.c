@@ -171,7 +171,7 @@ static bool is_adapted(const char *name) {
 
 static void expect_merged(const char *path, element_type type, double scale, double unit) {
     weights *w;
-    float numbers[2048];
+    float numbers[INNER * QUERY_ROWS];
     int adapted = 0;
     ck_assert_msg(weights_open(&w, path) == 0, "%s", status_text());
     ck_assert_uint_eq(weights_count(w), 3 + 9 * LAYERS); // without the tables of rotary positions
@@ -179,7 +179,7 @@ static void expect_merged(const char *path, element_type type, double scale, dou
         const weight_entry *e = weights_at(w, k);
         const bool here = is_adapted(e->name);
         adapted += here;
-        ck_assert(e->type == type && e->count <= 2048);
+        ck_assert(e->type == type && e->count <= INNER * QUERY_ROWS);
         ck_assert_int_eq(weights_read_f32(w, e, numbers), 0);
         for (int64_t i = 0; i < e->count; i++) {
             const double wanted = here ? merged_value(e->name, i, e->dim[1], scale)
@@ -208,14 +208,14 @@ START_TEST(as_merged) {
 }
 END_TEST
 
-// Beside int8 or FP8 the training saw other numbers than the base's files hold: those are merged, in layers without
+// Beside a coded base the training saw other numbers than the base's files hold: those are merged, in layers without
 // adapters too; q, k and v, which are one matrix there, have a scale for each row all the same.
 static double as_int8(const char *name, int64_t row, int64_t columns, int64_t i) {
     float largest = 0;
     for (int64_t k = 0; k < columns; k++)
         largest = fmaxf(largest, fabsf(lora_value(name, row * columns + k)));
     const float scale = largest / 127;
-    return (double)(scale * rintf(lora_value(name, row * columns + i) / scale));
+    return (double)(scale * rintf(lora_value(name, row * columns + i) * (1 / scale)));
 }
 
 static double as_fp8(const char *name, int64_t row, int64_t columns, int64_t i) {
@@ -241,6 +241,55 @@ static void expect_beside(weights *w, const lora_layer *l,
     }
 }
 
+// Dettmers et al. 2023, appendix E.
+static const double nf4[] = {-1,
+                             -0.6961928009986877,
+                             -0.5250730514526367,
+                             -0.39491748809814453,
+                             -0.28444138169288635,
+                             -0.18477343022823334,
+                             -0.09105003625154495,
+                             0,
+                             0.07958029955625534,
+                             0.16093020141124725,
+                             0.24611230194568634,
+                             0.33791524171829224,
+                             0.44070982933044434,
+                             0.5626170039176941,
+                             0.7229568362236023,
+                             1};
+
+static double as_nf4(double x) {
+    double nearest = nf4[0];
+    for (int c = 1; c < 16; c++)
+        if (fabs(nf4[c] - x) < fabs(nearest - x)) nearest = nf4[c];
+    return nearest;
+}
+
+// Blocks of 64: one scale, that of their largest number but for its own 8 bits, times the nearest of 16 numbers.
+static void expect_beside_nf4(weights *w, const lora_layer *l) {
+    enum { BLOCK = 64 };
+    char name[128];
+    float numbers[INNER * INNER];
+    double base[BLOCK];
+    snprintf(name, sizeof name, "model.layers.1.%s.weight", l->name);
+    ck_assert_int_eq(weights_read_f32(w, weights_lookup(w, name), numbers), 0);
+    for (int64_t first = 0; first < l->rows * l->columns; first += BLOCK) {
+        double largest = 0, scale = 0;
+        for (int64_t i = 0; i < BLOCK; i++) {
+            const double value = (double)lora_value(name, first + i);
+            base[i] = (double)numbers[first + i];
+            if (l->adapted) base[i] -= merged_value(name, first + i, l->columns, LORA_ALPHA / RANK) - value;
+            largest = fmax(largest, fabs(value));
+            scale = fmax(scale, fabs(base[i]));
+        }
+        ck_assert_msg(fabs(scale - largest) <= 0.02 * largest, "%s: %g as a scale, of %g", name, scale, largest);
+        for (int64_t i = 0; i < BLOCK; i++)
+            ck_assert_msg(fabs(base[i] - scale * as_nf4((double)lora_value(name, first + i) / largest)) <= 2e-6,
+                          "%s[%lld]: %g of scale %g", name, (long long)(first + i), base[i], scale);
+    }
+}
+
 START_TEST(beside_few_bits) {
     weights *w;
     program_expect(0, "export %s --format merged --base %s --out %s --storage int8 --verify", in_work("run"),
@@ -253,10 +302,13 @@ START_TEST(beside_few_bits) {
     ck_assert_int_eq(weights_open(&w, in_work("mergedfp8/model.safetensors")), 0);
     for (int n = 0; n < LINEAR; n++) expect_beside(w, &lora_layers[n], as_fp8);
     weights_close(w);
-    refused(2, "whole blocks of 64", words_of("%s --format merged --base %s --out %s --storage nf4",
-                                              in_work("run"), in_work("base"), in_work("merged4")));
+    program_expect(0, "export %s --format merged --base %s --out %s --storage nf4 --verify", in_work("run"),
+                   in_work("base"), in_work("merged4"));
+    ck_assert_int_eq(weights_open(&w, in_work("merged4/model.safetensors")), 0);
+    for (int n = 0; n < LINEAR; n++) expect_beside_nf4(w, &lora_layers[n]);
+    weights_close(w);
     refused(1, "there is plain, fp8, int8 and nf4", words_of("%s --format merged --base %s --out %s --storage int4",
-                                                        in_work("run"), in_work("base"), in_work("merged4")));
+                                                        in_work("run"), in_work("base"), in_work("mergedint4")));
 }
 END_TEST
 
@@ -396,20 +448,20 @@ static void make_other_base(const char *folder, const char *from, const char *to
 }
 
 START_TEST(wrong_bases) {
-    make_other_base(in_work("fewer"), "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3");
+    make_other_base(in_work("fewer"), "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4");
     make_other_base(in_work("lower"), "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
-    make_other_base(in_work("wider"), "\"intermediate_size\": 40", "\"intermediate_size\": 44");
-    refused(1, "k_proj is (12, 24), the adapter's is (8, 24)",
+    make_other_base(in_work("wider"), "\"intermediate_size\": 192", "\"intermediate_size\": 196");
+    refused(1, "k_proj is (64, 64), the adapter's is (32, 64)",
             words_of("%s --format gguf --base %s --out %s", in_work("run"), in_work("fewer"),
                      in_work("x.gguf")));
     refused(1, "has no layer model.layers.1.self_attn.q_proj",
             words_of("%s --format merged --base %s --out %s", in_work("run"), in_work("lower"),
                      in_work("x")));
-    refused(1, "down_proj is (24, 44), the adapter's is (24, 40)",
+    refused(1, "down_proj is (64, 196), the adapter's is (64, 192)",
             words_of("%s --format peft --base %s --out %s", in_work("run"), in_work("wider"),
                      in_work("x")));
     // Sizes that its weights do not have.
-    make_other_base(in_work("liar"), "\"hidden_size\": 24", "\"hidden_size\": 24");
+    make_other_base(in_work("liar"), "\"hidden_size\": 64", "\"hidden_size\": 64");
     shape q = {"model.layers.0.self_attn.q_proj.weight", QUERY_ROWS + 4, WIDTH};
     write_tensors(in_work("liar/model.safetensors"), &q, 1, DTYPE_F32);
     refused(1, "q_proj.weight has another shape",
