@@ -78,7 +78,8 @@ static void step(fixture *f) {
 
 // The same with a dry run first, and sums over what takes notes.
 static void step_noted(fixture *f) {
-    comm notes = {.name = "notes", .size = 2, .all_reduce_start = note_start, .all_reduce_finish = note_finish};
+    static comm notes = {
+        .name = "notes", .size = 2, .all_reduce_start = note_start, .all_reduce_finish = note_finish};
     tape *t = &f->m.tape;
     for (int real = 0; real < 2; real++) {
         tape_begin(t, true);
