@@ -244,6 +244,15 @@ static status load_part(params *p, weights *file, const param *q, const param_fi
     return rc;
 }
 
+// What params_load has asked of all tensors before, params_code asks here of each.
+static status expect_fit(const weights *file, const load_recipe *r, const param *q, const param_file *part,
+                         const weight_entry *e) {
+    char have[SHAPE_TEXT_SIZE], want[SHAPE_TEXT_SIZE];
+    if (fits(r, q, part, e)) return STATUS_OK;
+    return status_fail(STATUS_FORMAT, "%s: %s is %s, %s by the configuration", weights_path(file), e->name,
+                       shape_text(have, e->rank, e->dim), shape_text(want, part->rank, part->dim));
+}
+
 // All parts of Q: into P, or of a parameter in few bits into CODES. *LOADED counts them.
 static status load_parts(params *p, weights *file, const load_recipe *r, const param *q, quantise *codes,
                          int64_t *loaded) {
@@ -253,7 +262,8 @@ static status load_parts(params *p, weights *file, const load_recipe *r, const p
         const param_file part = param_file_at(q, j);
         const weight_entry *e = find_entry(name, file, r, part.name);
         if (!e) return status_fail(STATUS_FORMAT, "%s: has no %s", weights_path(file), part.name);
-        rc = is_as_kept(q, e) ? copy_part(p, file, q, &part, e) : load_part(p, file, q, &part, e, codes);
+        rc = expect_fit(file, r, q, &part, e);
+        if (!rc) rc = is_as_kept(q, e) ? copy_part(p, file, q, &part, e) : load_part(p, file, q, &part, e, codes);
         weights_forget(file, e);
         *loaded += !rc;
     }

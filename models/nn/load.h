@@ -40,5 +40,6 @@ status params_load_told(params *p, weights *file, const load_recipe *recipe);
 extern const load_recipe load_own;
 
 // The codes of the coded parameter Q from FILE, under the names that Q's parts have: to be closed by
-// quantise_close, also after a failure.
+// quantise_close, also after a failure. Errors: FORMAT where a part is missing, misshapen or holds NaN or an
+// infinity, and as quantise_open has them; IO; MEMORY.
 status params_code(quantise *out, weights *file, const param *q);

@@ -149,9 +149,12 @@ __global__ void __launch_bounds__(THREADS) copy_kernel(copy_list<T> list, const 
 template <class T, bool KEYS, bool BACK>
 static void copy(const copy_list<T> &list, int count, const packed &p, const attention_shape *z, const task &t,
                  stream *s) {
-    const int64_t tiles = z->B * divide_up(KEYS ? z->TK : z->TQ, COPIED);
-    LAUNCH(s, "attention_copy", (copy_kernel<T, KEYS, BACK>), dim3((unsigned)tiles, (unsigned)count), dim3(THREADS),
-           list, KEYS ? p.k_start : p.q_start, t);
+    attention_shape rows = *z;
+    rows.H = 1;
+    dim3 tiles = tiles_of(&rows, KEYS ? z->TK : z->TQ, COPIED);
+    tiles.y = (unsigned)count;
+    LAUNCH(s, "attention_copy", (copy_kernel<T, KEYS, BACK>), tiles, dim3(THREADS), list,
+           KEYS ? p.k_start : p.q_start, t);
 }
 
 // Queries' lse between rows (H, rows) and cuDNN's (B, H, TQ).

@@ -6,11 +6,23 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 float lora_value(const char *name, int64_t i) {
     const rng_key key = {.seed = 5, .site = rng_site(name)};
     return (float)((int)rng_below(key, 0, (uint64_t)i, 2047) - 1023) * 0x1p-10f;
+}
+
+double lora_merged_value(const char *name, int64_t i, int64_t K, double scale) {
+    char module[128], a[192], b[192];
+    double sum = 0;
+    snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+    snprintf(a, sizeof a, "base_model.model.%s.lora_A.weight", module);
+    snprintf(b, sizeof b, "base_model.model.%s.lora_B.weight", module);
+    for (int r = 0; r < RANK; r++)
+        sum += (double)lora_value(b, i / K * RANK + r) * (double)lora_value(a, r * K + i % K);
+    return (double)lora_value(name, i) + scale * sum;
 }
 
 static void declare(safetensors_writer *w, const shape *s, dtype type) {
@@ -56,15 +68,21 @@ static shape shape_of(int64_t rows, int64_t columns, const char *format, int lay
 }
 
 void lora_base(const char *folder, dtype type, int words) {
+    lora_base_of(folder, type, words, INNER);
+}
+
+void lora_base_of(const char *folder, dtype type, int words, int inner) {
     char path[1024];
     shape s[64];
     int n = 0;
     mkdir(folder, 0777);
     s[n++] = shape_of(words, WIDTH, "model.embed_tokens.weight", 0, "");
     for (int layer = 0; layer < LAYERS; layer++) {
-        for (int i = 0; i < LINEAR; i++)
-            s[n++] = shape_of(lora_layers[i].rows, lora_layers[i].columns, "model.layers.%d.%s.weight", layer,
-                              lora_layers[i].name);
+        for (int i = 0; i < LINEAR; i++) {
+            const lora_layer *l = &lora_layers[i];
+            s[n++] = shape_of(l->rows == INNER ? inner : l->rows, l->columns == INNER ? inner : l->columns,
+                              "model.layers.%d.%s.weight", layer, l->name);
+        }
         s[n++] = shape_of(WIDTH, 0, "model.layers.%d.input_layernorm.weight", layer, "");
         s[n++] = shape_of(WIDTH, 0, "model.layers.%d.post_attention_layernorm.weight", layer, "");
         s[n++] = shape_of(HEAD / 2, 0, "model.layers.%d.self_attn.rotary_emb.inv_freq", layer, "");
@@ -79,7 +97,7 @@ void lora_base(const char *folder, dtype type, int words) {
              "{\"model_type\": \"llama\", \"hidden_size\": %d, \"num_attention_heads\": %d, "
              "\"num_key_value_heads\": %d, \"head_dim\": %d, \"intermediate_size\": %d, "
              "\"num_hidden_layers\": %d, \"vocab_size\": %d}",
-             WIDTH, HEADS, KEYS, HEAD, INNER, LAYERS, words);
+             WIDTH, HEADS, KEYS, HEAD, inner, LAYERS, words);
     write_text(path, config);
     snprintf(path, sizeof path, "%s/tokenizer.json", folder);
     write_text(path, "{\"a tokenizer\": 1}");

@@ -10,6 +10,8 @@ enum { IMAGE = 10, QUERY_ROWS = HEADS * HEAD, KEY_ROWS = KEYS * HEAD };
 
 // Number I of the tensor NAME: a multiple of 2^-10 between -1 and 1, exact in f16 (11 bits).
 float lora_value(const char *name, int64_t i);
+// Number I of the adapted weight NAME, of K columns, with the run's SCALE * B A added.
+double lora_merged_value(const char *name, int64_t i, int64_t K, double scale);
 
 typedef struct shape {
     char name[96];
@@ -30,6 +32,8 @@ void write_tensors(const char *path, const shape *s, int count, dtype type);
 void write_text(const char *path, const char *text);
 // A Hugging Face folder with WORDS tokens, weights in TYPE.
 void lora_base(const char *folder, dtype type, int words);
+// The same with an inner width of its own.
+void lora_base_of(const char *folder, dtype type, int words, int inner);
 // A checkpoint of `train lora`; STABILISED "true" or "false".
 void lora_run(const char *folder, const char *stabilised);
 // Fails unless the file at PATH holds COUNT tensors in f32 with the numbers of lora_value.

@@ -1,6 +1,5 @@
 // Adapters as `radialog export` writes them for PEFT, llama.cpp and transformers: names, numbers,
 // the order of rows, what is refused. Base and run are small folders of random numbers made here.
-#include "core/e4m3.h"
 #include "core/files/gguf.h"
 #include "core/files/json.h"
 #include "core/files/weights.h"
@@ -152,17 +151,6 @@ START_TEST(as_gguf) {
 END_TEST
 
 // --- merged -------------------------------------------------------------------------------------
-static double merged_value(const char *name, int64_t i, int64_t K, double scale) {
-    char module[128], a[192], b[192];
-    double sum = 0;
-    snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
-    snprintf(a, sizeof a, "base_model.model.%s.lora_A.weight", module);
-    snprintf(b, sizeof b, "base_model.model.%s.lora_B.weight", module);
-    for (int r = 0; r < RANK; r++)
-        sum += (double)lora_value(b, i / K * RANK + r) * (double)lora_value(a, r * K + i % K);
-    return (double)lora_value(name, i) + scale * sum;
-}
-
 static bool is_adapted(const char *name) {
     for (int i = 0; i < LINEAR; i++)
         if (lora_layers[i].adapted && strstr(name, lora_layers[i].name)) return true;
@@ -182,7 +170,7 @@ static void expect_merged(const char *path, element_type type, double scale, dou
         ck_assert(e->type == type && e->count <= INNER * QUERY_ROWS);
         ck_assert_int_eq(weights_read_f32(w, e, numbers), 0);
         for (int64_t i = 0; i < e->count; i++) {
-            const double wanted = here ? merged_value(e->name, i, e->dim[1], scale)
+            const double wanted = here ? lora_merged_value(e->name, i, e->dim[1], scale)
                                        : (double)lora_value(e->name, i),
                          most = here ? fmax(unit * fabs(wanted), 1e-7) : 0;
             ck_assert_msg(fabs((double)numbers[i] - wanted) <= most,
@@ -208,110 +196,6 @@ START_TEST(as_merged) {
 }
 END_TEST
 
-// Beside a coded base the training saw other numbers than the base's files hold: those are merged, in layers without
-// adapters too; q, k and v, which are one matrix there, have a scale for each row all the same.
-static double as_int8(const char *name, int64_t row, int64_t columns, int64_t i) {
-    float largest = 0;
-    for (int64_t k = 0; k < columns; k++)
-        largest = fmaxf(largest, fabsf(lora_value(name, row * columns + k)));
-    const float scale = largest / 127;
-    return (double)(scale * rintf(lora_value(name, row * columns + i) * (1 / scale)));
-}
-
-static double as_fp8(const char *name, int64_t row, int64_t columns, int64_t i) {
-    float largest = 0;
-    for (int64_t k = 0; k < columns; k++)
-        largest = fmaxf(largest, fabsf(lora_value(name, row * columns + k)));
-    const float scale = e4m3_scale(largest);
-    return (double)(scale * e4m3_round(lora_value(name, row * columns + i) / scale));
-}
-
-static void expect_beside(weights *w, const lora_layer *l,
-                          double (*as)(const char *name, int64_t row, int64_t columns, int64_t i)) {
-    char name[128];
-    float numbers[INNER * INNER];
-    snprintf(name, sizeof name, "model.layers.1.%s.weight", l->name);
-    ck_assert_int_eq(weights_read_f32(w, weights_lookup(w, name), numbers), 0);
-    for (int64_t i = 0; i < l->rows * l->columns; i++) {
-        const double added =
-            l->adapted ? merged_value(name, i, l->columns, LORA_ALPHA / RANK) - (double)lora_value(name, i) : 0;
-        const double wanted = as(name, i / l->columns, l->columns, i % l->columns) + added;
-        ck_assert_msg(fabs((double)numbers[i] - wanted) <= 1e-6, "%s[%lld]: %g, expected %g", name,
-                      (long long)i, (double)numbers[i], wanted);
-    }
-}
-
-// Dettmers et al. 2023, appendix E.
-static const double nf4[] = {-1,
-                             -0.6961928009986877,
-                             -0.5250730514526367,
-                             -0.39491748809814453,
-                             -0.28444138169288635,
-                             -0.18477343022823334,
-                             -0.09105003625154495,
-                             0,
-                             0.07958029955625534,
-                             0.16093020141124725,
-                             0.24611230194568634,
-                             0.33791524171829224,
-                             0.44070982933044434,
-                             0.5626170039176941,
-                             0.7229568362236023,
-                             1};
-
-static double as_nf4(double x) {
-    double nearest = nf4[0];
-    for (int c = 1; c < 16; c++)
-        if (fabs(nf4[c] - x) < fabs(nearest - x)) nearest = nf4[c];
-    return nearest;
-}
-
-// Blocks of 64: one scale, that of their largest number but for its own 8 bits, times the nearest of 16 numbers.
-static void expect_beside_nf4(weights *w, const lora_layer *l) {
-    enum { BLOCK = 64 };
-    char name[128];
-    float numbers[INNER * INNER];
-    double base[BLOCK];
-    snprintf(name, sizeof name, "model.layers.1.%s.weight", l->name);
-    ck_assert_int_eq(weights_read_f32(w, weights_lookup(w, name), numbers), 0);
-    for (int64_t first = 0; first < l->rows * l->columns; first += BLOCK) {
-        double largest = 0, scale = 0;
-        for (int64_t i = 0; i < BLOCK; i++) {
-            const double value = (double)lora_value(name, first + i);
-            base[i] = (double)numbers[first + i];
-            if (l->adapted) base[i] -= merged_value(name, first + i, l->columns, LORA_ALPHA / RANK) - value;
-            largest = fmax(largest, fabs(value));
-            scale = fmax(scale, fabs(base[i]));
-        }
-        ck_assert_msg(fabs(scale - largest) <= 0.02 * largest, "%s: %g as a scale, of %g", name, scale, largest);
-        for (int64_t i = 0; i < BLOCK; i++)
-            ck_assert_msg(fabs(base[i] - scale * as_nf4((double)lora_value(name, first + i) / largest)) <= 2e-6,
-                          "%s[%lld]: %g of scale %g", name, (long long)(first + i), base[i], scale);
-    }
-}
-
-START_TEST(beside_few_bits) {
-    weights *w;
-    program_expect(0, "export %s --format merged --base %s --out %s --storage int8 --verify", in_work("run"),
-                   in_work("base"), in_work("merged8"));
-    ck_assert_int_eq(weights_open(&w, in_work("merged8/model.safetensors")), 0);
-    for (int n = 0; n < LINEAR; n++) expect_beside(w, &lora_layers[n], as_int8);
-    weights_close(w);
-    program_expect(0, "export %s --format merged --base %s --out %s --storage fp8 --verify", in_work("run"),
-                   in_work("base"), in_work("mergedfp8"));
-    ck_assert_int_eq(weights_open(&w, in_work("mergedfp8/model.safetensors")), 0);
-    for (int n = 0; n < LINEAR; n++) expect_beside(w, &lora_layers[n], as_fp8);
-    weights_close(w);
-    program_expect(0, "export %s --format merged --base %s --out %s --storage nf4 --verify", in_work("run"),
-                   in_work("base"), in_work("merged4"));
-    ck_assert_int_eq(weights_open(&w, in_work("merged4/model.safetensors")), 0);
-    for (int n = 0; n < LINEAR; n++) expect_beside_nf4(w, &lora_layers[n]);
-    weights_close(w);
-    refused(1, "there is plain, fp8, int8 and nf4", words_of("%s --format merged --base %s --out %s --storage int4",
-                                                        in_work("run"), in_work("base"), in_work("mergedint4")));
-}
-END_TEST
-
 // A base of 2.4 MiB in files of 1: embedding and head, which are larger, have one each.
 START_TEST(in_several_files) {
     enum { MANY = 12000 };
@@ -326,7 +210,7 @@ START_TEST(in_several_files) {
     float numbers[QUERY_ROWS * WIDTH];
     ck_assert_int_eq(weights_read_f32(w, q, numbers), 0);
     for (int i = 0; i < QUERY_ROWS * WIDTH; i++) {
-        const double wanted = merged_value(q->name, i, WIDTH, LORA_ALPHA / RANK);
+        const double wanted = lora_merged_value(q->name, i, WIDTH, LORA_ALPHA / RANK);
         ck_assert(fabs((double)numbers[i] - wanted) <= 1e-6);
     }
     weights_close(w);
@@ -533,7 +417,6 @@ int main(void) {
     tcase_add_test(c, peft_again);
     tcase_add_test(c, as_gguf);
     tcase_add_test(c, as_merged);
-    tcase_add_test(c, beside_few_bits);
     tcase_add_test(c, in_several_files);
     tcase_add_test(c, as_bundle);
     tcase_add_test(c, wrong_bases);
