@@ -1,20 +1,15 @@
 // Two-dimensional convolution (cross-correlation, as torch.nn.functional.conv2d) of NHWC images
 // with OHWI weights: y[b,oy,ox,o] = sum over ky, kx, c of x[b, oy s + ky - p, ox s + kx - p, c]
 // w[o,ky,kx,c] + bias[o], x being 0 outside. No groups, no dilation: nobody asks for them.
+#include "models/ops/conv2d.h"
 #include "models/ops/op_checks.h"
-#include "models/ops/ops.h"
-
-typedef struct conv2d_saved {
-    window_shape z;
-    size_t scratch;
-} conv2d_saved;
 
 // Every product x[b,iy,ix,c] w[o,ky,kx,c] goes into the one output with oy s + ky - p = iy and
 // ox s + kx - p = ix, so its factors' gradients gather from there:
 //   dx[b,iy,ix,c]   = sum over o, ky, kx and the oy, ox that fit of dy[b,oy,ox,o] w[o,ky,kx,c]
 //   dw[o,ky,kx,c]   = sum over b, oy, ox of dy[b,oy,ox,o] x[b, oy s + ky - p, ox s + kx - p, c]
 //   dbias[o]        = sum over b, oy, ox of dy[b,oy,ox,o].
-static void conv2d_rule(tape *t, const tape_node *node) {
+void conv2d_rule(tape *t, const tape_node *node) {
     const conv2d_saved *saved = node->saved;
     tensor *y = node->out[0], *x = node->in[0], *weight = node->in[1], *bias = node->in[2];
     stream *s = t->device->stream;
@@ -36,7 +31,7 @@ static void conv2d_rule(tape *t, const tape_node *node) {
     tape_scratch_end(t, mark);
 }
 
-static window_shape conv2d_shape(const tensor *inp, const tensor *weight, int stride, int pad) {
+window_shape conv2d_shape(const tensor *inp, const tensor *weight, int stride, int pad) {
     tensor_expect(inp, "conv2d inp", 4, (int64_t[]){-1, -1, -1, -1});
     int64_t K = weight->rank == 4 ? weight->dim[1] : -1;
     tensor_expect(weight, "conv2d weight", 4, (int64_t[]){-1, K, K, inp->dim[3]});

@@ -1,10 +1,7 @@
 // Windows of one pixel at stride 1 are matrix products over all pixels; wide channels are cuDNN's, which neither
 // adds a bias here nor to what is there. Channels that fill no 16 bytes in any type (the stem's single one) are
 // taken by a product of our own that gathers its factors from the images.
-#include "models/ops/columns_cuda.cuh"
-extern "C" {
-#include "core/cuda/cudnn.h"
-}
+#include "models/ops/conv2d_cuda.cuh"
 
 // --- a product that gathers ------------------------------------------------------------------------------
 // out (I, J) = sum over k of a(i, k) b(j, k): 64 x 64 of them to a block, 4 x 4 to a thread, 16 k's at a time in
@@ -210,10 +207,6 @@ static bool is_product(const window_shape *z) {
 
 static bool is_gathered(const window_shape *z) {
     return z->C % 8 != 0 || z->O % 8 != 0;
-}
-
-static cudnn_conv conv_of(const window_shape *z, dtype type) {
-    return {z->B, z->H, z->W, z->C, z->O, z->OH, z->OW, z->K, z->stride, z->pad, type};
 }
 
 // A gradient that cuDNN makes and that is to be added comes first in the scratch.

@@ -19,6 +19,11 @@ typedef struct window_shape {
     int64_t K, stride, pad;
 } window_shape;
 
+// What a batch norm does to each channel: (x - mean) rstd weight + bias; wide (C) each.
+typedef struct channel_norm {
+    const void *mean, *rstd, *weight, *bias;
+} channel_norm;
+
 // One sequence of an attention over packed rows: which rows its queries and its keys (with their
 // values) are. Piece p is a run of rows of tensor p; the sequence of queries is pieces 0, 1, that of
 // keys is pieces 2, 0, 1. A row of a device table i32 (S, 12). A segment without queries or without
@@ -393,12 +398,48 @@ enum { CACHED_WIDEST = 256 }; // head
                                  stream *s))                                                       \
     X(attention_cached_scratch, (const cached_shape *z, dtype type, stream *s))
 
+// Several of the calls above in one, where a device has that for these sizes.
+typedef enum fused_conv {
+    FUSED_CONV_SUMS,
+    FUSED_NORM_CONV_SUMS,
+    FUSED_NORM_BACKWARD_WEIGHT,
+    FUSED_NORM_BACKWARD_INPUT,
+    FUSED_CONV_NORM_RELU,
+    FUSED_CONVS
+} fused_conv;
+
+#define OP_FUSED(X)                                                                                \
+    /* conv2d_forward, batch_norm_sums of its output */                                            \
+    X(conv2d_sums, (void *out, double *sums, const void *inp, const void *weight,                  \
+                    const window_shape *z, dtype type, void *scratch, stream *s))                  \
+    /* batch_norm_apply with ReLU, then the same: n is of the input */                             \
+    X(norm_conv2d_sums, (void *out, double *sums, const void *inp, const channel_norm *n,          \
+                         const void *weight, const window_shape *z, dtype type, void *scratch,     \
+                         stream *s))                                                               \
+    /* batch_norm_apply with ReLU, conv2d_backward_weight */                                       \
+    X(norm_conv2d_backward_weight, (void *dweight, const void *dout, const void *inp,              \
+                                    const channel_norm *n, const window_shape *z, int acc,         \
+                                    dtype type, void *scratch, stream *s))                         \
+    /* conv2d_backward_input; dz is that where the ReLU lets it through; batch_norm_backward_sums */ \
+    X(norm_conv2d_backward_input, (void *dz, double *sums, const void *dout, const void *weight,   \
+                                   const void *inp, const channel_norm *n, const window_shape *z,  \
+                                   dtype type, void *scratch, stream *s))                          \
+    /* conv2d_forward, batch_norm_apply with ReLU: n is of the output */                           \
+    X(conv2d_norm_relu, (void *out, const void *inp, const void *weight, const channel_norm *n,    \
+                         const window_shape *z, dtype type, void *scratch, stream *s))
+
+// The scratch that such a call wants. 0: the device does not have it for these sizes.
+#define OP_FUSED_QUERIES(X)                                                                        \
+    X(conv2d_fused_scratch, (fused_conv what, const window_shape *z, dtype type, stream *s))
+
 struct op_kernels {
 #define X(name, args) void(*name) args;
     OP_KERNELS(X)
+    OP_FUSED(X) // NULL on a device that fuses nothing, the query too
 #undef X
 #define X(name, args) size_t(*name) args;
     OP_QUERIES(X)
+    OP_FUSED_QUERIES(X)
 #undef X
 };
 
@@ -412,5 +453,5 @@ OP_QUERIES(X)
 extern const struct op_kernels op_kernels_cpu;
 extern const struct op_kernels op_kernels_cuda; // in builds with CUDA
 
-// The names of all kernels, ended by NULL: the tests' checklist.
-extern const char *const op_kernel_names[];
+// The names of all kernels, and of those that are several in one, ended by NULL: the tests' checklist.
+extern const char *const op_kernel_names[], *const op_fused_names[];

@@ -17,11 +17,19 @@ const char *const op_kernel_names[] = {
         NULL,
 };
 
+const char *const op_fused_names[] = {
+#define X(name, args) #name,
+    OP_FUSED(X)
+#undef X
+        NULL,
+};
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #define X(name, args)                                                                              \
     static void name##_dry args {}
 OP_KERNELS(X)
+OP_FUSED(X)
 #undef X
 #pragma GCC diagnostic pop
 
@@ -71,6 +79,9 @@ status device_open_dry(device **out, device *real) {
     dry->ops = *real->ops; // keeps the queries
 #define X(name, args) dry->ops.name = name##_dry;
     OP_KERNELS(X)
+    if (real->ops->conv2d_fused_scratch) {
+        OP_FUSED(X)
+    }
 #undef X
     dry->device = *real;
     dry->device.name = "dry";

@@ -27,8 +27,18 @@ typedef struct batch_norm_args {
     tensor *residual;
     double eps, momentum;
     bool batch, relu;
+    tensor *sums; // of inp, where the op that made it knows them already; else NULL
 } batch_norm_args;
 tensor *batch_norm(tape *t, tensor *inp, batch_norm_args a);
+
+// Convolutions with the norms around them, for devices that do both at once (kernels.h: OP_FUSED); on others their
+// parts run. An image between a norm and a convolution is not kept: the backward pass makes it again.
+//   conv2d_sums       conv2d, and *SUMS for the batch norm that follows
+//   norm_conv2d       conv2d of batch_norm(inp, a), and *SUMS; A has a batch's statistics and a ReLU, no residual
+//   conv2d_norm_relu  batch_norm of conv2d, with a ReLU and no residual
+tensor *conv2d_sums(tape *t, tensor *inp, tensor *weight, int stride, int pad, tensor **sums);
+tensor *norm_conv2d(tape *t, tensor *inp, batch_norm_args a, tensor *weight, int stride, int pad, tensor **sums);
+tensor *conv2d_norm_relu(tape *t, tensor *inp, tensor *weight, batch_norm_args a, int stride, int pad);
 
 tensor *max_pool2d(tape *t, tensor *inp, int k, int stride, int pad);
 tensor *avg_pool2d(tape *t, tensor *inp, int k, int stride);

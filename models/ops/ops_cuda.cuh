@@ -10,9 +10,11 @@ extern "C" {
 
 #define X(name, args) void name##_cuda args;
 OP_KERNELS(X)
+OP_FUSED(X)
 #undef X
 #define X(name, args) size_t name##_cuda args;
 OP_QUERIES(X)
+OP_FUSED_QUERIES(X)
 #undef X
 }
 

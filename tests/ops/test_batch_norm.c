@@ -287,11 +287,30 @@ START_TEST(batch_norm_over_ranks) {
 }
 END_TEST
 
+// Sums that are given are taken as they are: here those of numbers with mean 0 and variance 1.
+START_TEST(batch_norm_given_sums) {
+    float x[6] = {1, 2, 3, 4, 5, 6}, weight[2] = {1, 1}, bias[2] = {0}, mean[2] = {3, 3}, var[2] = {3, 3};
+    double rows[5] = {0, 0, 3, 3, 3};
+    const int64_t C = 2, length = 5;
+    tape t;
+    tape_open_large(&t, false);
+    tensor in[6] = {tensor_over(x, DTYPE_F32, 2, (int64_t[]){3, 2}), tensor_over(weight, DTYPE_F32, 1, &C),
+                    tensor_over(bias, DTYPE_F32, 1, &C),             tensor_over(mean, DTYPE_F32, 1, &C),
+                    tensor_over(var, DTYPE_F32, 1, &C),              tensor_over(rows, DTYPE_F64, 1, &length)};
+    const tensor *y = batch_norm(
+        &t, &in[X], (batch_norm_args){&in[1], &in[2], &in[3], &in[4], NULL, 0, 0.1, true, false, &in[5]});
+    for (int i = 0; i < 6; i++) ck_assert_float_eq(((const float *)y->data)[i], x[i]);
+    ck_assert_float_eq_tol(mean[0], 2.7f, 1e-6f);
+    ck_assert_float_eq_tol(var[1], 2.85f, 1e-6f); // of 3 rows: 1 with n, 1.5 with n - 1
+    tape_free(&t);
+}
+END_TEST
+
 static void other_channels(tape *t) {
     const int64_t C = 4;
     tensor x = tensor_over(NULL, DTYPE_F32, 2, (int64_t[]){5, 3});
     tensor w = tensor_over(NULL, DTYPE_F32, 1, &C);
-    batch_norm(t, &x, (batch_norm_args){&w, &w, &w, &w, NULL, 1e-5, 0.1, true, true});
+    batch_norm(t, &x, (batch_norm_args){&w, &w, &w, &w, NULL, 1e-5, 0.1, true, true, NULL});
 }
 
 START_TEST(batch_norm_wrong_shapes) {
@@ -312,6 +331,7 @@ int main(void) {
     tcase_add_test(tests, batch_norm_same_bits_with_any_threads);
     tcase_add_test(tests, batch_norm_region_moves_statistics_once);
     tcase_add_test(tests, batch_norm_over_ranks);
+    tcase_add_test(tests, batch_norm_given_sums);
     tcase_add_test(tests, batch_norm_wrong_shapes);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -37,7 +37,7 @@ static void trunk_body(tape *t, const void *context, tensor **out, tensor *const
     dtype wide = p[CONV].type;
     tensor mean = tensor_over(n->mean, wide, 1, shape[BN]), var = tensor_over(n->var, wide, 1, shape[BN]);
     tensor *x = conv2d(t, in[0], &p[CONV], &p[CONV_BIAS], 1, 1);
-    x = batch_norm(t, x, (batch_norm_args){&p[BN], &p[BN_BIAS], &mean, &var, NULL, 1e-5, 0.1, false, true});
+    x = batch_norm(t, x, (batch_norm_args){&p[BN], &p[BN_BIAS], &mean, &var, NULL, 1e-5, 0.1, false, true, NULL});
     out[0] = max_pool2d(t, x, 2, 2, 0);
 }
 

@@ -147,10 +147,11 @@ static long long calls_of(const sources *calls, const char *name) {
 
 START_TEST(cuda_kernels_ran_on_the_shim) {
     sources calls = read_all(SHIM_CALLS "/test_*", "test_shim");
-    for (const char *const *name = op_kernel_names; *name; name++)
-        ck_assert_msg(calls_of(&calls, *name) > 0, "no test ran the CUDA kernel %s on the shim", *name);
-    for (const char *const *name = optim_kernel_names; *name; name++)
-        ck_assert_msg(calls_of(&calls, *name) > 0, "no test ran the CUDA kernel %s on the shim", *name);
+    const char *const *const lists[] = {op_kernel_names, op_fused_names, optim_kernel_names};
+    for (int i = 0; i < 3; i++)
+        for (const char *const *name = lists[i]; *name; name++)
+            ck_assert_msg(calls_of(&calls, *name) > 0, "no test ran the CUDA kernel %s on the shim",
+                          *name);
     free_all(&calls);
 }
 END_TEST
