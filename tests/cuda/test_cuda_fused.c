@@ -2,6 +2,7 @@
 // against plain loops in double, and the same bits twice. Needs a GPU; says so where there is none.
 #include "core/cuda/cudnn_attention.h"
 #include "core/cuda/cudnn_fused.h"
+#include "core/memory.h"
 #include "tests/cuda/helper_numbers.h"
 
 #include <math.h>
@@ -140,6 +141,14 @@ static fused_case fused_make(cudnn_fused what, const cudnn_conv *z) {
     return c;
 }
 
+static void fused_free(fused_case *c) {
+    numbers *const all[] = {&c->image,  &c->weight,  &c->out,   &c->scale,   &c->bias,
+                            &c->mean,   &c->inverse, &c->sum,   &c->squares, &c->dy,
+                            &c->dscale, &c->dbias,   &c->of_dy, &c->of_x,    &c->constant};
+    free_all(all, sizeof all / sizeof *all);
+    gpu->release(gpu, c->scratch);
+}
+
 static void expect_fused(cudnn_fused what, const cudnn_conv *z) {
     char text[96];
     fused_case c = fused_make(what, z);
@@ -157,11 +166,7 @@ static void expect_fused(cudnn_fused what, const cudnn_conv *z) {
         // A ReLU's input near zero, rounded, may fall on its other side.
         numbers_expect(gpu, written[what][i], 4 * numbers_tolerance((dtype)z->type), text);
     }
-    numbers *const all[] = {&c.image,  &c.weight,  &c.out,   &c.scale,   &c.bias,
-                            &c.mean,   &c.inverse, &c.sum,   &c.squares, &c.dy,
-                            &c.dscale, &c.dbias,   &c.of_dy, &c.of_x,    &c.constant};
-    free_all(all, sizeof all / sizeof *all);
-    gpu->release(gpu, c.scratch);
+    fused_free(&c);
 }
 
 START_TEST(fused) {
@@ -177,6 +182,27 @@ START_TEST(fused) {
                    taken ? "taken" : "refused");
             if (taken) expect_fused((cudnn_fused)(i / 2), &z);
         }
+    }
+    close_gpu();
+}
+END_TEST
+
+// Statistics that overflowed have to be seen in the loss: a ReLU must let NaN through.
+START_TEST(fused_nan) {
+    const cudnn_conv z = {4, 14, 14, 64, 128, 14, 14, 1, 1, 0, DTYPE_F16};
+    open_gpu(false);
+    if (cudnn_fused_takes(CUDNN_NORM_CONV_STATS, &z, gpu->stream)) {
+        fused_case c = fused_make(CUDNN_NORM_CONV_STATS, &z);
+        numbers_free(gpu, &c.scale);
+        c.scale = numbers_unwritten(gpu, z.C, DTYPE_F16); // NaN
+        fused_act(&c);
+        void *out = numbers_bytes(gpu, &c.out);
+        int64_t lost = 0;
+        for (int64_t i = 0; i < c.out.count; i++) lost += !isnan(element_get(out, i, DTYPE_F16));
+        ck_assert_msg(!lost, "%lld of %lld outputs of a norm that is NaN are numbers", (long long)lost,
+                      (long long)c.out.count);
+        mem_free(out);
+        fused_free(&c);
     }
     close_gpu();
 }
@@ -412,6 +438,6 @@ START_TEST(attention) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {fused, attention};
+    const TTest *const tests[] = {fused, fused_nan, attention};
     return run_on_gpu("cuda_fused", tests, sizeof tests / sizeof *tests);
 }
