@@ -136,14 +136,54 @@ status biovil_t_fill(const biovil_t *m, params *p, const char *prefix) {
 // --- forward -----------------------------------------------------------------------------------------
 typedef struct block_context {
     const bottleneck *block;
-    bool batch;
+    bool batch, fused;
 } block_context;
+
+// NORM of a convolution's output X, whose SUMS are known or NULL, with ReLU.
+static batch_norm_args norm_relu(const batch_norm_layer *norm, tensor *sums, bool batch) {
+    batch_norm_args a = batch_norm_of(norm, batch);
+    a.relu = true;
+    a.sums = sums;
+    return a;
+}
+
+// The same block where each norm belongs to the convolution behind it; without a batch's statistics, before it.
+static tensor *fused_shortcut(tape *t, const bottleneck *b, tensor *x, bool batch) {
+    const conv_layer *conv = &b->downsample;
+    if (!b->has_downsample) return x;
+    if (!batch) return batch_norm_run(t, &b->downsample_bn, conv_run(t, conv, x), NULL, false, false);
+    tensor *sums, *h = conv2d_sums(t, x, conv->weight, conv->stride, conv->pad, &sums);
+    batch_norm_args a = batch_norm_of(&b->downsample_bn, true);
+    a.sums = sums;
+    return batch_norm(t, h, a);
+}
+
+static tensor *fused_bottleneck(tape *t, const bottleneck *b, tensor *x, bool batch) {
+    const conv_layer *c1 = &b->conv1, *c2 = &b->conv2, *c3 = &b->conv3;
+    tensor *h, *sums = NULL;
+    if (batch) {
+        h = conv2d_sums(t, x, c1->weight, c1->stride, c1->pad, &sums);
+        h = norm_conv2d(t, h, norm_relu(&b->bn1, sums, true), c2->weight, c2->stride, c2->pad, &sums);
+        h = norm_conv2d(t, h, norm_relu(&b->bn2, sums, true), c3->weight, c3->stride, c3->pad, &sums);
+    } else {
+        h = conv2d_norm_relu(t, x, c1->weight, norm_relu(&b->bn1, NULL, false), c1->stride, c1->pad);
+        h = conv2d_norm_relu(t, h, c2->weight, norm_relu(&b->bn2, NULL, false), c2->stride, c2->pad);
+        h = conv_run(t, c3, h);
+    }
+    batch_norm_args last = norm_relu(&b->bn3, sums, batch);
+    last.residual = fused_shortcut(t, b, x, batch);
+    return batch_norm(t, h, last);
+}
 
 // He et al. 2015, figure 5 right: 1x1, 3x3, 1x1, each normalised; the last one takes the shortcut in.
 static void bottleneck_body(tape *t, const void *context, tensor **out, tensor *const *in) {
     const block_context *c = context;
     const bottleneck *b = c->block;
     tensor *x = in[0], *shortcut = x;
+    if (c->fused) {
+        out[0] = fused_bottleneck(t, b, x, c->batch);
+        return;
+    }
     tensor *h = batch_norm_run(t, &b->bn1, conv_run(t, &b->conv1, x), NULL, true, c->batch);
     h = batch_norm_run(t, &b->bn2, conv_run(t, &b->conv2, h), NULL, true, c->batch);
     if (b->has_downsample)
@@ -175,7 +215,7 @@ static tensor *trunk(tape *t, const biovil_t *m, tensor *image) {
     for (int s = 0; s < m->config.stages; s++) {
         for (int b = 0; b < m->config.blocks[s]; b++) {
             block_context *c = tape_keep(t, sizeof *c);
-            *c = (block_context){&m->block[s][b], batch};
+            *c = (block_context){&m->block[s][b], batch, m->config.fused_norms};
             tensor *in = x;
             tape_region(t, bottleneck_body, c, &x, 1, &in, 1);
         }

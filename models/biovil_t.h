@@ -19,6 +19,9 @@ typedef struct biovil_t_config {
     int vit_width;                     // D: 256
     int pooler_blocks, pooler_heads;   // 3, 8
     int joint_width;                   // P: 128 (classifier, v2) or 1408 (Q-Former)
+    // Bottlenecks run norms inside the convolutions beside them (models/ops/ops.h: norm_conv2d). In f32 and bf16 the
+    // same numbers for less memory in training; in f16 on CUDA other roundings, and fewer sweeps over memory.
+    bool fused_norms;
 } biovil_t_config;
 
 typedef struct bottleneck {

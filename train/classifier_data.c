@@ -10,6 +10,7 @@ status encoder_from_config(biovil_t_config *out, const config *c) {
         .vit_width = (int)config_int(c, "model.vit_width"),
         .pooler_blocks = (int)config_int(c, "model.pooler_blocks"),
         .pooler_heads = (int)config_int(c, "model.pooler_heads"),
+        .fused_norms = config_bool(c, "run.fused_norms"),
     };
     out->stages = config_ints(c, "model.widths", out->width, BIOVIL_MAX_STAGES);
     int stages = config_ints(c, "model.blocks", out->blocks, BIOVIL_MAX_STAGES);

@@ -57,20 +57,24 @@ batch_norm_layer batch_norm_make(params *p, const char *layer, int64_t C) {
     };
 }
 
+batch_norm_args batch_norm_of(const batch_norm_layer *l, bool batch) {
+    return (batch_norm_args){
+        .weight = l->weight,
+        .bias = l->bias,
+        .running_mean = l->running_mean,
+        .running_var = l->running_var,
+        .eps = 1e-5,
+        .momentum = 0.1,
+        .batch = batch,
+    };
+}
+
 tensor *batch_norm_run(tape *t, const batch_norm_layer *l, tensor *x, tensor *residual, bool relu_after,
                        bool batch) {
-    return batch_norm(t, x,
-                      (batch_norm_args){
-                          .weight = l->weight,
-                          .bias = l->bias,
-                          .running_mean = l->running_mean,
-                          .running_var = l->running_var,
-                          .residual = residual,
-                          .eps = 1e-5,
-                          .momentum = 0.1,
-                          .batch = batch,
-                          .relu = relu_after,
-                      });
+    batch_norm_args a = batch_norm_of(l, batch);
+    a.residual = residual;
+    a.relu = relu_after;
+    return batch_norm(t, x, a);
 }
 
 layer_norm_layer layer_norm_make(params *p, const char *layer, int64_t D, double eps) {

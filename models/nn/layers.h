@@ -29,6 +29,8 @@ batch_norm_layer batch_norm_make(params *p, const char *name, int64_t C);
 // eps 1e-5, momentum 0.1. RESIDUAL may be NULL.
 tensor *batch_norm_run(tape *t, const batch_norm_layer *l, tensor *x, tensor *residual, bool relu,
                        bool batch);
+// What an op takes of the layer: no residual, no ReLU.
+batch_norm_args batch_norm_of(const batch_norm_layer *l, bool batch);
 
 typedef struct layer_norm_layer {
     tensor *weight, *bias; // (D)

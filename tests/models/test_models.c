@@ -235,27 +235,47 @@ START_TEST(shim_equals_oracle) {
 }
 END_TEST
 
-// Keeping only the blocks' outputs changes memory, not one bit of the gradients; and the running
-// statistics move once, not twice.
-START_TEST(recomputation_is_exact) {
-    fixture plain, again;
-    fixture_open(&plain, false, &reference_tiny);
-    fixture_open(&again, false, &reference_tiny);
-    tape_checkpointing(&again.tape, true);
-    double a = run_loss(&plain, false, true, true), b = run_loss(&again, false, true, true);
+// A step of LEAN takes less memory than one of PLAIN and changes not one bit of the gradients; and the running
+// statistics move once.
+static void expect_lean(fixture *plain, fixture *lean) {
+    double a = run_loss(plain, false, true, true), b = run_loss(lean, false, true, true);
     ck_assert(memcmp(&a, &b, sizeof a) == 0);
-    ck_assert_int_lt((int64_t)tape_used(&again.tape).activations,
-                     (int64_t)tape_used(&plain.tape).activations);
-    for (size_t i = 0; i < plain.params.count; i++) {
-        const param *p = plain.params.item[i], *q = again.params.item[i];
+    ck_assert_uint_lt(tape_used(&lean->tape).activations, tape_used(&plain->tape).activations);
+    for (size_t i = 0; i < plain->params.count; i++) {
+        const param *p = plain->params.item[i], *q = lean->params.item[i];
         size_t bytes = tensor_bytes(&p->value);
         ck_assert_msg(!memcmp(p->value.data, q->value.data, bytes), "%s differs", p->name);
         ck_assert_int_eq(p->grad.written, q->grad.written);
         if (p->grad.written)
             ck_assert_msg(!memcmp(p->grad.data, q->grad.data, bytes), "d %s differs", p->name);
     }
+}
+
+// Blocks that keep only their outputs, norms inside convolutions, and both.
+START_TEST(recomputation_is_exact) {
+    fixture plain, lean;
+    classifier_config sizes = reference_tiny;
+    sizes.encoder.fused_norms = _i > 0;
+    fixture_open(&plain, false, &reference_tiny);
+    fixture_open(&lean, false, &sizes);
+    tape_checkpointing(&lean.tape, _i != 1);
+    expect_lean(&plain, &lean);
     fixture_close(&plain);
-    fixture_close(&again);
+    fixture_close(&lean);
+}
+END_TEST
+
+START_TEST(fused_norms_in_inference) {
+    fixture plain, lean;
+    classifier_config sizes = reference_tiny;
+    sizes.encoder.fused_norms = true;
+    fixture_open(&plain, false, &reference_tiny);
+    fixture_open(&lean, false, &sizes);
+    double a = run_loss(&plain, false, false, false), b = run_loss(&lean, false, false, false);
+    ck_assert(memcmp(&a, &b, sizeof a) == 0);
+    ck_assert_uint_le(tape_used(&lean.tape).activations, tape_used(&plain.tape).activations);
+    fixture_close(&plain);
+    fixture_close(&lean);
 }
 END_TEST
 
@@ -368,7 +388,8 @@ int main(void) {
     tcase_add_test(tests, missing_previous_fills_half);
     tcase_add_test(tests, cpu_equals_oracle);
     tcase_add_test(tests, shim_equals_oracle);
-    tcase_add_test(tests, recomputation_is_exact);
+    tcase_add_loop_test(tests, recomputation_is_exact, 0, 3);
+    tcase_add_test(tests, fused_norms_in_inference);
     tcase_add_test(tests, frozen_parts_get_no_gradient);
     tcase_add_test(tests, gradients_in_training);
     tcase_add_test(tests, gradients_with_running_statistics);
