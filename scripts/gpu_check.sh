@@ -75,9 +75,15 @@ need_device() { [ -n "$REHEARSE" ] || need_gpu; }
 need_cuda_build() { grep -q '^RADIALOG_CUDA:.*=ON' "$build/CMakeCache.txt" || skip "built without CUDA"; }
 cores() { nproc; }
 precisions() { if [ -n "$REHEARSE" ]; then echo f32 bf16; else echo f32 tf32 bf16 fp16; fi; }
+# STAGE: the precisions it is compared in. The classifier may have its norms inside the convolutions besides.
+stage_precisions() {
+    precisions
+    if [ "$1" = classifier ]; then echo "$([ -n "$REHEARSE" ] && echo f32 || echo fp16)+fused"; fi
+}
 # PRECISION: the words for it.
 precision_words() {
-    if [ "$1" = tf32 ]; then echo "--precision f32 --set run.tf32=true"; else echo "--precision $1"; fi
+    if [ "${1%+fused}" = tf32 ]; then echo "--precision f32 --set run.tf32=true"; else echo "--precision ${1%+fused}"; fi
+    [ "$1" = "${1%+fused}" ] || echo "--set run.fused_norms=true"
 }
 metrics() { python3 scripts/gpu/metrics.py "$@"; }
 

@@ -22,13 +22,13 @@ bench_classifier() {
     # shellcheck disable=SC2046,SC2086
     "$radialog" bench classifier --device "$(device)" $(precision_words "$1") --batch "$2" $words --json \
         >"$work/classifier-$1-$2.json" || { echo "batch $2 in $1 failed"; return 1; }
-    metrics row "$work/classifier-$1-$2.json" "$work/ceiling-$1.json" "radialog $1"
+    metrics row "$work/classifier-$1-$2.json" "$work/ceiling-${1%+fused}.json" "radialog $1"
 }
 
 step_classifier() {
     need_device
-    local p b batches="64 128 256 512" list="fp16 bf16 tf32"
-    if [ -n "$REHEARSE" ]; then batches="2 4"; list="f32 bf16"; fi
+    local p b batches="64 128 256 512" list="fp16 fp16+fused bf16 tf32"
+    if [ -n "$REHEARSE" ]; then batches="2 4"; list="f32 f32+fused bf16"; fi
     metrics head
     for p in $list; do
         for b in $batches; do

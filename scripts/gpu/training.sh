@@ -65,14 +65,14 @@ step_curves() {
     local stage p failed=0
     for stage in $stages; do
         train_small "$work/curve-$stage-cpu" "$stage" --device cpu --set run.max_steps=24 &
-        for p in $(precisions); do
+        for p in $(stage_precisions "$stage"); do
             # shellcheck disable=SC2046
             train_small "$work/curve-$stage-$p" "$stage" --device "$(device)" $(precision_words "$p") \
                 --set run.max_steps=24 &
         done
         wait
         # shellcheck disable=SC2046
-        metrics curves "$stage" "$work/curve-$stage" $(precisions) || failed=1
+        metrics curves "$stage" "$work/curve-$stage" $(stage_precisions "$stage") || failed=1
     done
     return $failed
 }
@@ -83,7 +83,7 @@ step_graphs() {
     need_data
     local stage p way failed=0
     for stage in $stages; do
-        for p in $(precisions); do
+        for p in $(stage_precisions "$stage"); do
             for way in true false; do
                 # shellcheck disable=SC2046
                 train_small "$work/graphs-$stage-$p-$way" "$stage" --device "$(device)" $(precision_words "$p") \
@@ -92,9 +92,9 @@ step_graphs() {
         done
         wait
         # shellcheck disable=SC2046
-        metrics equal "$stage" "$work/graphs-$stage" $(precisions) || failed=1
+        metrics equal "$stage" "$work/graphs-$stage" $(stage_precisions "$stage") || failed=1
         [ -n "$REHEARSE" ] && continue
-        for p in $(precisions); do
+        for p in $(stage_precisions "$stage"); do
             grep -q ' is recorded' "$work/graphs-$stage-$p-true/log.txt" || { note "$stage $p: not recorded"; failed=1; }
         done
     done
