@@ -31,6 +31,6 @@ if [ "${1:-}" = hidden ]; then
 elif unshare -m true 2>/dev/null; then
     exec unshare -m "$0" hidden
 fi
-export RADIALOG_CHECK_TARGETS="radialog test_tensor"
+export RADIALOG_CHECK_TARGETS="radialog test_tensor" RADIALOG_CHECK_UNOPTIMISED=1
 # A rehearsal has more time, and needs no GPU.
 scripts/gpu_check.sh --rehearse unpack build smoke
