@@ -40,7 +40,6 @@ void cudnn_conv_forward(void *out, const void *inp, const void *weight, const cu
 // Both write; convolutions do not add to what is there.
 void cudnn_conv_backward_input(void *dinp, const void *dout, const void *weight,
                                const cudnn_conv *z, void *scratch, stream *s);
-// dweight in f32 whatever the type is; where that is bf16 or f16 it has been rounded to it on the
-// way, as cuDNN writes no wider.
-void cudnn_conv_backward_weight(float *dweight, const void *dout, const void *inp,
+// dweight is of the images' type: cuDNN has no engine that writes it wider (9.19).
+void cudnn_conv_backward_weight(void *dweight, const void *dout, const void *inp,
                                 const cudnn_conv *z, void *scratch, stream *s);

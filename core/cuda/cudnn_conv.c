@@ -2,7 +2,6 @@
 // as graphs.
 #include "core/cuda/cudnn_fused.h"
 #include "core/cuda/cudnn_private.h"
-#include "core/cuda/widen.h"
 
 #include <stdio.h>
 
@@ -181,20 +180,9 @@ static const plan *plan_find(stream *s, int64_t kind, const cudnn_conv *z) {
 }
 
 // --- running -------------------------------------------------------------------------------------
-static int64_t weight_count(const cudnn_conv *z) {
-    return z->O * z->K * z->K * z->C;
-}
-
-// cuDNN has no engine that writes the weight's gradient wider than the images (9.19). So it is
-// written beside the workspace as it comes, and widened.
-static size_t narrow_bytes(int64_t kind, const cudnn_conv *z) {
-    if (kind != BACKWARD_WEIGHT || z->type == DTYPE_F32) return 0;
-    return ((size_t)weight_count(z) * dtype_size((dtype)z->type) + 255) / 256 * 256;
-}
-
 static size_t scratch_of(stream *s, int64_t kind, const cudnn_conv *z) {
     const plan *p = plan_find(s, kind, z);
-    return p ? p->workspace + narrow_bytes(kind, z) : 0;
+    return p ? p->workspace : 0;
 }
 
 size_t cudnn_conv_scratch(const cudnn_conv *z, stream *s) {
@@ -246,17 +234,16 @@ void cudnn_conv_backward_input(void *dinp, const void *dout, const void *weight,
     if (z->B) run(BACKWARD_INPUT, z, &t, scratch, s);
 }
 
-void cudnn_conv_backward_weight(float *dweight, const void *dout, const void *inp,
+void cudnn_conv_backward_weight(void *dweight, const void *dout, const void *inp,
                                 const cudnn_conv *z, void *scratch, stream *s) {
-    const size_t narrow = narrow_bytes(BACKWARD_WEIGHT, z);
-    const plan_tensors t = three(inp, narrow ? scratch : dweight, dout);
-    if (!z->B) { // a batch without rows
-        const size_t bytes = (size_t)weight_count(z) * sizeof *dweight;
-        CUDA_CHECK(s, cudaMemsetAsync(dweight, 0, bytes, stream_cuda(s)->handle));
+    const plan_tensors t = three(inp, dweight, dout);
+    if (z->B) {
+        run(BACKWARD_WEIGHT, z, &t, scratch, s);
         return;
     }
-    run(BACKWARD_WEIGHT, z, &t, (char *)scratch + narrow, s);
-    if (narrow) numbers_widen(dweight, scratch, (dtype)z->type, weight_count(z), s);
+    // A batch without rows.
+    const size_t bytes = (size_t)(z->O * z->K * z->K * z->C) * dtype_size((dtype)z->type);
+    CUDA_CHECK(s, cudaMemsetAsync(dweight, 0, bytes, stream_cuda(s)->handle));
 }
 
 void cudnn_conv_stats(void *out, float *sum, float *squares, const void *inp, const void *weight,

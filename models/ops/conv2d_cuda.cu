@@ -209,11 +209,10 @@ static bool is_gathered(const window_shape *z) {
     return z->C % 8 != 0 || z->O % 8 != 0;
 }
 
-// A gradient that cuDNN makes and that is to be added comes first in the scratch.
+// A gradient that cuDNN makes and that is to be added or widened comes first in the scratch.
 static size_t fresh_bytes(const window_shape *z, dtype type) {
-    const size_t image = (size_t)(z->B * z->H * z->W * z->C) * dtype_size(type);
-    const size_t weight = (size_t)(z->O * taps(z)) * sizeof(float);
-    return ((image > weight ? image : weight) + 255) / 256 * 256;
+    const int64_t image = z->B * z->H * z->W * z->C, weight = z->O * taps(z);
+    return ((size_t)(image > weight ? image : weight) * dtype_size(type) + 255) / 256 * 256;
 }
 
 size_t conv2d_scratch_cuda(const window_shape *z, dtype type, stream *s) {
@@ -270,9 +269,10 @@ void conv2d_backward_weight_cuda(void *dweight, void *dbias, const void *dout, c
         FOR_TYPE("conv2d", type, gather_weight, (float *)dweight, dout, inp, z, acc_weight, scratch, s);
     } else if (dweight) {
         const cudnn_conv conv = conv_of(z, type);
-        float *to = (float *)(acc_weight ? scratch : dweight);
+        void *to = acc_weight || type != DTYPE_F32 ? scratch : dweight;
         cudnn_conv_backward_weight(to, dout, inp, &conv, (char *)scratch + fresh_bytes(z, type), s);
-        if (acc_weight) add_backward_cuda(dweight, scratch, z->O * taps(z), 1, DTYPE_F32, s);
+        if (to == scratch)
+            FOR_TYPE("conv2d", type, give_weight, "conv2d_backward_weight", dweight, to, z, acc_weight, s);
     }
     if (dbias) FOR_TYPE("conv2d", type, bias_gradient, (float *)dbias, dout, z, acc_bias, s);
 }

@@ -85,17 +85,6 @@ static void give_scale(const char *name, void *scale, void *bias, const channel_
     each<1>(name, C, body, true, s);
 }
 
-template <class T> struct wide_body {
-    float *out;
-    const T *inp;
-    int acc;
-    template <int V> __device__ void at(int64_t i) const {
-        float x[V];
-        load(x, inp + i);
-        give(out + i, x, acc);
-    }
-};
-
 // --- the calls ---------------------------------------------------------------------------------------------
 void conv2d_sums_cuda(void *out, double *sums, const void *inp, const void *weight, const window_shape *z,
                       dtype type, void *scratch, stream *s) {
@@ -119,11 +108,6 @@ void norm_conv2d_sums_cuda(void *out, double *sums, const void *inp, const chann
     give_sums("norm_conv2d_sums", sums, sum, squares, z->O, z->B * z->OH * z->OW, s);
 }
 
-template <class T> static void give_weight(float *dweight, const void *narrow, int64_t count, int acc, stream *s) {
-    each<PACK<T>>("norm_conv2d_backward_weight", count, wide_body<T>{dweight, (const T *)narrow, acc},
-                  aligned(dweight, narrow), s);
-}
-
 void norm_conv2d_backward_weight_cuda(void *dweight, const void *dout, const void *inp, const channel_norm *n,
                                       const window_shape *z, int acc, dtype type, void *scratch, stream *s) {
     KERNEL_BEGIN(s);
@@ -132,7 +116,7 @@ void norm_conv2d_backward_weight_cuda(void *dweight, const void *dout, const voi
     void *narrow = part(scratch, l, 0), *scale = part(scratch, l, 1), *bias = part(scratch, l, 2);
     FOR_TYPE("norm_conv2d", type, give_scale, "norm_conv2d_backward_weight", scale, bias, n, z->C, s);
     cudnn_norm_backward_weight(narrow, dout, inp, scale, bias, &conv, part(scratch, l, MOST_PARTS), s);
-    FOR_TYPE("norm_conv2d", type, give_weight, (float *)dweight, narrow, z->O * z->K * z->K * z->C, acc, s);
+    FOR_TYPE("norm_conv2d", type, give_weight, "norm_conv2d_backward_weight", dweight, narrow, z, acc, s);
 }
 
 // cuDNN's factors for dx are of this rank's rows alone and are left: batch_norm_backward_apply has sums over all.

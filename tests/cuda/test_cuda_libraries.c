@@ -223,7 +223,7 @@ static void expect_conv(const cudnn_conv *z, double tolerance) {
                    .weight = numbers_random(gpu, weights, type, 2),
                    .out = numbers_random(gpu, pixels * z->O, type, 3),
                    .dimage = numbers_unwritten(gpu, images, type),
-                   .dweight = numbers_unwritten(gpu, weights, DTYPE_F32),
+                   .dweight = numbers_unwritten(gpu, weights, type),
                    .forward = numbers_unwritten(gpu, pixels * z->O, type)};
     size_t bytes = cudnn_conv_scratch(z, gpu->stream);
     ck_assert_int_eq(gpu->take(gpu, bytes, "scratch", &c.scratch), STATUS_OK);

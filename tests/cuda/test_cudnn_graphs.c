@@ -198,7 +198,7 @@ START_TEST(fused_elsewhere) {
 }
 END_TEST
 
-// What numbers_widen is there for: weight gradients in f32 from images in 16 bits.
+// Why a weight's gradient has the images' type: cuDNN has no engine that writes f32 from images in 16 bits.
 START_TEST(wide_weight_gradient) {
     const cudnn_conv z = {64, 122, 122, 64, 64, 122, 122, 3, 1, 1, DTYPE_F16};
     const shape image = shape_image(z.B, z.H, z.W, z.C), weight = shape_image(z.O, z.K, z.K, z.C);

@@ -66,13 +66,9 @@ void cudnn_norm_conv_stats(void *out, float *sum, float *squares, const void *in
 
 void cudnn_norm_backward_weight(void *dweight, const void *dout, const void *inp, const void *scale, const void *bias,
                                 const cudnn_conv *z, void *scratch, stream *s) {
-    const int64_t count = z->O * z->K * z->K * z->C;
     fill(scratch);
     void *seen = seen_image(inp, scale, bias, z);
-    float *wide = malloc((size_t)count * sizeof *wide);
-    cudnn_conv_backward_weight(wide, dout, seen, z, scratch, s);
-    for (int64_t i = 0; i < count; i++) element_put(dweight, i, (double)wide[i], (dtype)z->type);
-    free(wide);
+    cudnn_conv_backward_weight(dweight, dout, seen, z, scratch, s);
     free(seen);
 }
 

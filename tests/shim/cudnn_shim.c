@@ -56,7 +56,7 @@ void cudnn_conv_backward_input(void *dinp, const void *dout, const void *weight,
     }
 }
 
-void cudnn_conv_backward_weight(float *dweight, const void *dout, const void *inp,
+void cudnn_conv_backward_weight(void *dweight, const void *dout, const void *inp,
                                 const cudnn_conv *z, void *scratch, stream *s) {
     (void)s;
     memset(scratch, 0x5a, SCRATCH);
@@ -69,6 +69,6 @@ void cudnn_conv_backward_weight(float *dweight, const void *dout, const void *in
                 sum += element_get(dout, p * z->O + o, (dtype)z->type) *
                        element_get(inp, at + c, (dtype)z->type);
         }
-        dweight[i] = (float)sum;
+        element_put(dweight, i, sum, (dtype)z->type);
     }
 }
