@@ -1,7 +1,7 @@
 // GPUs of this machine, as doctor and plan tell them. Answered by core/cuda/ in builds with CUDA and by
 // train/cuda_absent.c in others.
 #pragma once
-#include "core/status.h"
+#include "core/library.h"
 #include <stddef.h>
 
 typedef struct gpu_facts {
@@ -21,8 +21,7 @@ status gpu_describe(gpu_facts *out, int index);
 // NVIDIA's libraries that are opened when a GPU is used, found and asked without one.
 typedef struct gpu_library {
     const char *name;
-    char path[512];
-    int major, minor, patch;
+    library_facts facts;
 } gpu_library;
 enum { GPU_LIBRARIES = 3 };
 // OUT's name is set in any case. DEVICE where it is not found or too old: the text says where it was looked

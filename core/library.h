@@ -25,7 +25,7 @@ typedef struct library {
 // What doctor tells.
 typedef struct library_facts {
     char path[512];
-    int major, minor, patch;
+    int version[3], built[3]; // major, minor, patch; of the headers that the program was built with
 } library_facts;
 
 // DEVICE where it is not found or cannot be loaded: the text names every place and what to install.

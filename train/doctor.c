@@ -186,8 +186,16 @@ static void gpu_libraries(doctor *d, bool asked) {
                         status_text());
             continue;
         }
-        snprintf(found, sizeof found, "%d.%d.%d, %s", l.major, l.minor, l.patch, l.path);
-        doctor_line(d, DOCTOR_FINE, l.name, found, "%s", "");
+        const int *v = l.facts.version, *built = l.facts.built;
+        // Within a major number newer ones do what older ones did.
+        const bool fits = v[0] == built[0] && (v[1] > built[1] || (v[1] == built[1] && v[2] >= built[2]));
+        snprintf(found, sizeof found, "%d.%d.%d, built with %d.%d.%d, %s", v[0], v[1], v[2], built[0], built[1],
+                 built[2], l.facts.path);
+        if (fits)
+            doctor_line(d, DOCTOR_FINE, l.name, found, "%s", "");
+        else
+            doctor_line(d, DOCTOR_ADVICE, l.name, found, "the program wants %d.%d.%d or a later %d: install it, or "
+                        "build again on this machine", built[0], built[1], built[2], built[0]);
     }
 }
 
@@ -292,7 +300,7 @@ static bool same_start(const char *a, const char *b, int parts) {
     return parts <= 1 && (!*a || *a == '.') && (!*b || *b == '.');
 }
 
-static void library(doctor *d, const char *name, library_version v, int parts) {
+static void library_line(doctor *d, const char *name, library_version v, int parts) {
     char found[128];
     bool fits = !*v.found || same_start(v.found, v.built, parts);
     snprintf(found, sizeof found, "%s, built with %s", *v.found ? v.found : "present", v.built);
@@ -304,17 +312,17 @@ static void library(doctor *d, const char *name, library_version v, int parts) {
 // number.
 void doctor_libraries(doctor *d) {
     d->section = "libraries";
-    library(d, "oneDNN", onednn_version(), 1);
-    library(d, "HDF5", hdf5_version(), 2);
-    library(d, "cJSON", json_version(), 1);
-    library(d, "libdeflate", deflate_version(), 1);
-    library(d, "libsentencepiece", tokenizer_sentencepiece_version(), 1);
-    library(d, "utf8proc", wordpiece_utf8proc_version(), 1);
-    library(d, "zlib", csv_zlib_version(), 1);
-    library(d, "libjpeg", image_jpeg_version(), 1);
-    library(d, "libpng", image_png_version(), 2);
-    library(d, "libmicrohttpd", http_server_version(), 2);
-    if (*dicom_built()) library(d, "DCMTK", version_texts("", dicom_built()), 2);
+    library_line(d, "oneDNN", onednn_version(), 1);
+    library_line(d, "HDF5", hdf5_version(), 2);
+    library_line(d, "cJSON", json_version(), 1);
+    library_line(d, "libdeflate", deflate_version(), 1);
+    library_line(d, "libsentencepiece", tokenizer_sentencepiece_version(), 1);
+    library_line(d, "utf8proc", wordpiece_utf8proc_version(), 1);
+    library_line(d, "zlib", csv_zlib_version(), 1);
+    library_line(d, "libjpeg", image_jpeg_version(), 1);
+    library_line(d, "libpng", image_png_version(), 2);
+    library_line(d, "libmicrohttpd", http_server_version(), 2);
+    if (*dicom_built()) library_line(d, "DCMTK", version_texts("", dicom_built()), 2);
 }
 
 // --- memory and limits ---------------------------------------------------------------------------

@@ -69,13 +69,13 @@ static status open_library(library *l, functions *f) {
 status cublas_library(library_facts *out) {
     library l;
     functions f;
-    *out = (library_facts){0};
+    *out = (library_facts){.built = {CUBLAS_VER_MAJOR, CUBLAS_VER_MINOR, CUBLAS_VER_PATCH}};
     status rc = open_library(&l, &f);
     if (!rc) {
         memcpy(out->path, l.path, sizeof out->path);
-        f.cublasLtGetProperty(MAJOR_VERSION, &out->major);
-        f.cublasLtGetProperty(MINOR_VERSION, &out->minor);
-        f.cublasLtGetProperty(PATCH_LEVEL, &out->patch);
+        f.cublasLtGetProperty(MAJOR_VERSION, &out->version[0]);
+        f.cublasLtGetProperty(MINOR_VERSION, &out->version[1]);
+        f.cublasLtGetProperty(PATCH_LEVEL, &out->version[2]);
     }
     library_close(&l);
     return rc;

@@ -34,15 +34,15 @@ static status open_libraries(cudnn *c) {
 status cudnn_library(library_facts *out) {
     library l;
     cudnn_functions f;
-    *out = (library_facts){0};
+    *out = (library_facts){.built = {CUDNN_MAJOR, CUDNN_MINOR, CUDNN_PATCHLEVEL}};
     status rc = library_open(&l, &kind);
     if (!rc) rc = library_symbols(&l, &kind, symbols, sizeof symbols / sizeof *symbols, &f);
     if (!rc) {
         const int version = (int)f.cudnnGetVersion(); // 91900 for 9.19.0
         memcpy(out->path, l.path, sizeof out->path);
-        out->major = version / 10000;
-        out->minor = version / 100 % 100;
-        out->patch = version % 100;
+        out->version[0] = version / 10000;
+        out->version[1] = version / 100 % 100;
+        out->version[2] = version % 100;
     }
     library_close(&l);
     return rc;

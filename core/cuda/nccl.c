@@ -351,15 +351,15 @@ status nccl_library(library_facts *out) {
     library l;
     asked f;
     int version = 0; // 22703 for 2.27.3
-    *out = (library_facts){0};
+    *out = (library_facts){.built = {NCCL_MAJOR, NCCL_MINOR, NCCL_PATCH}};
     status rc = library_open(&l, &nccl_kind);
     if (!rc) rc = library_symbols(&l, &nccl_kind, version_symbol, 1, &f);
     if (!rc && f.ncclGetVersion(&version)) rc = status_fail(STATUS_DEVICE, "NCCL (%s) does not tell its version", l.path);
     if (!rc) {
         memcpy(out->path, l.path, sizeof out->path);
-        out->major = version / 10000;
-        out->minor = version / 100 % 100;
-        out->patch = version % 100;
+        out->version[0] = version / 10000;
+        out->version[1] = version / 100 % 100;
+        out->version[2] = version % 100;
     }
     library_close(&l);
     return rc;

@@ -298,8 +298,8 @@ START_TEST(errors) {
     close_described();
     library_facts facts;
     ck_assert_int_eq(cudnn_library(&facts), STATUS_OK);
-    printf("%s: %d.%d.%d\n", facts.path, facts.major, facts.minor, facts.patch);
-    ck_assert_int_eq(facts.major, 9);
+    printf("%s: %d.%d.%d\n", facts.path, facts.version[0], facts.version[1], facts.version[2]);
+    ck_assert_int_eq(facts.version[0], 9);
 }
 END_TEST
 
