@@ -157,9 +157,12 @@ static void layer_body(tape *t, const void *context, tensor **out, tensor *const
     }
 }
 
-// The query tokens, normed once, at every image's rows; they have no positions.
+// The query tokens, normed once, at every image's rows; they have no positions. A norm wants an activation, as its
+// gradient is not a parameter's wide one: the first image's rows name each token once.
 static tensor *query_embed(tape *t, const qformer *m, qformer_pass *p) {
-    tensor *x = layer_norm_run(t, &m->embeddings.norm, m->query_tokens);
+    tensor once = p->query_index;
+    if (once.dim[0] > m->config.queries) once.dim[0] = m->config.queries;
+    tensor *x = layer_norm_run(t, &m->embeddings.norm, embedding(t, m->query_tokens, &once));
     return dropout_rows(t, embedding(t, x, &p->query_index), &p->query_rows,
                         m->config.bert.dropout);
 }

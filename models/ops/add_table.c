@@ -5,7 +5,7 @@
 static void add_table_rule(tape *t, const tape_node *node) {
     tensor *y = node->out[0], *x = node->in[0], *table = node->in[1];
     int acc, acc_table;
-    void *dx = tape_gradient(t, x, &acc), *dtable = tape_gradient(t, table, &acc_table);
+    void *dx = tape_gradient(t, x, &acc), *dtable = tape_weight_gradient(t, table, &acc_table);
     const struct op_kernels *ops = t->device->ops;
     const void *dy = tape_output_gradient(y);
     if (dx) ops->add_backward(dx, dy, tensor_count(y), acc, y->type, t->device->stream);

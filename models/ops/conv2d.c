@@ -16,7 +16,7 @@ void conv2d_rule(tape *t, const tape_node *node) {
     const void *dy = tape_output_gradient(y);
     int acc_x, acc_weight, acc_bias;
     void *dx = tape_gradient(t, x, &acc_x);
-    void *dweight = tape_gradient(t, weight, &acc_weight);
+    void *dweight = tape_weight_gradient(t, weight, &acc_weight);
     void *dbias = tape_gradient(t, bias, &acc_bias);
     size_t mark = tape_scratch_begin(t);
     void *scratch = tape_scratch(t, saved->scratch);

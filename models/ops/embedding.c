@@ -6,7 +6,7 @@
 static void embedding_rule(tape *t, const tape_node *node) {
     tensor *y = node->out[0], *table = node->in[0];
     int acc;
-    void *dtable = tape_gradient(t, table, &acc);
+    void *dtable = tape_weight_gradient(t, table, &acc);
     t->device->ops->embedding_backward(dtable, tape_output_gradient(y), node->saved, y->dim[0],
                                        table->dim[0], table->dim[1], acc, y->type,
                                        table->grad->type, t->device->stream);

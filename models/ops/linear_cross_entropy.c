@@ -38,7 +38,7 @@ static void trained_rule(tape *t, const tape_node *node) {
     const void *dloss = tape_output_gradient(node->out[0]);
     int acc_x, acc_weight, acc_bias;
     void *dx = tape_gradient(t, x, &acc_x);
-    void *dweight = tape_gradient(t, weight, &acc_weight);
+    void *dweight = tape_weight_gradient(t, weight, &acc_weight);
     void *dbias = tape_gradient(t, bias, &acc_bias);
     size_t mark = tape_scratch_begin(t);
     void *scratch = tape_scratch(t, z->scratch);

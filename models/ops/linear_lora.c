@@ -41,8 +41,8 @@ static void linear_lora_rule(tape *t, const tape_node *node) {
     stream *s = t->device->stream;
     lora_shape z = saved->z;
     for (int i = 0; i < z.parts; i++) {
-        z.part[i].da = tape_gradient(t, node->in[BASE + 2 * i], &z.part[i].acc_a);
-        z.part[i].db = tape_gradient(t, node->in[BASE + 2 * i + 1], &z.part[i].acc_b);
+        z.part[i].da = tape_weight_gradient(t, node->in[BASE + 2 * i], &z.part[i].acc_a);
+        z.part[i].db = tape_weight_gradient(t, node->in[BASE + 2 * i + 1], &z.part[i].acc_b);
     }
     void *dx = linear_back(t, &saved->size, y, x, node->in[1], node->in[2]);
     if (z.N == 0) {

@@ -78,7 +78,7 @@ static void *seen_image(tape *t, const tensor *x, const batch_norm_saved *n) {
 static void weight_gradient(tape *t, const norm_conv2d_saved *saved, tensor *weight, const tensor *x,
                             const void *seen, const void *dy) {
     int acc;
-    void *dweight = tape_gradient(t, weight, &acc);
+    void *dweight = tape_weight_gradient(t, weight, &acc);
     if (!dweight) return;
     const window_shape *z = &saved->z;
     if (!z->B) {

@@ -8,7 +8,7 @@
 static void sum_channels_rule(tape *t, const tape_node *node) {
     tensor *y = node->out[0], *x = node->in[0];
     int acc;
-    void *dx = tape_gradient(t, x, &acc);
+    void *dx = tape_weight_gradient(t, x, &acc);
     t->device->ops->sum_channels_backward(dx, tape_output_gradient(y), tensor_count(y), x->dim[3],
                                           acc, y->grad->type, t->device->stream);
 }

@@ -36,15 +36,15 @@ tensor *concat_tokens(tape *t, tensor *a, tensor *b) {
     return y;
 }
 
-// dx = dy at the part's place, 0 elsewhere.
+// dx = dy at the part's place, 0 elsewhere; a part of a weight is a weight, with a wide gradient.
 static void slice_tokens_rule(tape *t, const tape_node *node) {
     tensor *y = node->out[0], *x = node->in[0];
     const token_part *part = node->saved;
     int acc;
-    void *dx = tape_gradient(t, x, &acc);
+    void *dx = tape_weight_gradient(t, x, &acc);
     if (!acc) t->device->zero(t->device, dx, (size_t)tensor_count(x) * dtype_size(x->grad->type));
     t->device->ops->put_tokens(dx, tape_output_gradient(y), y->dim[0], part->n, part->total,
-                               part->offset, acc, y->type, t->device->stream);
+                               part->offset, acc, x->grad->type, t->device->stream);
 }
 
 tensor *slice_tokens(tape *t, tensor *inp, int64_t first, int64_t count) {
@@ -59,5 +59,6 @@ tensor *slice_tokens(tape *t, tensor *inp, int64_t first, int64_t count) {
     t->device->ops->take_tokens(y->data, inp->data, B, part->n, part->total, part->offset, 0,
                                 y->type, t->device->stream);
     tape_record(t, "slice_tokens", slice_tokens_rule, part, &y, 1, &inp, 1);
+    if (y->grad) y->grad->type = inp->grad->type;
     return y;
 }

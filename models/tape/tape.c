@@ -178,7 +178,7 @@ static size_t gradient_bytes(const tensor *x) {
     return (size_t)tensor_count(x) * dtype_size(x->grad->type);
 }
 
-void *tape_gradient(tape *t, tensor *x, int *accumulate) {
+void *tape_weight_gradient(tape *t, tensor *x, int *accumulate) {
     *accumulate = 0;
     if (!x || !x->grad) return NULL;
     gradient *g = x->grad;
@@ -187,6 +187,13 @@ void *tape_gradient(tape *t, tensor *x, int *accumulate) {
     *accumulate = g->written;
     g->written = true;
     return g->data;
+}
+
+void *tape_gradient(tape *t, tensor *x, int *accumulate) {
+    if (x && x->grad && x->grad->type != x->type)
+        die("tape_gradient: a rule writes %s where the gradient is %s: its op takes no weights there", dtype_name(x->type),
+            dtype_name(x->grad->type));
+    return tape_weight_gradient(t, x, accumulate);
 }
 
 const void *tape_output_gradient(const tensor *y) {
@@ -209,7 +216,7 @@ static void run_rule(tape *t, const tape_node *node) {
         tensor *y = node->out[i];
         if (y->grad->written) continue;
         int accumulate; // this output does not matter to the loss, others of the node do
-        void *dy = tape_gradient(t, y, &accumulate);
+        void *dy = tape_weight_gradient(t, y, &accumulate);
         t->device->zero(t->device, dy, gradient_bytes(y));
     }
     node->rule(t, node);

@@ -106,9 +106,12 @@ void tape_record(tape *t, const char *op, tape_rule rule, void *saved, tensor *c
 // needs.
 bool tape_wants(const tape *t, tensor *const *in, int ins);
 
-// Where a rule puts X's gradient: NULL if none is wanted; *ACCUMULATE tells to add (1) or write
-// (0). Counts as the touch: call once per rule and input, and fill all of it.
+// Where a rule puts X's gradient, in X's type: NULL if none is wanted; *ACCUMULATE tells to add (1) or
+// write (0). Counts as the touch: call once per rule and input, and fill all of it. Dies where the
+// gradient has another type: a matrix of parameters has a wide one in narrow precisions.
 void *tape_gradient(tape *t, tensor *x, int *accumulate);
+// The same of a weight, or of what stands for one: in x->grad's own type.
+void *tape_weight_gradient(tape *t, tensor *x, int *accumulate);
 // The gradient of an output, complete when a rule runs.
 const void *tape_output_gradient(const tensor *y);
 

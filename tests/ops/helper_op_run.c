@@ -149,7 +149,7 @@ static void weigh_rule(tape *t, const tape_node *node) {
     for (int u = 0; u < node->ins; u++) {
         tensor *y = node->in[u];
         int acc;
-        void *dy = tape_gradient(t, y, &acc);
+        void *dy = tape_weight_gradient(t, y, &acc);
         if (!dy || t->device == t->dry) continue;
         double *values = numbers_read(t->device, dy, y->grad->type, tensor_count(y));
         for (int64_t i = 0; i < tensor_count(y); i++)

@@ -155,7 +155,20 @@ static void view_of_other_size(tape *t) {
     tape_view(t, tape_tensor(t, 2, (int64_t[]){2, 3}), 1, (int64_t[]){5});
 }
 
+// A matrix of parameters in bf16 has its gradient in f32; this op writes it in its input's type.
+static void weight_where_none_is_taken(tape *t) {
+    uint16_t data[6] = {0};
+    float d[6];
+    gradient g;
+    tensor x = tensor_over(data, DTYPE_BF16, 2, (int64_t[]){2, 3});
+    int accumulate;
+    tensor_want(&x, &g, d);
+    g.type = DTYPE_F32;
+    tape_gradient(t, &x, &accumulate);
+}
+
 START_TEST(wrong_calls) {
+    expect_death(weight_where_none_is_taken, "a rule writes BF16 where the gradient is F32");
     expect_death(loss_of_five, "the loss has 5 elements, expected 1");
     expect_death(view_of_other_size, "(2, 3) cannot be seen as (5)");
 }

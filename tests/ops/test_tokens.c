@@ -41,20 +41,22 @@ START_TEST(concat_tokens_shapes) {
 END_TEST
 
 START_TEST(slice_tokens_shapes) {
-    // B, T, D; first, count
+    // B, T, D; first, count. Of activations and of weights.
     static const int64_t dims[][5] = {{1, 1, 1, 0, 1},
                                       {2, 5, 7, 1, 3},
                                       {3, 16, 16, 15, 1},
                                       {7, 31, 3, 0, 29},
                                       {2, 197, 24, 1, 196}};
-    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+    for (size_t i = 0; i < 2 * sizeof dims / sizeof *dims; i++) {
+        const int64_t *d = dims[i / 2];
         op_check(&(op_case){
             .op = "slice_tokens",
-            .input = {{.rank = 3, .dim = {dims[i][0], dims[i][1], dims[i][2]}, .gradient = true}},
+            .input = {{.rank = 3, .dim = {d[0], d[1], d[2]}, .gradient = true, .weight = i % 2}},
             .inputs = 1,
             .run = run_slice,
-            .context = &dims[i][3],
+            .context = &d[3],
         });
+    }
 }
 END_TEST
 
