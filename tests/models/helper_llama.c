@@ -99,9 +99,12 @@ static void fill_rotary(speaker *s, const safetensors *file) {
 
 void speaker_open(speaker *s, bool oracle, llama_case which, const llama_config *c,
                   const safetensors *file) {
+    speaker_open_on(s, reference_device(oracle), which, c, file);
+}
+
+void speaker_open_on(speaker *s, device *d, llama_case which, const llama_config *c, const safetensors *file) {
     memset(s, 0, sizeof *s);
     s->which = which;
-    device *d = reference_device(oracle);
     params *p = &s->base.params;
     const int64_t rows = LLAMA_SAMPLES * LLAMA_LONGEST, images = LLAMA_SAMPLES * LLAMA_QUERIES;
     reference_begin(&s->base, d);

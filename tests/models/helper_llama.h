@@ -40,6 +40,8 @@ typedef struct speaker {
 // Weights drawn. FILE: rotary positions are those of the reference; NULL: llama_fill's.
 void speaker_open(speaker *s, bool oracle, llama_case which, const llama_config *c,
                   const safetensors *file);
+// The same on D, which belongs to S from now on.
+void speaker_open_on(speaker *s, device *d, llama_case which, const llama_config *c, const safetensors *file);
 void speaker_close(speaker *s);
 // Takes samples FIRST to FIRST + COUNT - 1 of a step to the device, with their weights in the whole
 // step's loss; SHARE: what they begin with once.

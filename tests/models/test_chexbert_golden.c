@@ -1,94 +1,25 @@
-// CheXbert against transformers' BertModel with CheXbert's heads and loss, small. Two gates, as in
+// CheXbert against transformers' BertModel with CheXbert's heads and loss, labeler_config. Two gates, as in
 // test_classifier_golden.c: (a) one step from the reference's weights, in f32 on the CPU and in
 // double on the oracle; (b) free-running in double. The reference pads its texts, the toolkit packs
 // them. Golden values: scripts/golden/bert.py. Every rule on the tape is also made wrong by a
 // hundredth, and must turn both gates red.
 #include "models/bert_weights.h"
-#include "models/chexbert.h"
 #include "optim/adamw.h"
-#include "tests/models/helper_bert.h"
+#include "tests/models/helper_labeler.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const bert_config small = {.vocabulary = 64,
-                                  .positions = 16,
-                                  .token_types = 2,
-                                  .width = 32,
-                                  .layers = 2,
-                                  .heads = 2,
-                                  .inner = 64};
-static const char *const kinds[] = {"gradient", NULL};
-
-typedef struct labeler {
-    reference_model base;
-    chexbert model;
-    packed_texts texts;
-    packed_block targets;
-    tensor target[CHEXBERT_HEADS], *each[CHEXBERT_HEADS]; // i32 (B)
-    tensor *logits[CHEXBERT_HEADS];
-    int count;
-} labeler;
-
-static void labeler_open(labeler *l, bool oracle, const bert_config *c, int64_t B, int64_t most) {
-    memset(l, 0, sizeof *l);
-    device *d = reference_device(oracle);
-    reference_begin(&l->base, d);
-    chexbert_make(&l->model, &l->base.params, c);
-    status rc = params_allocate(&l->base.params);
-    for (int h = 0; h < CHEXBERT_HEADS; h++) {
-        l->target[h] = (tensor){.type = DTYPE_I32, .rank = 1, .dim = {B}};
-        l->each[h] = &l->target[h];
-    }
-    if (!rc) rc = packed_texts_open(&l->texts, d, B, most);
-    if (!rc) rc = packed_open(&l->targets, d, l->each, CHEXBERT_HEADS);
-    if (rc) die("%s", status_text());
-    reference_fill(&l->base);
-}
-
-static void labeler_close(labeler *l) {
-    packed_close(&l->targets);
-    packed_texts_close(&l->texts);
-    reference_close(&l->base);
-}
-
 static bool with_filler; // rows are rounded up
-
-static void load_step(labeler *l, int step) {
-    int32_t ids[BERT_MOST * BERT_LONGEST], first[BERT_MOST + 1];
-    char name[64];
-    l->count = bert_texts(step, small.vocabulary, ids, first);
-    l->texts.steps = with_filler;
-    packed_texts_load(&l->texts, ids, first, l->count, 0);
-    ck_assert(l->texts.ids.dim[0] > first[l->count] || !with_filler);
-    for (int h = 0; h < CHEXBERT_HEADS; h++) {
-        snprintf(name, sizeof name, "step.%d.target.%d", step, h);
-        l->target[h].dim[0] = l->count;
-        for (int i = 0; i < l->count; i++)
-            packed_host(&l->targets, &l->target[h])[i] =
-                (int32_t)(reference_uniform(name, i) * chexbert_answers(h));
-    }
-    packed_send(&l->targets);
-}
-
-static tensor *loss_body(reference_model *m, void *context) {
-    labeler *l = context;
-    return chexbert_loss(&m->tape, &l->model, &l->texts, l->each, l->count);
-}
-
-static tensor *logits_body(reference_model *m, void *context) {
-    labeler *l = context;
-    chexbert_logits(&m->tape, &l->model, &l->texts, l->logits);
-    return l->logits[0];
-}
+static const char *const kinds[] = {"gradient", NULL};
 
 static double run_loss(labeler *l, rule_mutation *change) {
     l->base.tape.training = true;
     l->base.tape.observe = rule_mutate;
     l->base.tape.observe_context = change;
-    double *loss = reference_values(reference_run(&l->base, loss_body, l, true)), value = loss[0];
+    double *loss = reference_values(reference_run(&l->base, labeler_loss, l, true)), value = loss[0];
     mem_free(loss);
     return value;
 }
@@ -97,7 +28,7 @@ static double run_loss(labeler *l, rule_mutation *change) {
 static void judge_logits(verdict *v, labeler *l, const safetensors *file, double limit) {
     int64_t n, columns = 0, all = 0;
     l->base.tape.training = false;
-    reference_run(&l->base, logits_body, l, false);
+    reference_run(&l->base, labeler_logits, l, false);
     double *want = golden_tensor(file, "logits", -1, &n), *got;
     if (mem_new(&got, n, "logits")) die("%s", status_text());
     for (int h = 0; h < CHEXBERT_HEADS; h++) all += l->logits[h]->dim[1];
@@ -120,8 +51,8 @@ static verdict gate_a(bool oracle, rule_mutation change) {
     labeler l;
     verdict v = {0};
     int64_t n;
-    labeler_open(&l, oracle, &small, BERT_MOST, BERT_LONGEST);
-    load_step(&l, 0);
+    labeler_open(&l, oracle, &labeler_config, BERT_MOST, BERT_LONGEST);
+    labeler_load(&l, 0, with_filler);
     judge_logits(&v, &l, file, most->value);
     double *loss = golden_tensor(file, "loss", -1, &n);
     judge_loss(&v, run_loss(&l, &change), loss[0], most->loss, "loss");
@@ -149,7 +80,7 @@ static verdict gate_b(rule_mutation change) {
     adamw o;
     verdict v = {0};
     int64_t n;
-    labeler_open(&l, true, &small, BERT_MOST, BERT_LONGEST);
+    labeler_open(&l, true, &labeler_config, BERT_MOST, BERT_LONGEST);
     params *p = &l.base.params;
     adamw_options options = adamw_defaults(ADAMW_TORCH);
     options.eps = bert_eps;
@@ -158,7 +89,7 @@ static verdict gate_b(rule_mutation change) {
     double *losses = golden_tensor(file, "losses", -1, &n);
     ck_assert_int_eq(n, BERT_STEPS);
     for (int step = 0; step < BERT_STEPS; step++) {
-        load_step(&l, step);
+        labeler_load(&l, step, with_filler);
         judge_loss(&v, run_loss(&l, &change), losses[step], bert_free_loss, "loss");
         adamw_set_lr(&o, l.base.device, bert_lr);
         adamw_step(&o, l.base.device, p->values, p->gradients, slices, slices_of(&l.base, slices));
@@ -198,13 +129,13 @@ START_TEST(mutations_turn_both_gates_red) {
     static const char *const expected[] = {
         "linear", "layer_norm", "gelu", "attention_rows", "cross_entropy", "add", "embedding"};
     labeler l;
-    labeler_open(&l, true, &small, BERT_MOST, BERT_LONGEST);
+    labeler_open(&l, true, &labeler_config, BERT_MOST, BERT_LONGEST);
     rules all = {0};
-    load_step(&l, 0);
+    labeler_load(&l, 0, with_filler);
     l.base.tape.training = true;
     l.base.tape.observe = rules_collect;
     l.base.tape.observe_context = &all;
-    reference_run(&l.base, loss_body, &l, true);
+    reference_run(&l.base, labeler_loss, &l, true);
     labeler_close(&l);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         ck_assert_msg(rules_have(&all, expected[i]), "%s is not on the tape", expected[i]);

@@ -2,139 +2,18 @@
 // reference pads its texts and makes four calls; the toolkit packs them and makes two passes. Hard negatives are given.
 // Gates as in test_chexbert_golden.c: (a) one step from the reference's weights, each loss alone and their sum, in f32
 // on the CPU and in double on the oracle; (b) free-running in double. Golden values: scripts/golden/bert.py.
-#include "models/aligner.h"
 #include "models/bert_weights.h"
 #include "optim/adamw.h"
-#include "tests/models/helper_bert.h"
+#include "tests/models/helper_learner.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// As in the scripts.
-enum { VOCABULARY = 64, BEGIN = VOCABULARY, QUERIES = 8, LAYERS = 4, GRID = 3, TENSORS = 127 };
+enum { TENSORS = 127 };
 static const double weight_decay = 0.05;
-static const aligner_config small = {
-    .encoder = {.image_size = 32 * GRID,
-                .stem = 4,
-                .stages = 1,
-                .width = {4},
-                .blocks = {1},
-                .vit_width = 16,
-                .pooler_blocks = 1,
-                .pooler_heads = 2,
-                .joint_width = 24},
-    .qformer = {.bert = {.vocabulary = VOCABULARY + 1,
-                         .positions = 16,
-                         .width = 32,
-                         .layers = LAYERS,
-                         .heads = 2,
-                         .inner = 64},
-                .queries = QUERIES,
-                .image_width = 24,
-                .cross_every = 2,
-                .projection = 16,
-                .smoothing = 0.1},
-    .channel_runs = true,
-};
-
-typedef enum part { CONTRAST, MATCH, CAPTION, SUM, PARTS } part;
-static const char *const part_names[PARTS] = {"itc", "itm", "lm", "sum"};
 static const char *const part_kinds[PARTS][4] = {{"itc"}, {"itm"}, {"lm"}, {"itc", "itm", "lm"}};
-
-// How a batch is laid out; the numbers must not depend on it.
-typedef enum layout {
-    ALONE,   // as on a single rank
-    RANKS,   // wrong images are fetched from the global batch, as on several ranks
-    STEPPED, // filler rows, as where steps are recorded
-    LAYOUTS
-} layout;
-static const char *const layout_names[LAYOUTS] = {"alone", "as among ranks", "with filler"};
-
-typedef struct learner {
-    reference_model base;
-    aligner model;
-    aligner_batch batch;
-    int step, count;
-    const safetensors *inputs; // that hold the image, instead of draws
-    part part; // the loss that run_part goes back from
-    aligner_losses losses;
-    // Of calls_body.
-    tensor *tokens, *image_features, *text_features, *image_to_text, *text_to_image;
-    qformer_states states;
-} learner;
-
-// Parameters are left as they are.
-static void learner_make(learner *l, device *d, const aligner_config *c, const aligner_batch_limits *most) {
-    memset(l, 0, sizeof *l);
-    reference_begin(&l->base, d);
-    params *p = &l->base.params;
-    aligner_make(&l->model, p, c);
-    params_freeze(p, aligner_encoder_prefix);
-    status rc = params_allocate(p);
-    if (!rc) rc = aligner_fill(&l->model, p);
-    if (!rc) rc = aligner_batch_open(&l->batch, d, c->qformer.queries, l->model.image_tokens, most);
-    if (rc) die("%s", status_text());
-}
-
-static void learner_open(learner *l, bool oracle, layout how) {
-    const aligner_batch_limits most = {
-        .own = BERT_MOST, .all = BERT_MOST, .most = BERT_LONGEST, .alone = how != RANKS};
-    learner_make(l, reference_device(oracle), &small, &most);
-    l->batch.steps = how == STEPPED;
-    reference_fill(&l->base);
-}
-
-static void learner_close(learner *l) {
-    aligner_batch_close(&l->batch);
-    reference_close(&l->base);
-}
-
-// --- inputs -------------------------------------------------------------------------------------
-// For each sample another one.
-static void draw_others(int32_t *others, const char *kind, int step, int count) {
-    char name[64];
-    snprintf(name, sizeof name, "step.%d.negative_%s", step, kind);
-    for (int i = 0; i < count; i++)
-        others[i] = (i + 1 + (int32_t)(reference_uniform(name, i) * (count - 1))) % count;
-}
-
-static void load_step(learner *l, int step) {
-    int32_t ids[BERT_MOST * BERT_LONGEST], first[BERT_MOST + 1], image[BERT_MOST], text[BERT_MOST];
-    l->step = step;
-    l->count = bert_texts(step, VOCABULARY, ids, first);
-    draw_others(image, "image", step, l->count);
-    draw_others(text, "text", step, l->count);
-    aligner_batch_load(&l->batch, &(aligner_texts){.ids = ids,
-                                                   .text_first = first,
-                                                   .wrong_image = image,
-                                                   .wrong_text = text,
-                                                   .own = l->count,
-                                                   .all = l->count,
-                                                   .begin = BEGIN});
-}
-
-// What the encoder's trunk would say: (B, grid, grid, D), drawn or read.
-static tensor *features_of(learner *l) {
-    tape *t = &l->base.tape;
-    const biovil_t *encoder = &l->model.encoder;
-    tensor *x = tape_tensor(t, 4, (int64_t[]){l->count, encoder->grid, encoder->grid, encoder->config.vit_width});
-    char name[64], *values;
-    int64_t n = tensor_count(x);
-    if (t->device == t->dry) return x;
-    snprintf(name, sizeof name, "step.%d.image", l->step);
-    double *given = l->inputs ? golden_tensor(l->inputs, "image", -1, &n) : NULL;
-    ck_assert_int_eq(n, tensor_count(x));
-    if (mem_take((void **)&values, tensor_bytes(x), 1, name)) die("%s", status_text());
-    for (int64_t i = 0; i < n; i++)
-        element_put(values, i, given ? given[i] : reference_uniform(name, i) * 2 - 1, x->type);
-    mem_free(given);
-    t->device->upload(t->device, x->data, values, tensor_bytes(x));
-    t->device->wait(t->device);
-    mem_free(values);
-    return x;
-}
 
 // --- calls one by one ---------------------------------------------------------------------------
 static tensor *calls_body(reference_model *m, void *context) {
@@ -142,7 +21,7 @@ static tensor *calls_body(reference_model *m, void *context) {
     tape *t = &m->tape;
     const qformer *q = &l->model.qformer;
     qformer_sight sight;
-    l->tokens = aligner_tokens(t, &l->model, features_of(l));
+    l->tokens = aligner_tokens(t, &l->model, learner_features(l));
     qformer_look(t, q, l->tokens, &sight);
     qformer_run(t, q, &l->batch.contrast, &sight, NULL, NULL, true, &l->states);
     l->image_features = qformer_image_features(t, q, l->states.queries);
@@ -155,8 +34,8 @@ static tensor *calls_body(reference_model *m, void *context) {
 // Each text's [CLS], of all rows that the reference has.
 static void judge_first_rows(verdict *v, const learner *l, const safetensors *file, double limit) {
     int32_t ids[BERT_MOST * BERT_LONGEST], first[BERT_MOST + 1];
-    int64_t n, D = small.qformer.bert.width;
-    int count = bert_texts(l->step, VOCABULARY, ids, first);
+    int64_t n, D = learner_config.qformer.bert.width;
+    int count = bert_texts(l->step, LEARNER_VOCABULARY, ids, first);
     double *all = golden_tensor(file, "text.hidden", -1, &n), *got = reference_values(l->states.texts);
     ck_assert_int_eq(n, first[count] * D);
     ck_assert_int_eq(tensor_count(l->states.texts), count * D);
@@ -171,7 +50,7 @@ static void judge_calls(verdict *v, const learner *l, const safetensors *file, d
     char name[64];
     judge_value(v, m, file, "image.tokens", l->tokens, limit);
     judge_value(v, m, file, "image.hidden", l->states.queries, limit);
-    for (int i = 0; i < LAYERS; i++) {
+    for (int i = 0; i < LEARNER_LAYERS; i++) {
         snprintf(name, sizeof name, "image.key.%d", i);
         judge_value(v, m, file, name, l->states.k[i], limit);
         snprintf(name, sizeof name, "image.value.%d", i);
@@ -189,7 +68,7 @@ static verdict run_calls(bool oracle, layout how) {
     learner l;
     verdict v = {0};
     learner_open(&l, oracle, how);
-    load_step(&l, 0);
+    learner_load(&l, 0);
     reference_run(&l.base, calls_body, &l, false);
     judge_calls(&v, &l, file, oracle ? bert_double.value : bert_f32.value);
     learner_close(&l);
@@ -200,7 +79,7 @@ static verdict run_calls(bool oracle, layout how) {
 // Images alone, as `radialog embed` asks: a batch of empty texts.
 static tensor *embed_body(reference_model *m, void *context) {
     learner *l = context;
-    tensor *tokens = aligner_tokens(&m->tape, &l->model, features_of(l));
+    tensor *tokens = aligner_tokens(&m->tape, &l->model, learner_features(l));
     return aligner_embed(&m->tape, &l->model, &l->batch.contrast, tokens);
 }
 
@@ -220,20 +99,12 @@ static verdict run_embed(bool oracle) {
 }
 
 // --- steps --------------------------------------------------------------------------------------
-static tensor *loss_body(reference_model *m, void *context) {
-    learner *l = context;
-    aligner_losses *x = &l->losses;
-    aligner_loss(&m->tape, &l->model, &l->batch, features_of(l), x);
-    tensor *const loss[PARTS] = {x->contrast, x->match, x->caption, x->sum};
-    return loss[l->part];
-}
-
 static void run_part(learner *l, part which, rule_mutation *change) {
     l->part = which;
     l->base.tape.training = true;
     l->base.tape.observe = rule_mutate;
     l->base.tape.observe_context = change;
-    reference_run(&l->base, loss_body, l, true);
+    reference_run(&l->base, learner_loss, l, true);
 }
 
 // All losses of row STEP.
@@ -257,7 +128,7 @@ static verdict gate_a(bool oracle, layout how, part which, rule_mutation change)
     learner l;
     verdict v = {0};
     learner_open(&l, oracle, how);
-    load_step(&l, 0);
+    learner_load(&l, 0);
     run_part(&l, which, &change);
     judge_losses(&v, &l, file, 0, most->loss);
     judge_value(&v, &l.base, file, "match.logits", l.losses.match_logits, most->value);
@@ -294,7 +165,7 @@ static verdict gate_b(layout how, rule_mutation change) {
     void *start = values_copy(&l.base);
     if (adamw_init(&o, l.base.device, p->trainable, options)) die("%s", status_text());
     for (int step = 0; step < BERT_STEPS; step++) {
-        load_step(&l, step);
+        learner_load(&l, step);
         run_part(&l, SUM, &change);
         judge_losses(&v, &l, file, step, bert_free_loss);
         adamw_set_lr(&o, l.base.device, bert_lr);
@@ -322,7 +193,7 @@ START_TEST(calls_one_by_one) {
         for (layout how = 0; how < LAYOUTS; how++) {
             verdict v = run_calls(oracle, how);
             expect_green("calls", oracle, layout_names[how], &v);
-            ck_assert_int_eq(v.compared, 2 + 2 * LAYERS + 5);
+            ck_assert_int_eq(v.compared, 2 + 2 * LEARNER_LAYERS + 5);
         }
         verdict v = run_embed(oracle);
         expect_green("embed", oracle, "", &v);
@@ -357,12 +228,12 @@ START_TEST(mutations_turn_both_gates_red) {
     learner l;
     rules all = {0};
     learner_open(&l, true, RANKS);
-    load_step(&l, 0);
+    learner_load(&l, 0);
     l.part = SUM;
     l.base.tape.training = true;
     l.base.tape.observe = rules_collect;
     l.base.tape.observe_context = &all;
-    reference_run(&l.base, loss_body, &l, true);
+    reference_run(&l.base, learner_loss, &l, true);
     learner_close(&l);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         ck_assert_msg(rules_have(&all, expected[i]), "%s is not on the tape", expected[i]);
