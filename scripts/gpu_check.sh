@@ -121,15 +121,15 @@ step_ops() {
     [ -z "$REHEARSE" ] || { run_tests '^test_(add|linear|relu)$' 2 || fail "ops differ"; return; }
     need_device
     need_cuda_build
-    run_tests '^(gpu_test_.*|test_cuda_(libraries|fused))$' "$(($(cores) / 2 + 1))" 'graphs|device_models' ||
+    run_tests '^(gpu_test_.*|test_cuda_(libraries|fused))$' "$(($(cores) / 2 + 1))" 'graphs|test_device_' ||
         fail "ops differ"
 }
 
 step_models() {
-    [ -z "$REHEARSE" ] || { run_tests '^test_device_models$' 1 || fail "models differ"; return; }
+    [ -z "$REHEARSE" ] || { run_tests '^test_device_(aligner|chexbert|llama|models)$' 1 || fail "models differ"; return; }
     need_device
     need_cuda_build
-    run_tests '^gpu_test_(graphs|device_models)' 3 || fail "models or replayed steps differ"
+    run_tests '^gpu_test_(graphs|device_(aligner|chexbert|llama|models))' 3 || fail "models or replayed steps differ"
 }
 
 # --- sanitizers ----------------------------------------------------------------------------------------------
