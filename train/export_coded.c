@@ -13,7 +13,8 @@ status coded_base_open(coded_base *b, weights *file, const llama_config *c, cons
     if (rc) return rc;
     llama_make(&b->model, &b->params, &base);
     language_freeze_base(&b->params, storage);
-    return b->params.failed;
+    if (b->params.failed) return b->params.failed;
+    return params_code_check(&b->params, file); // at once, not where a large base is half written
 }
 
 void coded_base_close(coded_base *b) {

@@ -244,10 +244,12 @@ static status load_part(params *p, weights *file, const param *q, const param_fi
     return rc;
 }
 
-// What params_load has asked of all tensors before, params_code asks here of each.
-static status expect_fit(const weights *file, const load_recipe *r, const param *q, const param_file *part,
-                         const weight_entry *e) {
-    char have[SHAPE_TEXT_SIZE], want[SHAPE_TEXT_SIZE];
+// PART of Q in FILE. Its size is params_load's question to all tensors before, and of params_code to each.
+static status find_part(const weight_entry **out, const weights *file, const load_recipe *r, const param *q,
+                        const param_file *part) {
+    char name[NAME_SIZE], have[SHAPE_TEXT_SIZE], want[SHAPE_TEXT_SIZE];
+    const weight_entry *e = *out = find_entry(name, file, r, part->name);
+    if (!e) return status_fail(STATUS_FORMAT, "%s: has no %s", weights_path(file), part->name);
     if (fits(r, q, part, e)) return STATUS_OK;
     return status_fail(STATUS_FORMAT, "%s: %s is %s, %s by the configuration", weights_path(file), e->name,
                        shape_text(have, e->rank, e->dim), shape_text(want, part->rank, part->dim));
@@ -256,14 +258,13 @@ static status expect_fit(const weights *file, const load_recipe *r, const param 
 // All parts of Q: into P, or of a parameter in few bits into CODES. *LOADED counts them.
 static status load_parts(params *p, weights *file, const load_recipe *r, const param *q, quantise *codes,
                          int64_t *loaded) {
-    char name[NAME_SIZE];
+    const weight_entry *e;
     status rc = q->coded ? quantise_open(codes, q->quantised.how, q->value.dim[0], q->value.dim[1]) : STATUS_OK;
     for (int j = 0; j < param_files(q) && !rc; j++) {
         const param_file part = param_file_at(q, j);
-        const weight_entry *e = find_entry(name, file, r, part.name);
-        if (!e) return status_fail(STATUS_FORMAT, "%s: has no %s", weights_path(file), part.name);
-        rc = expect_fit(file, r, q, &part, e);
-        if (!rc) rc = is_as_kept(q, e) ? copy_part(p, file, q, &part, e) : load_part(p, file, q, &part, e, codes);
+        rc = find_part(&e, file, r, q, &part);
+        if (rc) break;
+        rc = is_as_kept(q, e) ? copy_part(p, file, q, &part, e) : load_part(p, file, q, &part, e, codes);
         weights_forget(file, e);
         *loaded += !rc;
     }
@@ -279,8 +280,24 @@ static status load_one(params *p, weights *file, const load_recipe *r, param *q,
     return rc;
 }
 
+static const load_recipe own_names;
+
+status params_code_check(const params *p, const weights *file) {
+    const weight_entry *e;
+    status rc = STATUS_OK;
+    for (size_t i = 0; i < p->count && !rc; i++) {
+        const param *q = p->item[i];
+        if (!q->coded) continue;
+        rc = quantise_check(q->quantised.how, q->value.dim[1]);
+        for (int j = 0; j < param_files(q) && !rc; j++) {
+            const param_file part = param_file_at(q, j);
+            rc = find_part(&e, file, &own_names, q, &part);
+        }
+    }
+    return rc;
+}
+
 status params_code(quantise *out, weights *file, const param *q) {
-    static const load_recipe own_names;
     int64_t loaded = 0;
     *out = (quantise){0};
     return load_parts(NULL, file, &own_names, q, out, &loaded);

@@ -39,6 +39,8 @@ status params_load_told(params *p, weights *file, const load_recipe *recipe);
 // Our own checkpoints, which have the model's names and no others.
 extern const load_recipe load_own;
 
+// Whether params_code can make all of P's coded parameters from FILE, as far as sizes tell: nothing is read.
+status params_code_check(const params *p, const weights *file);
 // The codes of the coded parameter Q from FILE, under the names that Q's parts have: to be closed by
 // quantise_close, also after a failure. Errors: FORMAT where a part is missing, misshapen or holds NaN or an
 // infinity, and as quantise_open has them; IO; MEMORY.

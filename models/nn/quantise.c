@@ -57,14 +57,17 @@ static size_t code_bytes(quantisation how, int64_t N, int64_t K) {
     return (size_t)(how == QUANT_NF4 ? N * K / 2 : N * K);
 }
 
+status quantise_check(quantisation how, int64_t K) {
+    if (how != QUANT_NF4 || K % NF4_BLOCK == 0) return STATUS_OK;
+    return status_fail(STATUS_USAGE, "NF4 takes rows of whole blocks of %d numbers; these have %lld: take int8 or fp8",
+                       NF4_BLOCK, (long long)K);
+}
+
 status quantise_open(quantise *q, quantisation how, int64_t N, int64_t K) {
     *q = (quantise){.how = how, .N = N, .K = K};
-    if (how == QUANT_NF4 && K % NF4_BLOCK)
-        return status_fail(
-            STATUS_USAGE,
-            "NF4 takes rows of whole blocks of %d numbers; these have %lld: take int8 or fp8", NF4_BLOCK,
-            (long long)K);
-    status rc = mem_new((uint8_t **)&q->codes, code_bytes(how, N, K) + 1, "codes of a weight");
+    status rc = quantise_check(how, K);
+    if (rc) return rc;
+    rc = mem_new((uint8_t **)&q->codes, code_bytes(how, N, K) + 1, "codes of a weight");
     if (!rc) rc = mem_new(&q->scale, scales_of(how, N, K) + 1, "scales of a weight");
     if (!rc && how == QUANT_NF4)
         rc = mem_new(&q->sizes, blocks_of(N, K) + 1, "sizes of a weight's blocks");

@@ -22,6 +22,8 @@ typedef struct quantise {
 } quantise;
 
 // USAGE where K is no multiple of 64 (NF4); MEMORY.
+// Whether rows of K numbers can be coded so: USAGE where they are no whole blocks.
+status quantise_check(quantisation how, int64_t K);
 status quantise_open(quantise *q, quantisation how, int64_t N, int64_t K);
 void quantise_close(quantise *q); // also of one that is all zero
 // Rows FIRST to FIRST + COUNT: values (COUNT, K), in any order of rows. USAGE where one is not
