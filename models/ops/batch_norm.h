@@ -18,7 +18,7 @@ static inline int64_t batch_norm_sums_length(int64_t C) {
 
 // Checks the arguments and settles mean and rstd; this batch's move the running statistics.
 batch_norm_saved batch_norm_begin(tape *t, const char *op, const tensor *inp, const batch_norm_args *a);
-// Sums of Y's rows over all ranks, which batch_norm_args take.
+// Room for sums over the rows of all ranks, which batch_norm_args take: whoever made them fills it and adds them up.
 tensor *batch_norm_sums_tensor(tape *t, int64_t C);
 // Gradients of the inputs IN from DY, that of the output Y. SUMS (may be NULL) are batch_norm_backward_sums', where
 // they are known already; RELU false: DY stands before the ReLU.

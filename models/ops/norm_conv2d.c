@@ -67,7 +67,7 @@ typedef struct norm_conv2d_saved {
 
 enum { CONV_WEIGHT = BN_INPUTS, INPUTS }; // of the recorded call: behind batch norm's
 
-// What the convolution sees of X, in scratch. Where the gradients below get none, a fused call makes it.
+// What the convolution sees of X, in scratch: NULL of a batch without rows.
 static void *seen_image(tape *t, const tensor *x, const batch_norm_saved *n) {
     void *seen = tape_scratch(t, tensor_bytes(x));
     t->device->ops->batch_norm_apply(seen, x->data, NULL, n->norm.mean, n->norm.rstd, n->norm.weight, n->norm.bias,
@@ -75,8 +75,9 @@ static void *seen_image(tape *t, const tensor *x, const batch_norm_saved *n) {
     return seen;
 }
 
+// FUSED: the scratch of the fused call, which makes what the convolution sees itself; 0: SEEN is that.
 static void weight_gradient(tape *t, const norm_conv2d_saved *saved, tensor *weight, const tensor *x,
-                            const void *seen, const void *dy) {
+                            const void *seen, size_t fused, const void *dy) {
     int acc;
     void *dweight = tape_weight_gradient(t, weight, &acc);
     if (!dweight) return;
@@ -86,34 +87,34 @@ static void weight_gradient(tape *t, const norm_conv2d_saved *saved, tensor *wei
         return;
     }
     size_t mark = tape_scratch_begin(t);
-    void *scratch = tape_scratch(t, seen ? plain_scratch(t, z) : fused_scratch(t, FUSED_NORM_BACKWARD_WEIGHT, z));
+    void *scratch = tape_scratch(t, fused ? fused : plain_scratch(t, z));
     const struct op_kernels *ops = t->device->ops; // after the memory: it may have been too much
-    if (seen)
-        ops->conv2d_backward_weight(dweight, NULL, dy, seen, z, acc, 0, x->type, scratch, t->device->stream);
-    else
+    if (fused)
         ops->norm_conv2d_backward_weight(dweight, dy, x->data, &saved->norm.norm, z, acc, x->type, scratch,
                                          t->device->stream);
+    else
+        ops->conv2d_backward_weight(dweight, NULL, dy, seen, z, acc, 0, x->type, scratch, t->device->stream);
     tape_scratch_end(t, mark);
 }
 
-static void norm_gradients(tape *t, const norm_conv2d_saved *saved, tensor *const *in, const void *seen,
+static void norm_gradients(tape *t, const norm_conv2d_saved *saved, tensor *const *in, const void *seen, size_t fused,
                            const void *dy) {
     const window_shape *z = &saved->z;
     const tensor *x = in[BN_X];
     size_t mark = tape_scratch_begin(t);
     void *dseen = tape_scratch(t, tensor_bytes(x));
-    double *sums = seen ? NULL : tape_scratch(t, (size_t)batch_norm_sums_length(z->C) * sizeof *sums);
+    double *sums = fused ? tape_scratch(t, (size_t)batch_norm_sums_length(z->C) * sizeof *sums) : NULL;
     const size_t inner = tape_scratch_begin(t);
-    void *scratch = tape_scratch(t, seen ? plain_scratch(t, z) : fused_scratch(t, FUSED_NORM_BACKWARD_INPUT, z));
+    void *scratch = tape_scratch(t, fused ? fused : plain_scratch(t, z));
     const struct op_kernels *ops = t->device->ops; // after the memory: it may have been too much
     const void *weight = in[CONV_WEIGHT]->data;
     stream *s = t->device->stream;
-    if (!seen)
+    if (fused)
         ops->norm_conv2d_backward_input(dseen, sums, dy, weight, x->data, &saved->norm.norm, z, x->type, scratch, s);
     else if (z->B)
         ops->conv2d_backward_input(dseen, dy, weight, z, 0, x->type, scratch, s);
     tape_scratch_end(t, inner);
-    batch_norm_backward(t, &saved->norm, in, dseen, seen, sums, seen != NULL);
+    batch_norm_backward(t, &saved->norm, in, dseen, seen, sums, !fused);
     tape_scratch_end(t, mark);
 }
 
@@ -122,13 +123,13 @@ static void norm_conv2d_rule(tape *t, const tape_node *node) {
     const norm_conv2d_saved *saved = node->saved;
     const void *dy = tape_output_gradient(node->out[0]);
     tensor *const *in = node->in;
-    const bool fused_weight = fused_scratch(t, FUSED_NORM_BACKWARD_WEIGHT, &saved->z);
-    const bool fused_input = fused_scratch(t, FUSED_NORM_BACKWARD_INPUT, &saved->z);
+    const size_t fused_weight = fused_scratch(t, FUSED_NORM_BACKWARD_WEIGHT, &saved->z);
+    const size_t fused_input = fused_scratch(t, FUSED_NORM_BACKWARD_INPUT, &saved->z);
     const bool want_norm = in[BN_X]->grad || in[BN_WEIGHT]->grad || in[BN_BIAS]->grad;
     size_t mark = tape_scratch_begin(t);
     const void *seen = fused_weight && fused_input ? NULL : seen_image(t, in[BN_X], &saved->norm);
-    weight_gradient(t, saved, in[CONV_WEIGHT], in[BN_X], fused_weight ? NULL : seen, dy);
-    if (want_norm) norm_gradients(t, saved, in, fused_input ? NULL : seen, dy);
+    weight_gradient(t, saved, in[CONV_WEIGHT], in[BN_X], seen, fused_weight, dy);
+    if (want_norm) norm_gradients(t, saved, in, seen, fused_input, dy);
     tape_scratch_end(t, mark);
 }
 
