@@ -147,7 +147,6 @@ static batch_norm_args norm_relu(const batch_norm_layer *norm, tensor *sums, boo
     return a;
 }
 
-// The same block where each norm belongs to the convolution behind it; without a batch's statistics, before it.
 static tensor *fused_shortcut(tape *t, const bottleneck *b, tensor *x, bool batch) {
     const conv_layer *conv = &b->downsample;
     if (!b->has_downsample) return x;
@@ -158,6 +157,7 @@ static tensor *fused_shortcut(tape *t, const bottleneck *b, tensor *x, bool batc
     return batch_norm(t, h, a);
 }
 
+// The block below where each norm belongs to the convolution behind it; without a batch's statistics, before it.
 static tensor *fused_bottleneck(tape *t, const bottleneck *b, tensor *x, bool batch) {
     const conv_layer *c1 = &b->conv1, *c2 = &b->conv2, *c3 = &b->conv3;
     tensor *h, *sums = NULL;

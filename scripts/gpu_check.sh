@@ -57,7 +57,7 @@ minutes=${minutes:-$([ -n "$REHEARSE" ] && echo 40 || echo 9.5)}
 # --- where things are ----------------------------------------------------------------------------------------
 root=$PWD
 prefix=$root/build/gpu-prefix
-build=$root/build/gpu
+build=$root/build/gpu${RADIALOG_CHECK_UNOPTIMISED:+-unoptimised} # never timed by a later call
 work=$root/build/gpu-check
 radialog=$build/radialog
 export PATH=$PATH:/usr/local/cuda/bin:/usr/local/nvidia/bin

@@ -16,8 +16,6 @@ run_suite() { # PRESET [ctest's options]
     scripts/build.sh "$preset"
     ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "$@"
 }
-# Without a GPU nobody runs the kernels' machine code, and optimising it is half of the time that it takes.
-if ! nvidia-smi -L >/dev/null 2>&1; then export CUDAFLAGS="-Xcicc -O0 -Xptxas -O0"; fi
 # Tests share the cores: threads that spin while they wait for each other would take them away.
 export OMP_WAIT_POLICY=passive
 
@@ -33,9 +31,12 @@ run_suite cpu-asan -E "^(docs|drills|test_bf16|test_.*_golden|test_rank_(trainin
 
 # With CUDA where there is a compiler for it: everything that holds without a GPU, and the libraries' own tests.
 # That failures of memory leave nothing behind is what sanitizers see.
+# Without a GPU nobody runs the kernels' machine code, and optimising it is much of the time that it takes.
 if command -v nvcc >/dev/null; then
     echo "== suite, optimised, with CUDA"
-    run_suite cuda-test -E "^test_memory_failure$"
+    preset=cuda-test
+    if nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null; then preset=cuda-native; fi
+    run_suite $preset -E "^test_memory_failure$"
 else
     echo "== suite, optimised (CUDA: absent, there is no nvcc)"
     run_suite cpu-release -E "^test_memory_failure$"
@@ -43,7 +44,7 @@ fi
 
 if grep -w avx512f /proc/cpuinfo >/dev/null; then
     echo "== the same on a CPU without AVX-512"
-    ONEDNN_MAX_CPU_ISA=AVX2 RADIALOG_TEST_SHIM=off run_suite cpu-release -L numbers -E "shim|cuda|kernel_list|device_models"
+    ONEDNN_MAX_CPU_ISA=AVX2 RADIALOG_TEST_SHIM=off run_suite cpu-release -L numbers -E "shim|cuda|kernel_list|test_device_"
 fi # else that was all of it
 
 echo "== scripts"

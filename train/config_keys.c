@@ -119,8 +119,8 @@ const config_key encoder_keys[] = {
     {.section = "model", .name = "pooler_heads", .type = CONFIG_INT, .min = 1, .max = 64,
      .standard = "8", .help = "of the temporal pooler; divides vit_width"},
     {.section = "run", .name = "fused_norms", .type = CONFIG_BOOL, .standard = "false",
-     .help = "the encoder's norms run inside its convolutions: less memory; on a GPU in fp16 other roundings and "
-             "fewer sweeps over memory"},
+     .help = "the encoder's norms run inside its convolutions: training takes less memory; on a GPU in fp16 other "
+             "roundings and fewer sweeps over memory"},
     {0},
 };
 

@@ -38,7 +38,8 @@ OP_QUERIES(X)
 #undef X
 #pragma GCC diagnostic pop
 
-// Kernels that do nothing and want no scratch: what is left are the activations themselves.
+// Kernels that do nothing and want no scratch: what is left are the activations themselves, and with norms inside
+// convolutions what these put beside them (without it they would not be the calls that a run makes).
 static status without_scratch(size_t *activations, run *r) {
     struct device bare = *r->dry, *dry = r->tape.dry;
     struct op_kernels ops = *r->dry->ops;

@@ -158,10 +158,11 @@ tensor *norm_conv2d(tape *t, tensor *inp, batch_norm_args a, tensor *weight, int
 }
 
 // --- convolution, norm, ReLU -------------------------------------------------------------------------------
-// Without a backward pass the norm may be taken in the convolution's own place.
+// Without a backward pass the norm may be taken in the convolution's own place. Training has one somewhere, also where a
+// region's first run records nothing.
 tensor *conv2d_norm_relu(tape *t, tensor *inp, tensor *weight, batch_norm_args a, int stride, int pad) {
     if (!a.relu || a.residual) die("conv2d_norm_relu: takes a ReLU and no residual");
-    if (a.batch || tape_wants(t, (tensor *[]){inp, weight, a.weight, a.bias}, 4))
+    if (a.batch || t->training || tape_wants(t, (tensor *[]){inp, weight, a.weight, a.bias}, 4))
         return batch_norm(t, conv2d(t, inp, weight, NULL, stride, pad), a);
     const window_shape z = conv2d_shape(inp, weight, stride, pad);
     tensor *y = output(t, &z);

@@ -1,8 +1,10 @@
 // Convolutions with norms around them are cuDNN's (core/cuda/cudnn_fused.h): what stands here puts the channels'
 // numbers into the form that its engines take and give.
 //
-// Its engines have a norm as one scale and one bias in the images' type: x scale + bias, with roundings of f16. Their
-// sums are in f32, where batch_norm's own are in f64.
+// Its engines have a norm as one scale and one bias in the images' type: x scale + bias. In f16 that loses digits where
+// a channel's mean is many times its deviation, and overflows where |mean| weight / deviation is beyond 65504;
+// batch_norm takes the mean off first. Their sums are in f32, where batch_norm's own are in f64, and every weight's
+// gradient passes through f16, that of a single pixel's window too (PyTorch's mixed precision does the same).
 #include "models/ops/conv2d_cuda.cuh"
 extern "C" {
 #include "core/cuda/cudnn_fused.h"

@@ -38,8 +38,8 @@ END
 }
 
 step_build() {
-    local start=$SECONDS cuda=OFF flags="" type=Release arch folder
-    [ -z "${RADIALOG_CHECK_UNOPTIMISED:-}" ] || type=Plain # a type without flags
+    local start=$SECONDS cuda=OFF flags="" type=Release kernels="" arch folder
+    if [ -n "${RADIALOG_CHECK_UNOPTIMISED:-}" ]; then type=Plain kernels="-Xcicc -O0 -Xptxas -O0"; fi # without flags
     if command -v nvcc >/dev/null && [ -z "${RADIALOG_CHECK_CPU_ONLY:-}" ]; then
         cuda=ON
         for folder in $(cuda_include_folders); do flags="$flags -idirafter $folder"; done
@@ -51,7 +51,7 @@ step_build() {
     # Libraries of the prefix find each other by the program's old-style rpath, so that python, cmake and others
     # keep the system's.
     cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=$type -DRADIALOG_CUDA=$cuda \
-        -DRADIALOG_CUDA_ARCH="${arch:-90}-real" -DCMAKE_C_FLAGS="$flags" \
+        -DRADIALOG_CUDA_ARCH="${arch:-90}-real" -DCMAKE_C_FLAGS="$flags" -DCMAKE_CUDA_FLAGS="$kernels" \
         -DCMAKE_PREFIX_PATH="$prefix" -DPKG_CONFIG_EXECUTABLE="$prefix/bin/pkg-config" \
         -DDNNL_INCLUDE_DIR="$prefix/include" -DDNNL_LIBRARY="$prefix/lib/libdnnl.so" \
         -DZLIB_INCLUDE_DIR="$prefix/include" -DZLIB_LIBRARY="$prefix/lib/libz.so" \

@@ -177,13 +177,13 @@ def best(*paths):
 
 
 def ratio(peer_path, *paths):
-    """Ours over the peer's best, by precision, whatever the batch and whether norms are fused."""
+    """Ours over the peer's best, by precision, whatever the batch."""
     ours, words = best_of(paths), []
     for name, facts in sorted(load(peer_path)["best"].items()):
-        rates = [own["images_per_second"] for way, own in ours.items() if way.split("+")[0] == name]
-        if rates:
-            words.append("%s %.2f times PyTorch's %.0f images/s" % (
-                name, max(rates) / facts["images_per_second"], facts["images_per_second"]))
+        for way, own in sorted(ours.items()):
+            if way.split("+")[0] == name:
+                words.append("%s %.2f times PyTorch's %.0f images/s" % (
+                    way, own["images_per_second"] / facts["images_per_second"], facts["images_per_second"]))
     print("; ".join(words) or "nothing to compare")
 
 

@@ -27,8 +27,8 @@ bench_classifier() {
 
 step_classifier() {
     need_device
-    local p b batches="64 128 256 512" list="fp16 fp16+fused bf16 tf32"
-    if [ -n "$REHEARSE" ]; then batches="2 4"; list="f32 f32+fused bf16"; fi
+    local p b batches="64 128 256 512" list="fp16 bf16 tf32 fp16+fused"
+    if [ -n "$REHEARSE" ]; then batches="2 4"; list="f32 bf16 f32+fused"; fi
     metrics head
     for p in $list; do
         for b in $batches; do
