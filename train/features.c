@@ -29,8 +29,9 @@ static status describe(making *k, const char *folder, const tape *t, const align
     for (int64_t i = 0; i < count; i++)
         k->ids[i] = dataset_id(source->data, loader_record(l, i), ID_DICOM);
     snprintf(k->checkpoint, sizeof k->checkpoint, "%08x", crc);
-    snprintf(k->model, sizeof k->model, "biovil_t, crop %d, size %d%s", source->crop, source->size,
-             source->blank ? ", blank" : "");
+    const bool rounded = m->config.encoder.fused_norms && t->device->type == DTYPE_F16; // otherwise (biovil_t.h)
+    snprintf(k->model, sizeof k->model, "biovil_t, crop %d, size %d%s%s", source->crop, source->size,
+             source->blank ? ", blank" : "", rounded ? ", fused norms" : "");
     k->facts = (embeddings_facts){
         .checkpoint = k->checkpoint,
         .model = k->model,
