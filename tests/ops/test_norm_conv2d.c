@@ -269,6 +269,25 @@ START_TEST(conv2d_norm_relu_shapes) {
 }
 END_TEST
 
+// While a model trains its parts run, so that a region's first run and the one that records round alike.
+START_TEST(conv2d_norm_relu_in_training) {
+    conv_case c = cases[5];
+    c.normed = true;
+    double **values = draw();
+    run_result r[2];
+    for (way w = FUSED; w <= APART; w++) {
+        c.way = w;
+        op_case k = case_of(norm_after, &c, 0);
+        k.training = true;
+        r[w] = run_case(&k, values, ON_SHIM_F16, 1, false, -1);
+    }
+    ck_assert_mem_eq(r[FUSED].output, r[APART].output, (size_t)r[FUSED].count * sizeof(double));
+    result_free(&r[FUSED]);
+    result_free(&r[APART]);
+    drawn_free(values);
+}
+END_TEST
+
 // Where a gradient is wanted it is batch_norm's and conv2d's.
 START_TEST(conv2d_norm_relu_with_a_gradient) {
     conv_case c = cases[2];
@@ -339,6 +358,7 @@ int main(void) {
     tcase_add_loop_test(tests, fused_is_its_parts, 0, 2 * CASES);
     tcase_add_loop_test(tests, fused_calls_are_near_the_parts, 0, 2 * FUSED_CONVS);
     tcase_add_loop_test(tests, conv2d_norm_relu_shapes, 0, 2 * CASES);
+    tcase_add_test(tests, conv2d_norm_relu_in_training);
     tcase_add_test(tests, conv2d_norm_relu_with_a_gradient);
     tcase_add_test(tests, norm_conv2d_wrong_calls);
     suite_add_tcase(suite, tests);

@@ -97,13 +97,28 @@ void cudnn_backward_input_norm(const cudnn_norm_gradient *out, const void *dout,
     }
 }
 
+static float *widened(const void *x, int64_t count, dtype type) {
+    float *wide = malloc((size_t)count * sizeof *wide);
+    for (int64_t i = 0; i < count; i++) wide[i] = (float)element_get(x, i, type);
+    return wide;
+}
+
+// Between convolution and norm nothing is rounded to the images' type.
 void cudnn_conv_norm_relu(void *out, const void *inp, const void *weight, const float *scale, const float *bias,
                           const cudnn_conv *z, void *scratch, stream *s) {
     const dtype type = (dtype)z->type;
+    const int64_t outs = z->B * z->OH * z->OW * z->O;
+    cudnn_conv wide = *z;
+    wide.type = DTYPE_F32;
     fill(scratch);
-    cudnn_conv_forward(out, inp, weight, z, scratch, s);
-    for (int64_t i = 0; i < z->B * z->OH * z->OW * z->O; i++) {
+    float *image = widened(inp, z->B * z->H * z->W * z->C, type);
+    float *factors = widened(weight, z->O * z->K * z->K * z->C, type), *raw = malloc((size_t)outs * sizeof *raw);
+    cudnn_conv_forward(raw, image, factors, &wide, scratch, s);
+    for (int64_t i = 0; i < outs; i++) {
         const int64_t o = i % z->O;
-        element_put(out, i, relu(element_get(out, i, type) * (double)scale[o] + (double)bias[o]), type);
+        element_put(out, i, relu((double)raw[i] * (double)scale[o] + (double)bias[o]), type);
     }
+    free(raw);
+    free(factors);
+    free(image);
 }
